@@ -1,0 +1,59 @@
+# The two commands of the README, and those of a developer. Needs Python 3.11+ and make.
+PYTHON ?= python3
+CORES  ?= $(shell nproc 2>/dev/null || echo 2)
+VENV   := .venv
+BIN    := $(VENV)/bin
+DEMO   := demo
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint format bench clean upgrade setup
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "drpflow needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..."; exit 2; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "$(PYTHON) has no venv module; on Debian: apt install python3-venv"; exit 2; }
+
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing drpflow and its packages into $(VENV) (a minute or two) ..."
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[sim]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing drpflow, its packages and the test tools into $(VENV) (a minute or two) ..."
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+setup: $(VENV)/.dev  ## virtual environment with everything for development
+
+demo: $(VENV)/.demo  ## simulate a survey, calibrate it, say where the products are
+	@$(BIN)/drpflow simulate demo --output $(DEMO) --cores $(CORES)
+	@$(BIN)/drpflow ingest $(DEMO)/raw --camera $(DEMO)/camera.yaml \
+	  --calibrations $(DEMO)/calib --output $(DEMO)/sheets
+	@$(BIN)/drpflow run --cores $(CORES)
+
+test: $(VENV)/.dev lint  ## style and type checks, then the whole suite
+	@$(BIN)/python -m pytest -n $(CORES) --dist loadgroup
+
+lint: $(VENV)/.dev  ## ruff, snakefmt, types
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/snakefmt --check --quiet Snakefile workflow
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev  ## rewrite the code in the house style
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format . ; $(BIN)/snakefmt Snakefile workflow
+
+bench: $(VENV)/.dev  ## speed and memory, written into benchmarks/*.md with the date
+	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+upgrade: $(VENV)/bin/python  ## newest versions that pyproject.toml allows, into constraints.txt
+	@$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev]'
+	@{ head -2 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sort -f; } \
+	  > constraints.new && mv constraints.new constraints.txt
+
+clean:  ## remove the demo and its products
+	rm -rf $(DEMO) .snakemake

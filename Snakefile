@@ -1,0 +1,43 @@
+"""drpflow: raw CCD frames in, calibrated visit images, source tables and coadds out.
+
+Targets: all (the default), prompt (what alert production shares), report.
+The rules stand in workflow/rules, in the order in which the pixels meet them; every path
+comes from config/datasets.yaml. docs/running.md tells how to run this, config/README.md
+how to configure it.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/1_visit.smk"
+include: "workflow/rules/8_report.smk"
+
+
+rule all:
+    """Every product that is not temporary."""
+    default_target: True
+    input:
+        rules.makeReport.output.report,
+        lambda wildcards: SURVEY.expand(kept("post_isr_image")),
+        lambda wildcards: SURVEY.expand(data("isr_statistics")),
+
+
+rule prompt:
+    """The first look at each visit, without any global step."""
+    input:
+        lambda wildcards: SURVEY.expand(kept("post_isr_image")),
+        lambda wildcards: SURVEY.expand(data("isr_statistics")),
+
+
+rule report:
+    """The report alone, with what it needs."""
+    input:
+        rules.makeReport.output.report,

@@ -1,0 +1,109 @@
+"""The command ``drpflow``: finds the module of a subcommand and loads nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import drpflow
+from drpflow.errors import DrpflowError, suggest
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+# Subcommands by what a user wants to do, in the order in which a user meets them.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Start": ("init", "camera", "ingest", "simulate"),
+    "Run": ("run", "warmup"),
+    "Look": ("status", "report", "datasets", "config"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run ``drpflow``.
+
+    Parameters
+    ----------
+    argv
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit code: 0 for success, 2 for a fault of the user's, which is told in a sentence on
+        standard error, 130 where the user interrupted.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in {"-h", "--help", "help"}:
+        _tell(overview())
+        return 0
+    if arguments[0] == "--version":
+        _tell(f"drpflow {drpflow.__version__}")
+        return 0
+    name = arguments[0]
+    if name not in commands():
+        hint = suggest(name, commands())
+        _tell(f"drpflow: there is no command {name!r}{hint}", sys.stderr)
+        return 2
+    return _run(name, arguments[1:])
+
+
+def commands() -> tuple[str, ...]:
+    """Return the names of all subcommands."""
+    return tuple(name for names in GROUPS.values() for name in names)
+
+
+def overview() -> str:
+    """Return the help of ``drpflow`` itself, grouped by purpose."""
+    lines = ["usage: drpflow COMMAND [options]", "", (drpflow.__doc__ or "").strip()]
+    for group, names in GROUPS.items():
+        lines += ["", f"{group}:"]
+        lines += [f"  {name:<10}{summary(name)}" for name in names]
+    lines += ["", "drpflow COMMAND --help describes a command; --version tells the version."]
+    return "\n".join(lines)
+
+
+def summary(name: str) -> str:
+    """Return the first docstring line of a subcommand's module, without importing it."""
+    spec = find_spec(f"drpflow.commands.{name}")
+    if spec is None or spec.origin is None:
+        return ""
+    docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text())) or ""
+    return docstring.partition("\n")[0]
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    module = import_module(f"drpflow.commands.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"drpflow {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    try:
+        return int(module.run(parser.parse_args(arguments)))
+    except DrpflowError as error:
+        _tell(f"drpflow {name}: {error}", sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        _tell(f"drpflow {name}: interrupted", sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has gone. Python flushes stdout once more on exit, and would
+        # complain again: give it a place to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _tell(text: str, stream: TextIO | None = None) -> None:
+    print(text, file=stream or sys.stdout)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

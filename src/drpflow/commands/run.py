@@ -1,0 +1,133 @@
+"""Run the workflow of this folder, from wherever it stands.
+
+Prints the equivalent snakemake command, clears what a killed run has left behind, shows
+progress, and ends with a list of the visits and detectors that were lost and why. Everything
+after -- goes to snakemake, e.g.:
+
+    drpflow run --cores 8
+    drpflow run prompt --cores 8
+    drpflow run --cores 8 -- --dry-run
+    drpflow run --cores 100 --profile slurm
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drpflow.commands.output import console, errors
+from drpflow.workflow.runner import DEFAULT_CONFIG, Request, Result, run as run_snakemake
+
+if TYPE_CHECKING:
+    from drpflow.workflow.plan import Plan
+
+TAKES_EXTRA = True
+_DRY = frozenset({"-n", "--dry-run", "--dryrun"})
+_LONGEST_LIST = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        "targets", nargs="*", help="all (the default), prompt, report, or files; see the Snakefile"
+    )
+    parser.add_argument(
+        "--cores",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help="jobs at a time (default: the cores of this machine)",
+    )
+    add_run_arguments(parser)
+    parser.add_argument("--profile", default="default", help="default or slurm (see docs/running.md)")
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="also run jobs again whose failure was recorded"
+    )
+    parser.add_argument(
+        "--take-over", action="store_true", help="the owner on another machine is dead: go on"
+    )
+    parser.add_argument("--verbose", action="store_true", help="show all that snakemake says")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say which run is meant."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=DEFAULT_CONFIG,
+        help=f"config file (default: {DEFAULT_CONFIG} of the run folder)",
+    )
+    parser.add_argument(
+        "--directory", type=Path, default=Path(), help="run folder (default: the current one)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the workflow and return Snakemake's exit code."""
+    plan = open_plan(args)
+    for warning in plan.survey.warnings:
+        errors().print(f"warning: {warning}", markup=False, highlight=False)
+    extra = tuple(args.extra)
+    if args.retry_failed:
+        extra += _force_failed(plan)
+    result = run_snakemake(
+        Request(
+            directory=Path(),
+            config=args.config,
+            cores=args.cores,
+            targets=tuple(args.targets),
+            profile=args.profile,
+            extra=extra,
+            take_over=args.take_over,
+            verbose=args.verbose or bool(_DRY & set(extra)),
+        )
+    )
+    if not _DRY & set(extra):
+        _summarize(plan, result)
+    return result.code
+
+
+def open_plan(args: argparse.Namespace) -> Plan:
+    """Enter the run folder and return its plan."""
+    from drpflow.config.run import load_run
+    from drpflow.errors import InputError
+    from drpflow.workflow.plan import load_plan
+
+    if not args.directory.is_dir():
+        raise InputError(args.directory, "there is no such folder", "Check --directory")
+    config = args.config.absolute() if args.config != DEFAULT_CONFIG else args.config
+    os.chdir(args.directory)
+    args.config = config
+    return load_plan(load_run(config))
+
+
+def _force_failed(plan: Plan) -> tuple[str, ...]:
+    from drpflow.workflow.status import failed_files
+
+    files = failed_files(plan)
+    return ("--forcerun", *files) if files else ()
+
+
+def _summarize(plan: Plan, result: Result) -> None:
+    """Tell what there is now, what was lost, and what went wrong."""
+    from drpflow.commands.status import print_failures
+    from drpflow.workflow.status import read_status
+
+    status = read_status(plan)
+    out = console()
+    if result.up_to_date:
+        out.print("Nothing to do: every product is up to date.")
+    for task in status.tasks:
+        total = status.total(task)
+        if total.expected:
+            lost = f", {total.failed} failed" if total.failed else ""
+            out.print(f"{task}: {total.done} of {total.expected} done{lost}", highlight=False)
+    print_failures(status.failed, _LONGEST_LIST)
+    out.print(f"products: {plan.root}", markup=False, highlight=False)
+    report = plan.table.path(plan.root, "report")
+    if report.is_file():
+        out.print(f"report:   {report}", markup=False, highlight=False)
+    if result.code and not result.failed:
+        for line in result.lines:
+            errors().print(line, markup=False, highlight=False)

@@ -1,0 +1,1 @@
+"""Validated configuration: one model per section, each parameter with unit, text and default."""

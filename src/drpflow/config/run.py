@@ -1,0 +1,123 @@
+"""The run configuration, ``config/config.yaml``: what goes in, what comes out, and how.
+
+One section per task, under the task's label. Every file is named relative to the folder in
+which the workflow runs, not to the config file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from drpflow.config.base import StrictModel, param, validate
+from drpflow.config.isr import IsrConfig
+from drpflow.errors import InputError
+
+
+class RunConfig(StrictModel):
+    """A run: the survey, the output root and the sections of the tasks."""
+
+    camera: str = param(
+        ..., "camera file (*.yaml), or the name of one that comes with drpflow (config/cameras)"
+    )
+    sheets: Path = param(
+        ..., "folder of visits.tsv, exposures.tsv and calibrations.tsv, as drpflow ingest writes it"
+    )
+    reference_stars: Path | None = param(None, "reference catalogue (Parquet)")
+    output: Path = param(Path("results"), "folder of all products, the root of a Store")
+    visits: tuple[int | str, ...] | None = param(
+        None, "visits to process, as numbers and ranges such as 10-20; all of the sheet if unset"
+    )
+    keep: tuple[str, ...] = param(
+        (), "temporary dataset types to keep; the others are deleted once they have been used"
+    )
+    isr: IsrConfig = Field(default_factory=IsrConfig, description="raw frame to detrended image")
+
+    @field_validator("visits")
+    @classmethod
+    def _ranges(cls, visits: tuple[int | str, ...] | None) -> tuple[int | str, ...] | None:
+        for item in visits or ():
+            if isinstance(item, str):
+                _range(item)
+        return visits
+
+    def selects(self, visit: int) -> bool:
+        """Return whether a visit belongs to the run."""
+        if self.visits is None:
+            return True
+        spans = [(v, v) if isinstance(v, int) else _range(v) for v in self.visits]
+        return any(first <= visit <= last for first, last in spans)
+
+    def section(self, task: str) -> str:
+        """Return a task's section as JSON, without what has its default value.
+
+        A default that changes is a change of code, and the code fingerprint tells it.
+        """
+        model: StrictModel = getattr(self, task)
+        return json.dumps(model.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+
+
+# Labels of the tasks that have a section.
+TASK_SECTIONS = tuple(
+    name
+    for name, field in RunConfig.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, StrictModel)
+)
+
+
+def load_run(path: str | Path) -> RunConfig:
+    """Read and validate a run configuration.
+
+    Raises
+    ------
+    InputError
+        If the file is absent, is no YAML, or holds an unknown key or a bad value.
+    """
+    import yaml
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            path,
+            "the config file does not exist",
+            "Name one with --config, or make a run folder with 'drpflow init FOLDER'",
+        )
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark else ""
+        problem = getattr(error, "problem", None) or "it cannot be parsed"
+        raise InputError(path, f"{where}no YAML: {problem}", "Mend the line") from None
+    return build_run(values, path)
+
+
+def build_run(values: Any, source: str | Path) -> RunConfig:
+    """Validate a run configuration that has been read already.
+
+    Parameters
+    ----------
+    values
+        What YAML gave.
+    source
+        The file that `values` came from.
+
+    Raises
+    ------
+    InputError
+        If it holds an unknown key or a bad value.
+    """
+    if values is not None and not isinstance(values, dict):
+        raise InputError(source, "it holds no 'key: value' lines", "See config/README.md")
+    return validate(RunConfig, values, source)
+
+
+def _range(text: str) -> tuple[int, int]:
+    """Return the first and last visit of ``"10-20"``."""
+    first, dash, last = text.partition("-")
+    if not (dash and first.strip().isdecimal() and last.strip().isdecimal()):
+        raise ValueError(f"{text!r} is no range of visits such as 10-20")
+    return int(first), int(last)

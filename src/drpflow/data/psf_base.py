@@ -1,0 +1,138 @@
+"""What every model of the point spread function offers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from drpflow.data.geometry import Box
+from drpflow.data.psf_moments import Moments, adaptive_moments
+from drpflow.data.record import StoredComponent
+from drpflow.errors import AlgorithmError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats: TypeAlias = NDArray[np.float64]
+
+
+class Psf(StoredComponent):
+    """The image of a point source, as a function of place and colour.
+
+    A PSF here is the *effective* one, with the response of the pixel included: the value of a
+    pixel at the offset d from a source of unit flux is p(d), sampled and not integrated.
+
+    Where `color` is None the model's reference colour is used, `color_ref`, the mean of the stars
+    that it was made from. Models without colour ignore the argument.
+    """
+
+    color_ref: float | None = None
+
+    @property
+    @abstractmethod
+    def half_size_pix(self) -> int:
+        """Images have ``2 half_size_pix + 1`` rows and columns."""
+
+    @abstractmethod
+    def _sample(self, x: Floats, y: Floats, color: Floats | None, dx: float, dy: float) -> Floats:
+        """Return p at the offsets (column - dx, row - dy), shape (N, n, n), not normalised.
+
+        Parameters
+        ----------
+        x, y, color
+            Shape (N,); where the model is evaluated.
+        dx, dy
+            Place of the source relative to the centre of the central pixel.
+        """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of the images."""
+        return 2 * self.half_size_pix + 1, 2 * self.half_size_pix + 1
+
+    def compute_kernel_image(self, x: float, y: float, color: float | None = None) -> Floats:
+        """Return the PSF centred on the central pixel.
+
+        Parameters
+        ----------
+        x, y
+            Where in the image the model is evaluated, pixels.
+        color
+            Colour of the source, mag.
+
+        Returns
+        -------
+        ndarray
+            Odd square array, float64, sum 1.
+
+        Raises
+        ------
+        AlgorithmError
+            If the model has no positive sum there.
+        """
+        return self.compute_kernel_images([x], [y], None if color is None else [color])[0]
+
+    def compute_kernel_images(
+        self, x: ArrayLike, y: ArrayLike, color: ArrayLike | None = None
+    ) -> Floats:
+        """Return the PSF at N places at once, shape (N, n, n); see `compute_kernel_image`."""
+        xs, ys = np.broadcast_arrays(np.ravel(x).astype(float), np.ravel(y).astype(float))
+        colors = None if color is None else np.broadcast_to(np.asarray(color, float), xs.shape)
+        return _normalized(self._sample(xs, ys, colors, 0.0, 0.0), xs, ys)
+
+    def compute_image(self, x: float, y: float, color: float | None = None) -> tuple[Floats, Box]:
+        """Return a source of unit flux as the image shows it at (x, y), at its sub-pixel place.
+
+        Returns
+        -------
+        image
+            Odd square array, float64, sum 1.
+        box
+            The pixels that it covers.
+
+        Raises
+        ------
+        AlgorithmError
+            If the model has no positive sum there.
+        """
+        box = Box.around(x, y, self.half_size_pix)
+        x_center, y_center = box.center
+        here = np.array([x], float), np.array([y], float)
+        colors = None if color is None else np.array([color], float)
+        sampled = self._sample(*here, colors, x - x_center, y - y_center)
+        return _normalized(sampled, *here)[0], box
+
+    def compute_shape(self, x: ArrayLike, y: ArrayLike, color: ArrayLike | None = None) -> Moments:
+        """Return the adaptive moments Ixx, Iyy, Ixy at scalar or array positions, pix².
+
+        See :mod:`drpflow.data.psf_moments`; NaN where the iteration does not converge.
+        """
+        shape = np.broadcast(x, y).shape
+        images = self.compute_kernel_images(
+            np.ravel(x), np.ravel(y), None if color is None else np.ravel(color)
+        )
+        moments, _, _ = adaptive_moments(images)
+        return Moments(*(value.reshape(shape)[()] for value in moments))
+
+    def compute_sigma(self, x: ArrayLike, y: ArrayLike, color: ArrayLike | None = None) -> Floats:
+        """Return the determinant radius, pixels: sigma of a round Gaussian of the same area."""
+        return self.compute_shape(x, y, color).determinant_radius
+
+    def effective_area(self, x: float, y: float, color: float | None = None) -> float:
+        """Return (Σ p)²/Σ p², pixels: the area over which sky noise enters a PSF flux."""
+        return float(1 / np.square(self.compute_kernel_image(x, y, color)).sum())
+
+
+def _normalized(images: Floats, x: Floats, y: Floats) -> Floats:
+    totals = images.sum(axis=(1, 2))
+    bad = np.flatnonzero(~(totals > 0) | ~np.isfinite(totals))
+    if bad.size:
+        k = bad[0]
+        raise AlgorithmError(
+            f"the PSF model sums to {totals[k]:.3g} at ({x[k]:.1f}, {y[k]:.1f})",
+            {"sum": float(totals[k]), "x": float(x[k]), "y": float(y[k])},
+            "The model is used far from the stars that it was made from, or its order is too high.",
+        )
+    return images / totals[:, None, None]

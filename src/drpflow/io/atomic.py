@@ -1,0 +1,109 @@
+"""Files that appear whole or not at all.
+
+A file is written under a temporary name beside its final place, flushed to the disk, and
+renamed, which POSIX does in one step. Whoever dies in the middle (``kill -9``, power cut)
+leaves the old file, or none, and at worst a stray ``.name.<pid>.tmp``, which
+:func:`remove_strays` clears.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_STRAY = re.compile(r"^\..+\.(\d+)\.tmp$")
+
+
+@contextmanager
+def atomic_path(final: str | Path) -> Iterator[Path]:
+    """Give a temporary path that becomes `final` when the block ends well.
+
+    Parameters
+    ----------
+    final
+        Where the file shall appear. Its folder is made if need be.
+
+    Yields
+    ------
+    Path
+        ``.<name>.<pid>.tmp`` in the same folder, to be written by the caller. It is removed
+        if the block raises; `final` is then as it was.
+    """
+    final = Path(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(final)
+        _sync(final.parent)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write bytes to a file, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text to a file, atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, obj: Any) -> None:
+    """Write an object as indented JSON with a closing newline, atomically.
+
+    Key order is kept, so equal objects give equal bytes. NaN and infinity are refused:
+    they are no JSON, and other readers fail on them.
+
+    Raises
+    ------
+    ValueError
+        If `obj` holds NaN or infinity.
+    """
+    write_text(path, json.dumps(obj, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def remove_strays(folder: str | Path) -> list[Path]:
+    """Remove temporary files below `folder` whose writers are dead; return what was removed.
+
+    Only meaningful on the machine that wrote them, since a process id says nothing elsewhere.
+    """
+    removed = []
+    for path in Path(folder).rglob(".*.tmp"):
+        match = _STRAY.match(path.name)
+        if match and not _alive(int(match.group(1))):
+            with suppress(FileNotFoundError):
+                path.unlink()
+                removed.append(path)
+    return removed
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sync(path: Path) -> None:
+    """Flush a file's contents, or a folder's entries, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Column schemas of the Parquet tables: one YAML file a kind of table."""

@@ -1,0 +1,121 @@
+"""Transmission of clear air and the nights' weather.
+
+Rayleigh scattering after Hansen & Travis (1974), aerosols as a power law, the rest as Gaussian
+bands: ozone (Chappuis and the red end of Huggins), molecular oxygen (A, B, γ), water. Oxygen
+and water are saturated lines, so they grow with a power of the column below one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drpflow.sim.sed import WAVELENGTH_NM
+from drpflow.sim.sky_streams import SkyStage, sky_generator
+
+if TYPE_CHECKING:
+    from drpflow.sim.config import SurveyConfig
+
+# Centre [nm], width [nm], optical depth at 300 DU.
+_OZONE = ((573.0, 24.0, 0.031), (605.0, 27.0, 0.033), (645.0, 30.0, 0.010), (500.0, 28.0, 0.008))
+# Centre [nm], width [nm], strength at airmass 1.
+_OXYGEN = ((628.5, 2.5, 0.02), (687.5, 2.8, 0.14), (761.5, 4.0, 0.62))
+# Centre [nm], width [nm], strength for 1 mm of water.
+_WATER = (
+    (592.0, 3.5, 0.008),
+    (651.0, 4.0, 0.005),
+    (698.0, 7.0, 0.022),
+    (723.0, 8.0, 0.075),
+    (792.0, 7.0, 0.012),
+    (820.0, 9.0, 0.085),
+    (904.0, 11.0, 0.19),
+    (940.0, 17.0, 0.48),
+    (977.0, 16.0, 0.17),
+)
+
+
+@dataclass(frozen=True)
+class AirState:
+    """What the air holds during one exposure.
+
+    Parameters
+    ----------
+    water_mm
+        Precipitable water.
+    aerosol_depth, aerosol_exponent
+        Optical depth at 550 nm and its Ångström exponent.
+    ozone_dobson
+        Ozone column.
+    pressure_hpa, temperature_c, humidity_percent
+        At the ground.
+    """
+
+    water_mm: float
+    aerosol_depth: float
+    aerosol_exponent: float
+    ozone_dobson: float
+    pressure_hpa: float
+    temperature_c: float
+    humidity_percent: float
+
+
+STANDARD_AIR = AirState(4.0, 0.06, 1.2, 275.0, 743.0, 10.0, 35.0)
+STANDARD_AIRMASS = 1.2
+"""The air through which the standard magnitudes are defined."""
+
+
+def _bands(table: tuple[tuple[float, float, float], ...]) -> np.ndarray:
+    w = WAVELENGTH_NM
+    total = np.zeros_like(w)
+    for center, width, depth in table:
+        total += depth * np.exp(-0.5 * ((w - center) / width) ** 2)
+    return total
+
+
+def transmission(air: AirState, airmass: float) -> np.ndarray:
+    """Return the transmission on :data:`drpflow.sim.sed.WAVELENGTH_NM`."""
+    um = WAVELENGTH_NM / 1e3
+    rayleigh = 0.008569 * um**-4 * (1 + 0.0113 * um**-2 + 0.00013 * um**-4)
+    depth = rayleigh * air.pressure_hpa / 1013.25
+    depth = depth + air.aerosol_depth * (WAVELENGTH_NM / 550.0) ** -air.aerosol_exponent
+    huggins = 0.02 * np.exp(-(WAVELENGTH_NM - 330.0) / 7.0)
+    depth = depth + (_bands(_OZONE) + huggins) * air.ozone_dobson / 300.0
+    lines = _bands(_OXYGEN) * airmass**0.55 * (air.pressure_hpa / 1013.25) ** 0.5
+    lines = lines + _bands(_WATER) * (air.water_mm * airmass) ** 0.6
+    return np.exp(-depth * airmass - lines)
+
+
+def air_state(config: SurveyConfig, night: int, visit: int, hours: float) -> AirState:
+    """Draw the air of one exposure: a nightly state that drifts, and the hour's scatter.
+
+    Parameters
+    ----------
+    config
+        The survey.
+    night
+        Index of the night.
+    visit
+        Visit number.
+    hours
+        Time since the middle of the night.
+    """
+    a = config.atmosphere
+    nightly = sky_generator(config.seed, SkyStage.NIGHT_WEATHER, night)
+    water, aerosol = nightly.uniform(*a.water_mm), nightly.uniform(*a.aerosol_depth)
+    exponent, ozone = nightly.uniform(0.7, 1.6), nightly.uniform(*a.ozone_dobson)
+    water_drift, aerosol_drift = nightly.normal(0.0, (0.03, 0.02))
+    pressure, temperature, humidity = nightly.normal((743.0, 11.0, 35.0), (2.0, 3.5, 10.0))
+    cooling = nightly.uniform(0.1, 0.5)
+    hourly = sky_generator(config.seed, SkyStage.VISIT_WEATHER, visit)
+    scatter = hourly.normal(0.0, (0.1, 0.15, 1.0))
+    return AirState(
+        water_mm=float(water * np.exp(water_drift * hours)),
+        aerosol_depth=float(aerosol * np.exp(aerosol_drift * hours)),
+        aerosol_exponent=float(exponent),
+        ozone_dobson=float(ozone),
+        pressure_hpa=round(float(pressure + scatter[0]), 2),
+        temperature_c=round(float(temperature - cooling * hours + scatter[1]), 2),
+        humidity_percent=round(float(np.clip(humidity + scatter[2], 5.0, 90.0)), 1),
+    )

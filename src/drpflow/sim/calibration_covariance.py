@@ -1,0 +1,215 @@
+"""The brighter-fatter kernel from the covariances of flat pairs.
+
+Charge in one pixel makes its neighbours larger and itself smaller, so that the fluctuations of a
+flat are correlated. With C the covariance of pixels at lag r and μ the mean, electrons, and no
+other cause of correlations, each spatial frequency of the fluctuations grows as dP/dt = λ + 2 λ â P,
+where â is the transform of the relative change of area a(r) by one electron. Hence
+
+    P(k) = (exp(2 â(k) μ) - 1) / (2 â(k)),      C(r) = μ δ(r) + a(r) μ² + …
+
+(Astier et al. 2019, A&A 629 A36). The scalar correction of Coulton et al. (2018, AJ 155 258),
+I_true = I + ½ ∇·(I ∇(K ⊗ I)), does the same to a flat in the first order if ∇²K = -a, with the
+five-point Laplacian that belongs to differences between neighbouring pixels. It is solved on the
+kernel's own grid with K = 0 outside, that is with the boundary ring of a Poisson problem with
+Dirichlet conditions: then the Laplacian of K as it is stored, zeros beyond its edge, equals -a at
+every lag within. Its sum, which is zero if charge is conserved, is made so by a(0): the variance
+itself is not used, so that errors of gain and noise do not enter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+KERNEL_REACH_PIX = 8
+# From this distance on single covariances are noise: a power law through them takes their place.
+MODEL_FROM_PIX = 3.2
+EDGE_PIX = 4
+
+
+@dataclass(frozen=True)
+class Covariances:
+    """Sums over flat pairs, which can be added.
+
+    Attributes
+    ----------
+    products
+        Σ of products of pixels at lags (dy, dx), electron², shape (R+1, 2R+1): dy from 0 to R,
+        dx from -R to R.
+    squares
+        Σ of μ² over the same pairs of pixels, electron².
+    weight
+        Σ of μ·μ², for the mean level of the measurement, electron³; shape ().
+    """
+
+    products: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    weight: float
+
+    def __add__(self, other: Covariances) -> Covariances:
+        return Covariances(
+            self.products + other.products,
+            self.squares + other.squares,
+            self.weight + other.weight,
+        )
+
+
+def pair_covariances(first: NDArray[np.float32], second: NDArray[np.float32]) -> Covariances:
+    """Correlate the difference of two flats with itself.
+
+    Parameters
+    ----------
+    first, second
+        Reduced flats of one level, electrons, linear, charge transfer corrected.
+
+    Returns
+    -------
+    Covariances
+        Of one exposure (half of those of the difference), pixels of odd level left out.
+    """
+    from scipy import fft
+
+    level_a, level_b = (float(np.median(f)) for f in (first, second))
+    mean_level = (level_a + level_b) / 2
+    mean = (first + second) / 2
+    difference = first * np.float32(mean_level / level_a) - second * np.float32(mean_level / level_b)
+    use = np.abs(mean / mean_level - 1) < 0.15
+    use &= np.abs(difference) < 5.5 * 1.4826 * np.median(np.abs(difference[use]))
+    for edge in (slice(0, EDGE_PIX), slice(-EDGE_PIX, None)):
+        use[edge] = False
+        use[:, edge] = False
+    difference = np.where(use, difference - difference[use].mean(), 0).astype(np.float32)
+    size = tuple(fft.next_fast_len(n + KERNEL_REACH_PIX, real=True) for n in mean.shape)
+    level = np.where(use, mean, 0).astype(np.float32)
+    return Covariances(
+        products=_lag_sums(difference, size) / 2,
+        squares=_lag_sums(level, size),
+        weight=float((level.astype(np.float64) ** 3).sum()),
+    )
+
+
+def _lag_sums(image: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return Σ of products of an image with itself, shifted by 0…R rows and -R…R columns."""
+    from scipy import fft
+
+    reach = KERNEL_REACH_PIX
+    power = np.abs(fft.rfft2(image.astype(np.float64), size)) ** 2
+    sums = fft.irfft2(power, size)
+    return np.concatenate([sums[: reach + 1, -reach:], sums[: reach + 1, : reach + 1]], axis=1)
+
+
+def area_changes(covariances: Covariances) -> tuple[NDArray[np.float64], float]:
+    """Return C(r)/μ² of one quadrant of lags, electron-1, and the level that it holds for.
+
+    Opposite lags are equal by definition; left and right by the symmetry of pixels, so that they
+    are averaged. The element at lag 0 is made the negative sum of all others.
+    """
+    reach = KERNEL_REACH_PIX
+    ratio = covariances.products / covariances.squares
+    quadrant = (ratio[:, reach:] + ratio[:, reach::-1]) / 2
+    # Lags (0, dx) hold each pair of pixels twice, once from either side; so their mean is right.
+    quadrant = _smooth_tail(quadrant)
+    full = unfold(quadrant)
+    quadrant[0, 0] -= full.sum()
+    level = covariances.weight / covariances.squares[0, reach]
+    return quadrant, float(level)
+
+
+def _smooth_tail(quadrant: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Replace far lags by a power law through all lags from the second pixel on."""
+    from scipy.optimize import curve_fit
+
+    y, x = np.indices(quadrant.shape)
+    radius = np.hypot(x, y)
+    use = (radius >= 1.9) & (radius <= KERNEL_REACH_PIX)
+    scale = np.abs(quadrant[use]).max()
+
+    def model(r: NDArray, amplitude: float, slope: float) -> NDArray:
+        return amplitude * (r / 2) ** -slope
+
+    (amplitude, slope), _ = curve_fit(
+        model, radius[use], quadrant[use] / scale, (1.0, 3.0), bounds=([-2, 2], [2, 6])
+    )
+    tail = model(np.maximum(radius, 1), amplitude * scale, slope)
+    return np.where(radius >= MODEL_FROM_PIX, tail, quadrant)
+
+
+def unfold(quadrant: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mirror a quadrant of lags to all lags, shape (2R+1, 2R+1)."""
+    half = np.concatenate([quadrant[:, :0:-1], quadrant], axis=1)
+    return np.concatenate([half[:0:-1], half], axis=0)
+
+
+def first_order(change: NDArray[np.float64], level_electron: float) -> NDArray[np.float64]:
+    """Take the growth of the effect during the exposure out of C/μ².
+
+    Solves (exp(2 â μ) - 1) / (2 â μ) = 1 + μ FT[C/μ² - δ/μ] for â at each frequency by Newton's
+    method, and transforms back.
+
+    Parameters
+    ----------
+    change
+        C/μ² without Poisson's term, all lags, electron-1.
+    level_electron
+        μ.
+    """
+    target = 1 + level_electron * np.fft.fft2(np.fft.ifftshift(change)).real
+    z = target - 1
+    for _ in range(20):
+        safe = np.where(np.abs(z) < 1e-9, 1e-9, z)
+        value = np.expm1(2 * safe) / (2 * safe)
+        slope = (np.exp(2 * safe) - value) / safe
+        z = safe - (value - target) / slope
+    return np.fft.fftshift(np.fft.ifft2(z / level_electron).real)
+
+
+def solve_kernel(change: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Solve ∇²K = -a on the grid of lags, with K = 0 outside; electron-1, shape of `change`."""
+    from scipy import fft
+
+    n = change.shape[0]
+    wave = 2 * np.cos(np.pi * np.arange(1, n + 1) / (n + 1)) - 2
+    spectrum = fft.dstn(-change, type=1) / (wave[:, None] + wave[None, :])
+    return fft.idstn(spectrum, type=1)
+
+
+def brighter_fatter_kernel(parts: Sequence[Covariances]) -> NDArray[np.float64]:
+    """Return the scalar kernel of a type of sensor from the flat pairs of all its detectors.
+
+    Returns
+    -------
+    ndarray of float64, shape (17, 17)
+        Kernel K, electron-1.
+    """
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    quadrant, level = area_changes(total)
+    return solve_kernel(first_order(unfold(quadrant), level))
+
+
+def correct(image: NDArray[np.float32], kernel: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Undo the brighter-fatter effect of a flat in the first order, electrons.
+
+    Differences between neighbouring pixels at their common boundary; charge is conserved.
+    """
+    from scipy.signal import fftconvolve
+
+    reach = kernel.shape[0] // 2
+    padded = np.pad(image.astype(np.float64), reach, mode="symmetric")
+    potential = fftconvolve(padded, kernel, mode="valid")
+    result = image.astype(np.float64)
+    for axis in (0, 1):
+        value, field = np.moveaxis(result, axis, 0), np.moveaxis(potential, axis, 0)
+        light = np.moveaxis(image, axis, 0)
+        moved = 0.25 * (light[1:] + light[:-1]) * (field[1:] - field[:-1])
+        value[:-1] += moved
+        value[1:] -= moved
+    return result.astype(np.float32)

@@ -1,0 +1,190 @@
+"""Raw calibration frames to signal, with as many corrections as are known so far.
+
+The observatory makes its calibrations one after the other, each with the help of those before.
+A :class:`Reduction` holds what is known; :meth:`Reduction.blocks` applies it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drpflow.sim.amplifiers import Channel, assemble, slices
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+# Columns of the serial overscan that are left out: late charge arrives in the first ones.
+SKIP_LEADING = 4
+SKIP_TRAILING = 1
+
+
+@dataclass(frozen=True)
+class Linearizer:
+    """Correction of one amplifier: linear = measured - spline(measured).
+
+    Attributes
+    ----------
+    node_adu
+        Measured signal above bias.
+    correction_adu
+        What to subtract there; negative, since signal is lost.
+    """
+
+    node_adu: NDArray[np.float64]
+    correction_adu: NDArray[np.float64]
+
+    def apply(self, signal_adu: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the linear signal; natural cubic spline, constant beyond the outer nodes."""
+        from scipy.interpolate import CubicSpline
+
+        grid = np.linspace(self.node_adu[0], self.node_adu[-1], 1024)
+        spline = CubicSpline(self.node_adu, self.correction_adu, bc_type="natural")
+        correction = np.interp(signal_adu, grid, spline(grid))
+        return signal_adu - correction.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """The corrections known so far.
+
+    Attributes
+    ----------
+    layout
+        The amplifiers.
+    bias
+        Bias structure, adu, shape (amplifiers, rows, columns) in the order of readout.
+    crosstalk
+        Ratios [victim, source].
+    linearizers
+        One for each amplifier.
+    gain
+        electron adu-1, by amplifier; where it is None, signals stay in adu.
+    serial_cti
+        Fraction left behind per transfer, by amplifier.
+    """
+
+    layout: tuple[Channel, ...]
+    bias: NDArray[np.float32] | None = None
+    crosstalk: NDArray[np.float64] | None = None
+    linearizers: tuple[Linearizer, ...] | None = None
+    gain: NDArray[np.float64] | None = None
+    serial_cti: NDArray[np.float64] | None = None
+
+    def blocks(self, raw: NDArray[np.uint16]) -> NDArray[np.float32]:
+        """Return the signal of each amplifier's image pixels in the order of readout.
+
+        Parameters
+        ----------
+        raw
+            Raw array, whole or windowed.
+
+        Returns
+        -------
+        ndarray of float32, shape (amplifiers, rows, columns)
+            Electrons if the gain is known, else adu.
+        """
+        layout = self.layout_of(raw)
+        parts = []
+        for channel in layout:
+            data = raw[slices(channel.raw_data_section)].astype(np.float32)
+            parts.append(data - self.row_level(raw, channel))
+        signal = np.stack(parts)
+        if self.bias is not None:
+            signal -= self.bias[:, : signal.shape[1]]
+        if self.crosstalk is not None:
+            signal -= np.tensordot(self.crosstalk.astype(np.float32), signal, axes=(1, 0))
+        if self.linearizers is not None:
+            for part, linearizer in zip(signal, self.linearizers, strict=True):
+                part[:] = linearizer.apply(part)
+        if self.gain is not None:
+            signal *= self.gain.astype(np.float32)[:, None, None]
+        if self.serial_cti is not None:
+            self._restore(signal)
+        return signal
+
+    def image(self, raw: NDArray[np.uint16]) -> NDArray[np.float32]:
+        """Return the signal as a detector image."""
+        return assemble(list(self.blocks(raw)), self.layout_of(raw))
+
+    def overscan(self, raw: NDArray[np.uint16]) -> NDArray[np.float32]:
+        """Return the serial overscans above the level of their rows, adu."""
+        layout = self.layout_of(raw)
+        return np.stack(
+            [raw[slices(c.raw_serial_overscan)] - self.row_level(raw, c) for c in layout]
+        )
+
+    @staticmethod
+    def row_level(raw: NDArray[np.uint16], channel: Channel) -> NDArray[np.float32]:
+        """Return the mean overscan level of each row, adu, shape (rows, 1)."""
+        samples = raw[slices(channel.raw_serial_overscan)][:, SKIP_LEADING:-SKIP_TRAILING]
+        return samples.mean(axis=1, dtype=np.float64, keepdims=True).astype(np.float32)
+
+    def layout_of(self, raw: NDArray[np.uint16]) -> tuple[Channel, ...]:
+        """Return the layout that fits a raw array, which may be windowed in y."""
+        missing = self.layout[-1].block[3] - raw.shape[0]
+        if missing == 0:
+            return self.layout
+        return tuple(_windowed(c, missing // 2) for c in self.layout)
+
+    def _restore(self, signal: NDArray[np.float32]) -> None:
+        """Move late charge back, to first order in the loss, in place.
+
+        n transfers leave n s of a packet behind, which is found in the next one.
+        """
+        if self.serial_cti is None:
+            return
+        columns = np.arange(signal.shape[2]) + self.layout[0].prescan_pix + 1
+        for part, loss in zip(signal, self.serial_cti, strict=True):
+            late = part * (loss * columns).astype(np.float32)
+            part += late
+            part[:, 1:] -= late[:, :-1]
+
+
+def _windowed(channel: Channel, fewer_rows: int) -> Channel:
+    """Return the layout of an amplifier of which fewer rows were read."""
+    row = int(channel.flip_y)
+    x0, x1, y0, y1 = channel.block
+    u0, u1, v0, v1 = channel.data_section
+    height, rows = y1 - y0 - fewer_rows, v1 - v0 - fewer_rows
+    return Channel(
+        name=channel.name,
+        data_section=(u0, u1, row * rows, (row + 1) * rows),
+        block=(x0, x1, row * height, (row + 1) * height),
+        prescan_pix=channel.prescan_pix,
+        overscan_rows=channel.overscan_rows,
+        flip_x=channel.flip_x,
+        flip_y=channel.flip_y,
+    )
+
+
+def clipped_mean(
+    stack: NDArray[np.float32], sigma: NDArray[np.float32], limit: float = 5.0
+) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+    """Average frames without what stands out of the median of its pixel (cosmic rays).
+
+    Parameters
+    ----------
+    stack
+        Shape (frames, ...); changed in place.
+    sigma
+        Expected noise of one frame.
+    limit
+        Clipping, in units of it.
+
+    Returns
+    -------
+    mean, number : ndarray
+        Mean and number of the values used.
+    """
+    middle = np.median(stack, axis=0)
+    good = np.abs(stack - middle) <= limit * sigma
+    number = good.sum(axis=0, dtype=np.int16)
+    stack[~good] = 0
+    return stack.sum(axis=0) / np.maximum(number, 1), number
+
+

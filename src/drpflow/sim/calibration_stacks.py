@@ -1,0 +1,179 @@
+"""Master bias, dark and flat frames, and the list of defects found in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drpflow.sim.calibration_reduction import clipped_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from drpflow.sim.amplifiers import Box
+    from drpflow.sim.calibration_reduction import Reduction
+
+# What counts as a defect.
+LOW_RESPONSE, HIGH_RESPONSE = 0.8, 1.2
+HOT_ELECTRON_S = 3.0
+# A column with more bad pixels than this within LONG_GAP of each other is masked through.
+LONG_COLUMN = 12
+LONG_GAP = 32
+
+
+@dataclass(frozen=True)
+class Master:
+    """A combined frame with the variance of its mean."""
+
+    image: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    frames: int
+
+
+@dataclass(frozen=True)
+class BiasMeasurement:
+    """Bias structure in the order of readout, and what else bias frames tell of amplifiers.
+
+    Attributes
+    ----------
+    blocks
+        Structure above the overscan, adu, shape (amplifiers, rows, columns).
+    noise_adu
+        Read noise.
+    level_adu
+        Mean overscan level.
+    frames
+        Number of frames.
+    """
+
+    blocks: NDArray[np.float32]
+    noise_adu: NDArray[np.float64]
+    level_adu: NDArray[np.float64]
+    frames: int
+
+
+def combine_biases(frames: Iterable[NDArray[np.uint16]], reduction: Reduction) -> BiasMeasurement:
+    """Average bias frames; the noise is that of their pixels about the mean."""
+    total: NDArray[np.float64] | None = None
+    squares = levels = np.zeros(0)
+    number = 0
+    for raw in frames:
+        blocks = reduction.blocks(raw).astype(np.float64)
+        level = np.array([reduction.row_level(raw, c).mean() for c in reduction.layout])
+        if total is None:
+            total, squares, levels = np.zeros_like(blocks), np.zeros_like(blocks), 0 * level
+        total += blocks
+        squares += blocks**2
+        levels = levels + level
+        number += 1
+    if total is None:
+        raise ValueError("there is no bias frame")
+    mean = total / number
+    variance = (squares / number - mean**2) * number / (number - 1)
+    noise = np.sqrt(np.median(variance, axis=(1, 2)) * _median_correction(number - 1))
+    return BiasMeasurement(mean.astype(np.float32), noise, levels / number, number)
+
+
+def _median_correction(freedom: int) -> float:
+    """Return mean over median of a variance with so many degrees of freedom (Wilson-Hilferty)."""
+    return 1 / (1 - 2 / (9 * freedom)) ** 3
+
+
+def combine_darks(
+    frames: Iterable[NDArray[np.uint16]],
+    exposure_s: float,
+    reduction: Reduction,
+    noise_electron: float,
+) -> Master:
+    """Average dark frames to electrons per second, without cosmic rays."""
+    stack = np.stack([reduction.image(raw) for raw in frames])
+    middle = np.median(stack, axis=0)
+    sigma = np.sqrt(np.maximum(middle, 0) + noise_electron**2).astype(np.float32)
+    mean, number = clipped_mean(stack, sigma)
+    variance = sigma**2 / number
+    return Master(
+        (mean / exposure_s).astype(np.float32), variance / np.float32(exposure_s) ** 2, len(stack)
+    )
+
+
+def combine_flats(
+    frames: Iterable[NDArray[np.float32]], light: list[float], noise_electron: float
+) -> Master:
+    """Average flat frames per electron of light, without cosmic rays.
+
+    Parameters
+    ----------
+    frames
+        Reduced frames, electrons.
+    light
+        What the lamp's monitor says of each, electrons.
+    noise_electron
+        Read noise.
+    """
+    mean_light = float(np.mean(light))
+    stack = np.stack(
+        [image * np.float32(mean_light / told) for image, told in zip(frames, light, strict=True)]
+    )
+    middle = np.median(stack, axis=0)
+    sigma = np.sqrt(np.maximum(middle, 1) + noise_electron**2).astype(np.float32)
+    mean, number = clipped_mean(stack, sigma)
+    variance = sigma**2 / number / np.float32(mean_light) ** 2
+    return Master((mean / mean_light).astype(np.float32), variance.astype(np.float32), len(stack))
+
+
+@dataclass(frozen=True)
+class FoundDefect:
+    """A box of pixels not to be used."""
+
+    box: Box
+    kind: str
+
+
+def find_defects(flats: Mapping[str, Master], dark: Master) -> tuple[FoundDefect, ...]:
+    """List the pixels that respond too little or too much, or are too hot.
+
+    Parameters
+    ----------
+    flats
+        By filter; a pixel must be odd in all of them.
+    dark
+        Electron s-1.
+
+    Returns
+    -------
+    tuple of FoundDefect
+        Boxes, one column wide, in order of column and row.
+    """
+    from scipy.ndimage import median_filter
+
+    odd = np.ones(dark.image.shape, bool)
+    for flat in flats.values():
+        local = median_filter(flat.image, size=(1, 15), mode="mirror")
+        ratio = flat.image / np.maximum(local, np.float32(1e-6))
+        odd &= (ratio < LOW_RESPONSE) | (ratio > HIGH_RESPONSE)
+    hot = dark.image > HOT_ELECTRON_S
+    boxes = [FoundDefect(box, "response") for box in column_boxes(odd)]
+    boxes += [FoundDefect(box, "hot") for box in column_boxes(hot & ~odd)]
+    return tuple(sorted(boxes, key=lambda d: (d.box, d.kind)))
+
+
+def column_boxes(bad: NDArray[np.bool_]) -> list[Box]:
+    """Turn a map of bad pixels into boxes one column wide.
+
+    Runs within a column that make up a long defect, with gaps, become one box.
+    """
+    boxes = []
+    for x in np.flatnonzero(bad.any(axis=0)):
+        rows = np.flatnonzero(bad[:, x])
+        for run in np.split(rows, np.flatnonzero(np.diff(rows) > LONG_GAP) + 1):
+            runs = [run] if run.size >= LONG_COLUMN else _contiguous(run)
+            boxes += [(int(x), int(x) + 1, int(r[0]), int(r[-1]) + 1) for r in runs]
+    return boxes
+
+
+def _contiguous(rows: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    return np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)

@@ -1,0 +1,64 @@
+"""Where every random number of the detector simulation comes from.
+
+Each physical process has a stream of its own, seeded by ``[seed, stage, *ids]``. Switching one
+process off therefore leaves the draws of all the others as they were: the difference of two
+simulations is the effect alone, without a change of noise.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from zlib import crc32
+
+import numpy as np
+
+
+class Stage(IntEnum):
+    """One number for each process that draws. They are part of the output: never renumber."""
+
+    NOMINAL_AMPLIFIER = 1001
+    TRUE_AMPLIFIER = 1002
+    CROSSTALK = 1003
+    NONLINEARITY = 1004
+    BIAS_STRUCTURE = 1005
+    RESPONSE = 1010
+    RESPONSE_FILTER = 1011
+    TREE_RINGS = 1012
+    DARK_CURRENT = 1013
+    HOT_PIXELS = 1014
+    DEFECTS = 1015
+    FULL_WELL = 1016
+    PHOTONS = 1020
+    DARK_ELECTRONS = 1021
+    COSMIC_RAYS = 1022
+    BIAS_DRIFT = 1023
+    READ_NOISE = 1024
+    LAMP = 1030
+
+
+class FrameKind(IntEnum):
+    """First number of a frame's identity; the second counts the frames of the kind."""
+
+    SCIENCE = 0
+    BIAS = 1
+    DARK = 2
+    FLAT = 3
+    RAMP = 4
+    SPOTS = 5
+    PAIR = 6
+
+
+def generator(seed: int, stage: Stage, *ids: int | str) -> np.random.Generator:
+    """Return the random generator of one process for one thing.
+
+    Parameters
+    ----------
+    seed
+        Seed of the simulation.
+    stage
+        The process.
+    *ids
+        What it is drawn for: visit, detector, filter name …
+    """
+    numbers = [crc32(i.encode()) if isinstance(i, str) else int(i) for i in ids]
+    return np.random.default_rng([seed, int(stage), *numbers])

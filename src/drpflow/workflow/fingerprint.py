@@ -1,0 +1,245 @@
+"""What code a task runs, as a short string that changes when, and only when, that code does.
+
+Snakemake does not look into modules that a script imports, and takes a ``git checkout`` of a
+script for an edit. The rules therefore carry the fingerprint of their script as a parameter:
+a hash over the syntax trees of the script and of every drpflow module that it imports, at
+once or later, directly or not. Docstrings, comments, layout, ``__all__``, ``__version__``
+and imports for type checkers alone do not count.
+
+Import statements are followed wherever they stand. A module that is loaded by a name in a
+string (the registry of components) is not: a task that uses one imports it by a statement,
+which the workflow's tests verify on what has really been loaded.
+
+Syntax trees cost 2 to 5 ms a module, so their hashes are kept in the user's cache, keyed by
+file content: hashing contents alone costs about 0.1 ms a module.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import sys
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import drpflow
+from drpflow.io.atomic import write_text
+from drpflow.paths import user_cache
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PACKAGE: Final = "drpflow"
+# Part of every cache key: what a digest means, and the grammar that it was made with.
+_FORMAT: Final = f"1 {sys.version_info.major}.{sys.version_info.minor}"
+_CACHE_ENTRIES: Final = 4000
+_UNCOUNTED: Final = frozenset({"__all__", "__version__"})
+# Fields of syntax nodes that do not change what the code does.
+_UNCOUNTED_FIELDS: Final = frozenset({"ctx", "type_comment", "kind"})
+
+
+class Source(NamedTuple):
+    """What counts of one file: the hash of its code, and the names that it imports."""
+
+    digest: str
+    imports: tuple[str, ...]
+
+
+class SourceTree:
+    """The modules of the package, read once and shared by the fingerprints of all tasks.
+
+    Parameters
+    ----------
+    package
+        Folder of the package ``drpflow``; that of the running one by default.
+    cache
+        File that remembers hashes by content.
+    """
+
+    def __init__(self, package: Path | None = None, cache: Path | None = None) -> None:
+        self._package = package or Path(drpflow.__file__).parent
+        self._cache_file = cache or user_cache() / "fingerprints.json"
+        self._used: dict[str, Source] = {}
+        self._modules: dict[str, Source | None] = {}
+        self._new = False
+
+    def fingerprint(self, script: Path) -> str:
+        """Return the fingerprint of a script and all that it imports, 16 hexadecimal digits."""
+        own = self._read(script)
+        parts = [own.digest]
+        parts += [f"{name} {source.digest}" for name, source in sorted(self._reach(own))]
+        return _hash("\n".join(parts))
+
+    def modules(self, script: Path) -> frozenset[str]:
+        """Return the names of the drpflow modules that a script may load."""
+        return frozenset(name for name, _ in self._reach(self._read(script)))
+
+    def save(self) -> None:
+        """Keep the hashes that were new; a cache that cannot be written is done without."""
+        if not self._new:
+            return
+        entries = self._used if len(self._cached) > _CACHE_ENTRIES else self._cached | self._used
+        with suppress(OSError):
+            write_text(self._cache_file, json.dumps(entries))
+        self._new = False
+
+    def _reach(self, start: Source) -> set[tuple[str, Source]]:
+        """Return all modules that `start` imports, directly or not."""
+        found: dict[str, Source] = {}
+        waiting = list(start.imports)
+        while waiting:
+            for name in _with_parents(waiting.pop()):
+                source = None if name in found else self._module(name)
+                if source is not None:
+                    found[name] = source
+                    waiting += source.imports
+        return set(found.items())
+
+    def _module(self, name: str) -> Source | None:
+        """Return the source of a module, ``None`` where `name` is a thing inside a module."""
+        if name not in self._modules:
+            stem = self._package.joinpath(*name.split(".")[1:])
+            path = stem / "__init__.py" if stem.is_dir() else stem.with_suffix(".py")
+            self._modules[name] = self._read(path) if path.is_file() else None
+        return self._modules[name]
+
+    def _read(self, path: Path) -> Source:
+        content = path.read_bytes()
+        key = _hash(_FORMAT.encode() + content)
+        source = self._cached.get(key)
+        if source is None:
+            source = analyze(content)
+            self._new = True
+        self._used[key] = source
+        return source
+
+    @cached_property
+    def _cached(self) -> dict[str, Source]:
+        try:
+            entries = json.loads(self._cache_file.read_text())
+            return {key: Source(digest, tuple(names)) for key, (digest, names) in entries.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
+
+
+def modules_of(script: Path) -> frozenset[str]:
+    """Return the names of the drpflow modules that a script may load."""
+    return SourceTree().modules(script)
+
+
+def fingerprints(scripts: dict[str, Path]) -> dict[str, str]:
+    """Return the fingerprints of several scripts.
+
+    Parameters
+    ----------
+    scripts
+        Script file by task.
+
+    Returns
+    -------
+    dict
+        Fingerprint by task.
+    """
+    tree = SourceTree()
+    result = {task: tree.fingerprint(path) for task, path in scripts.items()}
+    tree.save()
+    return result
+
+
+def analyze(content: str | bytes) -> Source:
+    """Return what counts of Python source code.
+
+    Parameters
+    ----------
+    content
+        The source code.
+
+    Returns
+    -------
+    Source
+        Its digest, and the drpflow names that it imports, sorted. ``from a import b`` gives
+        ``a`` and ``a.b``, since only the folder tells whether ``b`` is a module.
+    """
+    tree = ast.parse(content)
+    names = set()
+    for node in _running(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    ours = {name for name in names if name == _PACKAGE or name.startswith(f"{_PACKAGE}.")}
+    return Source(_hash("\n".join(_tokens(tree))), tuple(sorted(ours)))
+
+
+def _running(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of a tree that can run, its root included."""
+    yield node
+    for child in _children(node):
+        yield from _running(child)
+
+
+def _children(node: ast.AST) -> Iterator[ast.AST]:
+    for name in node._fields:
+        value = _field(node, name)
+        if isinstance(value, ast.AST):
+            yield value
+        elif isinstance(value, list):
+            yield from (item for item in value if isinstance(item, ast.AST))
+
+
+def _tokens(node: ast.AST) -> Iterator[str]:
+    """Yield a text form of a tree in which empty fields do not appear.
+
+    ``ast.dump`` would do, were its form not different from one Python to the next: new
+    versions add fields, which are empty in older code.
+    """
+    yield f"({type(node).__name__}"
+    for name in node._fields:
+        value = _field(node, name)
+        if value is None or value == [] or name in _UNCOUNTED_FIELDS:
+            continue
+        yield name
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, ast.AST):
+                yield from _tokens(item)
+            else:
+                yield repr(item)
+    yield ")"
+
+
+def _field(node: ast.AST, name: str) -> object:
+    """Return a field of a node, without the statements that do not count."""
+    value = getattr(node, name, None)
+    if name == "body" and isinstance(value, list):
+        return [statement for statement in value if not _is_idle(statement)]
+    # A bare None is a value where a constant holds it.
+    return "None" if value is None and isinstance(node, ast.Constant) else value
+
+
+def _is_idle(statement: ast.AST) -> bool:
+    """Return whether a statement does nothing that a product could depend on."""
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Constant)
+    if isinstance(statement, ast.If):
+        name = getattr(statement.test, "id", getattr(statement.test, "attr", ""))
+        return name == "TYPE_CHECKING" and not statement.orelse
+    if isinstance(statement, ast.Assign):
+        targets = {getattr(target, "id", "") for target in statement.targets}
+        return targets <= _UNCOUNTED
+    return False
+
+
+def _with_parents(name: str) -> Iterator[str]:
+    """Yield a dotted name and the packages that Python runs before it."""
+    yield name
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+def _hash(content: str | bytes) -> str:
+    data = content.encode() if isinstance(content, str) else content
+    return hashlib.sha256(data).hexdigest()[:16]

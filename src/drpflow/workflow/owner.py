@@ -1,0 +1,213 @@
+"""Who runs the workflow in a folder, and what a run that was killed has left behind.
+
+``drpflow run`` writes a note with its process id, the start time of that process and a marker
+into ``.snakemake/drpflow-owner.json``; the marker is also an environment variable of all that
+it starts. After a ``kill -9`` the note stays: the process it names is gone (or its id belongs
+to a process of another start time), and whatever still carries the marker is an orphan.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from drpflow.errors import InputError
+from drpflow.io.atomic import write_json
+
+if TYPE_CHECKING:
+    import psutil
+
+MARKER: Final = "DRPFLOW_RUN"
+_NOTE: Final = Path(".snakemake") / "drpflow-owner.json"
+# Process start times come from the clock tick count since boot; two readings of one start
+# differ by less than this.
+_START_TOLERANCE_S: Final = 1.0
+_GRACE_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A running ``drpflow run``.
+
+    Parameters
+    ----------
+    host
+        The machine it runs on.
+    pid
+        Its process id.
+    started
+        Start time of that process, seconds since 1970.
+    marker
+        Value of the environment variable :data:`MARKER` of everything it starts.
+    slurm_run
+        Name of its jobs in SLURM's queue, if it has sent any there.
+    """
+
+    host: str
+    pid: int
+    started: float
+    marker: str
+    slurm_run: str = ""
+
+    @classmethod
+    def here(cls) -> Owner:
+        """Return the owner that this process would be."""
+        import psutil
+
+        host, pid, started = socket.gethostname(), os.getpid(), psutil.Process().create_time()
+        return cls(host, pid, started, f"{host}:{pid}:{started:.2f}")
+
+    def alive(self) -> bool:
+        """Return whether the process runs, which only its own machine can tell."""
+        import psutil
+
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started) < _START_TOLERANCE_S
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+
+def claim(folder: Path, *, take_over: bool = False) -> tuple[Owner, Owner | None]:
+    """Make this process the owner of a folder.
+
+    Parameters
+    ----------
+    folder
+        Working directory of the workflow.
+    take_over
+        Believe that an owner on another machine is dead.
+
+    Returns
+    -------
+    owner
+        This process.
+    dead
+        The owner before, if that one was killed; see :func:`end_orphans`.
+
+    Raises
+    ------
+    InputError
+        If another run owns the folder, or a plain ``snakemake`` works in it.
+    """
+    note = folder / _NOTE
+    dead = _read(note)
+    if dead is not None:
+        _refuse_if_alive(folder, dead, take_over=take_over)
+        note.unlink(missing_ok=True)
+    elif _locks(folder):
+        _refuse_plain_snakemake(folder)
+    owner = Owner.here()
+    note.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with note.open("x") as stream:
+            json.dump(asdict(owner), stream)
+    except FileExistsError:
+        raise InputError(folder, "another run began just now", "Wait for it to end") from None
+    return owner, dead
+
+
+def note_slurm_run(folder: Path, owner: Owner, slurm_run: str) -> None:
+    """Note the name that the jobs of `owner` bear in SLURM's queue."""
+    write_json(folder / _NOTE, asdict(replace(owner, slurm_run=slurm_run)))
+
+
+def release(folder: Path) -> None:
+    """Give up a folder."""
+    (folder / _NOTE).unlink(missing_ok=True)
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether Snakemake has left its lock in a folder."""
+    return bool(_locks(folder))
+
+
+def end_orphans(dead: Owner) -> int:
+    """End what a killed run has left running; return how many processes that were.
+
+    Only processes that carry the dead run's marker are touched, and SLURM jobs of its name.
+    Products appear whole or not at all, so that ending a job in the middle does no harm.
+    """
+    import psutil
+
+    if dead.slurm_run:
+        subprocess.run(["scancel", "--name", dead.slurm_run], check=False)
+    orphans = _orphans(dead)
+    for process in orphans:
+        with suppress(psutil.Error):
+            process.terminate()
+    _, stubborn = psutil.wait_procs(orphans, timeout=_GRACE_S)
+    for process in stubborn:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(stubborn, timeout=_GRACE_S)
+    return len(orphans)
+
+
+def _orphans(dead: Owner) -> list[psutil.Process]:
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            younger = process.create_time() >= dead.started - _START_TOLERANCE_S
+            if younger and process.environ().get(MARKER) == dead.marker:
+                found.append(process)
+    return found
+
+
+def _read(note: Path) -> Owner | None:
+    """Return the owner that a note tells of; a note cut short by a power failure tells nothing."""
+    try:
+        return Owner(**json.loads(note.read_text()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        note.unlink()
+        return None
+
+
+def _refuse_if_alive(folder: Path, owner: Owner, *, take_over: bool) -> None:
+    if owner.host != socket.gethostname():
+        if not take_over:
+            raise InputError(
+                folder,
+                f"process {owner.pid} on {owner.host} owns this run, and only {owner.host} can "
+                "tell whether it lives",
+                "Run there, or add --take-over if it is dead",
+            )
+    elif owner.alive():
+        raise InputError(
+            folder,
+            f"process {owner.pid} runs this workflow already",
+            "Wait for it to end, or end it, and run again",
+        )
+
+
+def _refuse_plain_snakemake(folder: Path) -> None:
+    """Raise if a ``snakemake`` that drpflow did not start works in `folder`."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            command = process.cmdline()
+            if not any(Path(word).name == "snakemake" for word in command[:3]):
+                continue
+            if Path(process.cwd()) == folder.resolve():
+                raise InputError(
+                    folder,
+                    f"process {process.pid} ({' '.join(command[:4])}) works in this folder",
+                    "Wait for it to end, or end it, and run again",
+                )
+
+
+def _locks(folder: Path) -> list[Path]:
+    locks = folder / ".snakemake" / "locks"
+    return list(locks.iterdir()) if locks.is_dir() else []

@@ -1,0 +1,167 @@
+"""Everything that the rules look up, gathered when Snakemake reads the Snakefile."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import drpflow
+from drpflow import paths
+from drpflow.config.run import build_run
+from drpflow.errors import InputError, suggest
+from drpflow.io.datasets import DatasetTable
+from drpflow.workflow.fingerprint import fingerprints
+from drpflow.workflow.survey import load_survey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from drpflow.config.run import RunConfig
+    from drpflow.io.sheets import ExposureRow
+    from drpflow.workflow.survey import Survey
+
+# Memory of a task's process before it has read anything, MB.
+_PROCESS_MB = 300
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run, ready to be turned into jobs.
+
+    Parameters
+    ----------
+    run
+        The validated configuration.
+    table
+        The dataset types.
+    survey
+        The frames and what belongs to each.
+    code
+        Code fingerprint by task, of the tasks that exist.
+    """
+
+    run: RunConfig
+    table: DatasetTable
+    survey: Survey
+    code: dict[str, str]
+
+    @property
+    def root(self) -> str:
+        """Output root."""
+        return str(self.run.output)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Labels of the tasks that exist, in the order of the table."""
+        return tuple(self.code)
+
+    def is_temporary(self, name: str) -> bool:
+        """Return whether a dataset type is deleted after use in this run."""
+        return self.table.is_temporary(name) and name not in self.run.keep
+
+    def memory_mb(self, bytes_per_pixel: float) -> Callable[[Any, int], int]:
+        """Return the memory that a job asks for, by attempt, as a function for ``resources:``.
+
+        Parameters
+        ----------
+        bytes_per_pixel
+            Peak memory of the task beyond an empty process, per pixel of a detector.
+        """
+        first = round(_PROCESS_MB + bytes_per_pixel * self.survey.megapixels)
+        return lambda wildcards, attempt: first * attempt  # noqa: ARG005 - names that Snakemake gives
+
+    def job_file(self, folder: str, task: str, suffix: str) -> str:
+        """Return the pattern of a file that each job of a task has, below the output root.
+
+        >>> plan.job_file("logs", "isr", ".log")
+        'results/logs/isr/visit={visit}/detector={detector}.log'
+        """
+        path = Path(self.table.status_template(task)).with_suffix(suffix)
+        return str(self.run.output / folder / path.relative_to("status"))
+
+
+def load_plan(run: RunConfig, *, check_files: bool = True) -> Plan:
+    """Read what a run needs.
+
+    Parameters
+    ----------
+    run
+        The validated configuration.
+    check_files
+        Look whether raw frames and calibrations are there, and leave out what is not.
+
+    Raises
+    ------
+    InputError
+        If the camera file or a sheet is faulty, or `keep` names no temporary dataset type.
+    """
+    from drpflow.io.camera_yaml import load_camera
+
+    table = DatasetTable.load()
+    _check_keep(run, table)
+
+    def is_done(row: ExposureRow) -> bool:
+        job = {"visit": row.visit, "detector": row.detector}
+        return table.status_path(run.output, "isr", **job).is_file()
+
+    camera = load_camera(run.camera)
+    survey = load_survey(run, camera, is_done if check_files else None)
+    scripts = {task: paths.script(task) for task in table.tasks if paths.script(task).is_file()}
+    return Plan(run, table, survey, fingerprints(scripts))
+
+
+def plan_for_snakemake(values: dict[str, Any], workflow: Any) -> Plan:
+    """Return the plan for the config that Snakemake has read.
+
+    Parameters
+    ----------
+    values
+        Snakemake's ``config``.
+    workflow
+        Snakemake's ``workflow``. Its jobs on other machines read the Snakefile again; the files
+        of the survey are looked for by the first process alone.
+
+    Raises
+    ------
+    SystemExit
+        With one sentence, where the user's files are at fault.
+    """
+    sources = [str(path) for path in workflow.configfiles or workflow.overwrite_configfiles]
+    try:
+        run = build_run(values, ", ".join(sources) or "--config")
+        return load_plan(run, check_files=workflow.is_main_process)
+    except InputError as error:
+        sys.exit(f"drpflow: {error}")
+
+
+def shell_prefix(workflow: Any) -> str:
+    """Return what stands before every shell command of the workflow.
+
+    It says where the scripts are, and which Python runs them: this very one, whether or not its
+    environment is activated; or, under ``--sdm conda``, that of the rule's environment, with
+    this package.
+    """
+    methods = {method.name for method in workflow.deployment_settings.deployment_method}
+    variables = {"DRPFLOW_SCRIPTS": str(paths.share_root() / "scripts")}
+    if "CONDA" in methods:
+        variables["PYTHONPATH"] = str(Path(drpflow.__file__).parents[1])
+    else:
+        variables["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+    # Snakemake formats the prefix, so that braces must be doubled.
+    return f"set -euo pipefail; export {exports.replace('{', '{{').replace('}', '}}')}; "
+
+
+def _check_keep(run: RunConfig, table: DatasetTable) -> None:
+    temporary = [name for name in table.datasets if table.is_temporary(name)]
+    for name in run.keep:
+        if name not in temporary:
+            raise InputError(
+                "keep (config)",
+                f"{name!r} is no temporary dataset type{suggest(name, temporary)}",
+                f"Temporary ones: {', '.join(temporary)}",
+            )

@@ -1,0 +1,222 @@
+"""Runs Snakemake for ``drpflow run``: recovers, watches, and tells what went wrong."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from drpflow import paths
+from drpflow.workflow import owner as ownership
+from drpflow.workflow.display import make_display
+from drpflow.workflow.snakemake_log import Failed, Finished, Parser, Planned, Text
+
+if TYPE_CHECKING:
+    from drpflow.workflow.display import Display
+    from drpflow.workflow.snakemake_log import Event
+
+DEFAULT_CONFIG: Final = Path("config/config.yaml")
+_KEPT_LINES: Final = 40
+_LOG_LINES: Final = 8
+_SLURM_RUN: Final = "SLURM run ID: "
+_UP_TO_DATE: Final = "Nothing to be done"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run.
+
+    Parameters
+    ----------
+    directory
+        Working directory of the run.
+    config
+        Config file, relative to `directory`.
+    cores
+        Number of cores, or of jobs at a time where a cluster runs them.
+    targets
+        Rules or files that are wanted; all by default.
+    profile
+        Name of a profile of drpflow's.
+    extra
+        Further arguments for Snakemake.
+    take_over
+        Believe that an owner on another machine is dead.
+    verbose
+        Show all that Snakemake says.
+    """
+
+    directory: Path = Path()
+    config: Path = DEFAULT_CONFIG
+    cores: int = 1
+    targets: tuple[str, ...] = ()
+    profile: str = "default"
+    extra: tuple[str, ...] = ()
+    take_over: bool = False
+    verbose: bool = False
+
+    def command(self) -> list[str]:
+        """Return the equivalent ``snakemake`` command; what Snakemake finds by itself is left out.
+
+        Targets come first, since some of Snakemake's options take all words that follow.
+        """
+        words = ["snakemake", *self.targets, "--cores", str(self.cores)]
+        here = Path.cwd()
+        if paths.snakefile() != here / "Snakefile":
+            words += ["--snakefile", str(paths.snakefile())]
+        if self.directory.resolve() != here:
+            words += ["--directory", str(self.directory)]
+        if self.config != DEFAULT_CONFIG:
+            words += ["--configfile", str(self.directory / self.config)]
+        if self.profile != "default":
+            words += ["--workflow-profile", str(paths.profile(self.profile))]
+        return [*words, *self.extra]
+
+
+@dataclass
+class Result:
+    """How a run ended.
+
+    Parameters
+    ----------
+    code
+        Snakemake's exit code.
+    failed
+        Jobs that ended with an error (a defect, not a declared failure).
+    lines
+        The last lines that were no report of a job.
+    up_to_date
+        Whether there was nothing to do.
+    """
+
+    code: int = 0
+    failed: list[Failed] = field(default_factory=list)
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
+    up_to_date: bool = False
+
+
+def run(request: Request) -> Result:
+    """Run the workflow to its end, after clearing what a killed run has left.
+
+    Raises
+    ------
+    InputError
+        If another run is alive in the same folder.
+    """
+    folder = request.directory
+    owner, dead = ownership.claim(folder, take_over=request.take_over)
+    display = make_display()
+    try:
+        display.say("$ " + shlex.join(request.command()))
+        _recover(request, dead, display)
+        return _Watch(request, owner, display).run()
+    finally:
+        display.close()
+        ownership.release(folder)
+
+
+def last_lines(log: Path, count: int = _LOG_LINES) -> list[str]:
+    """Return the last lines of a log file; none where it cannot be read."""
+    try:
+        return log.read_text(errors="replace").splitlines()[-count:]
+    except OSError:
+        return []
+
+
+def _recover(request: Request, dead: ownership.Owner | None, display: Display) -> None:
+    """End the orphans of a killed run and take away Snakemake's lock."""
+    if dead is not None:
+        count = ownership.end_orphans(dead)
+        display.say(f"process {dead.pid} was killed in this folder; ended {count} of its jobs")
+    if ownership.is_locked(request.directory):
+        unlock = [*_python_command(request), "--unlock", "--quiet", "all"]
+        subprocess.run(unlock, check=True, capture_output=True)
+
+
+def _python_command(request: Request) -> list[str]:
+    """Return the command with the Snakemake of this very Python."""
+    return [sys.executable, "-m", *request.command()]
+
+
+class _Watch:
+    """Follows one Snakemake process."""
+
+    def __init__(self, request: Request, owner: ownership.Owner, display: Display) -> None:
+        self._request = request
+        self._owner = owner
+        self._display = display
+        self._result = Result()
+
+    def run(self) -> Result:
+        parser = Parser()
+        environment = os.environ | {ownership.MARKER: self._owner.marker}
+        with subprocess.Popen(
+            _python_command(self._request),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=environment,
+        ) as process:
+            previous = signal.signal(signal.SIGTERM, _interrupt)
+            try:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    self._show(line)
+                    for event in parser.feed(line):
+                        self._take(event)
+            except KeyboardInterrupt:
+                self._stop(process)
+                raise
+            finally:
+                signal.signal(signal.SIGTERM, previous)
+        for event in parser.close():
+            self._take(event)
+        self._result.code = process.returncode
+        return self._result
+
+    def _show(self, line: str) -> None:
+        if self._request.verbose:
+            self._display.say(line.rstrip("\n"))
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Planned(jobs):
+                self._display.planned(jobs)
+            case Finished(rule):
+                self._display.finished(rule)
+            case Failed():
+                self._result.failed.append(event)
+                self._tell_failure(event)
+            case Text(line) if line.strip():
+                self._take_text(line)
+
+    def _take_text(self, line: str) -> None:
+        self._result.lines.append(line)
+        if line.startswith(_SLURM_RUN):
+            name = line.removeprefix(_SLURM_RUN).strip()
+            ownership.note_slurm_run(self._request.directory, self._owner, name)
+        elif line.startswith(_UP_TO_DATE):
+            self._result.up_to_date = True
+
+    def _tell_failure(self, event: Failed) -> None:
+        self._display.say(f"{event.rule} {event.wildcards} ended with an error; log: {event.log}")
+        for line in last_lines(self._request.directory / event.log):
+            self._display.say(f"  | {line}")
+
+    def _stop(self, process: subprocess.Popen[str]) -> None:
+        """End Snakemake and all that it started; its lock goes with the next run."""
+        self._display.say("stopping")
+        process.terminate()
+        ownership.end_orphans(self._owner)
+        process.wait()
+
+
+def _interrupt(signum: int, frame: object) -> None:  # noqa: ARG001
+    raise KeyboardInterrupt

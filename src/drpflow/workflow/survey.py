@@ -1,0 +1,279 @@
+"""The frames of a run and what belongs to each, as dictionaries made once.
+
+Snakemake calls an input function once a job, with the wildcards as texts. Everything here is
+therefore looked up under texts, and nothing is searched for: 10,000 jobs cost 10,000 look-ups.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from drpflow.errors import InputError
+from drpflow.io.sheets import (
+    CALIBRATIONS,
+    EXPOSURES,
+    VISITS,
+    CalibrationIndex,
+    read_calibrations,
+    read_exposures,
+    read_visits,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from drpflow.config.run import RunConfig
+    from drpflow.data.camera import Camera
+    from drpflow.io.sheets import CalibrationRow, ExposureRow, VisitRow
+
+Key = tuple[str, str]
+"""Visit and detector, as wildcards give them."""
+
+# At most so many files are named in a warning.
+_NAMED = 5
+
+
+class Frame(NamedTuple):
+    """A detector's frame in a visit, and the calibrations that it takes."""
+
+    exposure: ExposureRow
+    calibrations: dict[str, CalibrationRow]
+
+
+class Survey:
+    """The visits and frames of a run.
+
+    Parameters
+    ----------
+    visits
+        The visits.
+    frames
+        The frames of these visits.
+    camera
+        The camera.
+    warnings
+        What the user should know about files that are not there, in sentences.
+    """
+
+    def __init__(
+        self,
+        visits: Iterable[VisitRow],
+        frames: Iterable[Frame],
+        camera: Camera,
+        warnings: Iterable[str] = (),
+    ) -> None:
+        self.visits = {str(row.visit): row for row in visits}
+        self.frames: dict[Key, Frame] = {
+            (str(f.exposure.visit), str(f.exposure.detector)): f for f in frames
+        }
+        self.camera = camera
+        self.warnings = tuple(warnings)
+        self._digests: dict[tuple[int, str], str] = {}
+
+    def raw(self, wildcards: Any) -> str:
+        """Return the path of a raw frame."""
+        return self.frames[wildcards.visit, wildcards.detector].exposure.path
+
+    def hdu(self, wildcards: Any) -> str:
+        """Return the HDU of a raw frame."""
+        return str(self.frames[wildcards.visit, wildcards.detector].exposure.hdu)
+
+    def companions(self, wildcards: Any) -> dict[str, str]:
+        """Return the paths of weight and mask frames, where there are any."""
+        row = self.frames[wildcards.visit, wildcards.detector].exposure
+        paths = {"weight": row.weight_path, "mask": row.mask_path}
+        return {name: path for name, path in paths.items() if path}
+
+    def calibrations(self, wildcards: Any) -> dict[str, str]:
+        """Return the path of each kind of calibration that a frame has."""
+        frame = self.frames[wildcards.visit, wildcards.detector]
+        return {kind: row.path for kind, row in frame.calibrations.items()}
+
+    def options(self, wildcards: Any) -> str:
+        """Return the command line words for companions and calibrations, quoted for the shell.
+
+        Each file comes as ``--<kind> PATH``, with ``--<kind>-hdu HDU`` where that is not the
+        script's own default.
+        """
+        frame = self.frames[wildcards.visit, wildcards.detector]
+        words: list[str] = []
+        for kind, path in self.companions(wildcards).items():
+            words += [f"--{kind}", path]
+        for kind, row in sorted(frame.calibrations.items()):
+            option = f"--{kind.replace('_', '-')}"
+            words += [option, row.path]
+            if row.hdu not in {0, ""}:
+                words += [f"{option}-hdu", str(row.hdu)]
+        return shlex.join(words)
+
+    def visit_row(self, wildcards: Any) -> str:
+        """Return a row of the visit sheet as JSON, without what is unknown."""
+        row = self.visits[wildcards.visit]._asdict()
+        return json.dumps({key: value for key, value in row.items() if value not in {None, ""}})
+
+    def camera_digest(self, wildcards: Any) -> str:
+        """Return a digest of what of the camera file matters for one frame.
+
+        That is the detector itself, the optics, the filter and the observatory; not the other
+        detectors and filters, nor where headers keep things, which ingest alone reads.
+        """
+        row = self.frames[wildcards.visit, wildcards.detector].exposure
+        key = row.detector, self.visits[wildcards.visit].physical_filter
+        if key not in self._digests:
+            self._digests[key] = _digest(self._camera_parts(*key))
+        return self._digests[key]
+
+    def observatory_digest(self, wildcards: Any) -> str:  # noqa: ARG002 - called by Snakemake
+        """Return a digest of what of the camera file matters for visit-wide metadata."""
+        return _digest(self.camera.observatory.model_dump(mode="json"))
+
+    def expand(self, pattern: str | list[str]) -> list[str]:
+        """Return a path pattern filled with every visit, or every visit and detector."""
+        if not isinstance(pattern, str):
+            return [path for item in pattern for path in self.expand(item)]
+        if "{detector}" in pattern:
+            return [pattern.format(visit=v, detector=d) for v, d in self.frames]
+        if "{visit}" in pattern:
+            return [pattern.format(visit=visit) for visit in self.visits]
+        return [pattern]
+
+    @cached_property
+    def megapixels(self) -> float:
+        """Size of the largest detector, in million pixels."""
+        return max(d.size_pix[0] * d.size_pix[1] for d in self.camera.detectors) / 1e6
+
+    def _camera_parts(self, detector: int, physical_filter: str) -> dict[str, Any]:
+        wanted = {"name", "optics", "observatory", "raw_unit", "wcs_from"}
+        parts = self.camera.model_dump(mode="json", include=wanted)
+        parts["detector"] = self.camera.detector(detector).model_dump(mode="json")
+        item = self.camera.filter(physical_filter)
+        parts["filter"] = item.model_dump(mode="json", exclude={"throughput"})
+        return parts
+
+
+def load_survey(
+    run: RunConfig, camera: Camera, is_done: Callable[[ExposureRow], bool] | None = None
+) -> Survey:
+    """Read the sheets of a run.
+
+    Parameters
+    ----------
+    run
+        The run configuration.
+    camera
+        Its camera.
+    is_done
+        Where given, the files that the sheets name are looked for. A frame without raw file is
+        left out with a warning, unless this says that it has been processed; a calibration
+        without file is taken for one that does not exist.
+
+    Raises
+    ------
+    InputError
+        If a sheet is faulty, names a detector or filter that the camera has not, or nothing is
+        left to do.
+    """
+    visits_path = run.sheets / VISITS
+    all_visits = read_visits(visits_path)
+    exposures = read_exposures(run.sheets / EXPOSURES, all_visits)
+    visits = {row.visit: row for row in all_visits if run.selects(row.visit)}
+    exposures = [row for row in exposures if row.visit in visits]
+    _check_camera(run, camera, visits.values(), exposures)
+    calibrations = read_calibrations(run.sheets / CALIBRATIONS)
+    warnings: list[str] = []
+    if is_done is not None:
+        exposures = _with_files(exposures, is_done, run.sheets / EXPOSURES, warnings)
+        calibrations = _with_calibration_files(calibrations, run.sheets / CALIBRATIONS, warnings)
+    if not exposures:
+        raise InputError(
+            run.sheets / EXPOSURES,
+            "no frame is left to process",
+            "Check `visits` in the config file, and the paths of the sheet",
+        )
+    index = CalibrationIndex(calibrations, run.sheets / CALIBRATIONS)
+    frames = [_frame(row, visits[row.visit], index) for row in exposures]
+    used = {row.visit for row in exposures}
+    return Survey([row for v, row in visits.items() if v in used], frames, camera, warnings)
+
+
+def _frame(exposure: ExposureRow, visit: VisitRow, index: CalibrationIndex) -> Frame:
+    return Frame(exposure, index.select(exposure.detector, visit.physical_filter, visit.mjd))
+
+
+def _check_camera(
+    run: RunConfig, camera: Camera, visits: Iterable[VisitRow], exposures: Iterable[ExposureRow]
+) -> None:
+    detectors = {d.id for d in camera.detectors}
+    filters = {f.physical_filter for f in camera.filters}
+    for visit in visits:
+        if visit.physical_filter not in filters:
+            raise InputError(
+                run.sheets / VISITS,
+                f"visit {visit.visit} has the filter {visit.physical_filter!r}",
+                f"Camera {camera.name} has {', '.join(sorted(filters))}; add it to {run.camera}",
+            )
+    for row in exposures:
+        if row.detector not in detectors:
+            raise InputError(
+                run.sheets / EXPOSURES,
+                f"visit {row.visit} has a detector {row.detector}",
+                f"Camera {camera.name} has no such detector; check `camera` in the config file",
+            )
+
+
+def _with_files(
+    exposures: list[ExposureRow],
+    is_done: Callable[[ExposureRow], bool],
+    sheet: Path,
+    warnings: list[str],
+) -> list[ExposureRow]:
+    """Return the exposures whose files exist, or are not needed any more."""
+    exists = _exists([p for row in exposures for p in _paths(row)])
+    lost = [row for row in exposures if not all(exists[p] for p in _paths(row))]
+    lost = [row for row in lost if not is_done(row)]
+    if lost:
+        paths = list(dict.fromkeys(p for row in lost for p in _paths(row) if not exists[p]))
+        warnings.append(
+            f"{sheet}: {_listed(paths)}. {len(lost)} frames are left out; put the files there, "
+            "or remove their rows."
+        )
+    dropped = set(lost)
+    return [row for row in exposures if row not in dropped]
+
+
+def _with_calibration_files(
+    calibrations: list[CalibrationRow], sheet: Path, warnings: list[str]
+) -> list[CalibrationRow]:
+    exists = _exists([row.path for row in calibrations])
+    lost = [path for path, there in exists.items() if not there]
+    if lost:
+        warnings.append(
+            f"{sheet}: {_listed(lost)}. These calibrations are done without; put the files "
+            "there, or remove their rows."
+        )
+    return [row for row in calibrations if exists[row.path]]
+
+
+def _paths(row: ExposureRow) -> list[str]:
+    return [path for path in (row.path, row.weight_path, row.mask_path) if path]
+
+
+def _exists(paths: Iterable[str]) -> dict[str, bool]:
+    return {path: Path(path).is_file() for path in dict.fromkeys(paths)}
+
+
+def _listed(paths: list[str]) -> str:
+    """Return e.g. ``a.fits, b.fits and 3 more files do not exist``."""
+    named = ", ".join(paths[:_NAMED])
+    more = len(paths) - _NAMED
+    end = f" and {more} more files do not exist" if more > 0 else " does not exist"
+    return named + (end if more > 0 or len(paths) == 1 else " do not exist")
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,265 @@
+"""What every script of a task has in common, so that a script is only reading, one call, writing.
+
+A script declares a :class:`Task` and hands it to :func:`main`::
+
+    TASK = Task("isr", config=IsrConfig, add_arguments=add_arguments, run=run, write_stub=stub)
+
+    if __name__ == "__main__":
+        sys.exit(main(TASK))
+
+Three ends are possible:
+
+* ``run`` returns: its figures go into the status file with outcome ``done``; exit code 0;
+* ``run`` raises :class:`AlgorithmError` or :class:`InputError`: a *declared* failure.
+  ``write_stub`` writes complete outputs whose failed parts are missing, the status file says
+  ``failed`` and why, and the survey goes on; exit code 0;
+* anything else is a defect: traceback into the log, no status file, exit code 1.
+
+The status file comes last, holds no times, and equal runs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from drpflow.errors import AlgorithmError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+log = logging.getLogger("drpflow")
+
+Number: TypeAlias = float | int | str
+Failure: TypeAlias = AlgorithmError | InputError
+
+# Everything that starts threads of its own, and reads its number of threads once, on import.
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task as its script declares it.
+
+    Parameters
+    ----------
+    name
+        The task label, e.g. ``"calibrateImage"``.
+    run
+        Reads the inputs, calls the task's function and writes the outputs, from the parsed
+        arguments. May return figures for the status file (counts, levels).
+    write_stub
+        Writes every output of the task in the form that says "failed", from the arguments
+        and the failure.
+    add_arguments
+        Adds the task's own arguments to the parser.
+    config
+        Model of the task's config section. ``args.config`` is then an instance of it.
+    description
+        A sentence for ``--help``.
+    """
+
+    name: str
+    run: Callable[[argparse.Namespace], Mapping[str, Number] | None]
+    write_stub: Callable[[argparse.Namespace, Failure], None]
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    config: type[Any] | None = None
+    description: str = ""
+
+
+def main(task: Task, argv: list[str] | None = None) -> int:
+    """Run a task from the command line and return its exit code.
+
+    Parameters
+    ----------
+    task
+        The task.
+    argv
+        Arguments; those of the process by default.
+
+    Returns
+    -------
+    int
+        0 for success and for a declared failure, 1 for a defect, 2 for a wrong command line
+        or config section.
+    """
+    args = _parse(task, argv)
+    start_process(args.threads)
+    data_id = data_id_of(args.status) if args.status else {}
+    try:
+        args.config = _section(task, args.config)
+    except InputError as error:
+        log.error("%s", error)  # noqa: TRY400 - a fault of the user's, told in one sentence
+        return 2
+    try:
+        numbers = task.run(args) or {}
+        status = _status(task.name, data_id, "done", numbers=numbers)
+    except (AlgorithmError, InputError) as failure:
+        log.warning("%s failed: %s", task.name, failure)
+        status = _failed(task.name, data_id, failure)
+        if not _stub(task, args, failure):
+            return 1
+    except Exception:
+        log.exception("%s %s: defect", task.name, data_id)
+        return 1
+    _verify_modules()
+    if args.status:
+        _write_status(args.status, status)
+    return 0
+
+
+def start_process(threads: int | None = None) -> None:
+    """Set thread counts, numba's cache and logging; call it before numpy is imported.
+
+    Parameters
+    ----------
+    threads
+        Threads that this process may use; by default what ``OMP_NUM_THREADS`` says (Snakemake
+        sets it to the rule's ``threads``), else 1.
+    """
+    count = str(threads or os.environ.get("OMP_NUM_THREADS") or 1)
+    for name in _THREAD_VARIABLES:
+        os.environ[name] = count
+    if "NUMBA_CACHE_DIR" not in os.environ:
+        from drpflow.paths import user_cache
+
+        os.environ["NUMBA_CACHE_DIR"] = str(user_cache() / "numba")
+    logging.basicConfig(
+        level=os.environ.get("DRPFLOW_LOG_LEVEL", "INFO").upper(),
+        format="%(levelname)s %(message)s",
+        stream=sys.stderr,
+    )
+    logging.captureWarnings(capture=True)
+
+
+def data_id_of(path: str | Path) -> dict[str, int | str]:
+    """Return the data ID that a path's ``key=value`` parts spell.
+
+    >>> data_id_of("results/status/isr/visit=12/detector=3.json")
+    {'visit': 12, 'detector': 3}
+    """
+    data_id: dict[str, int | str] = {}
+    for part in Path(path).with_suffix("").parts:
+        key, equals, value = part.partition("=")
+        if equals:
+            data_id[key] = int(value) if value.isdecimal() else value
+    return data_id
+
+
+def _parse(task: Task, argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=f"{task.name}.py", description=task.description or f"Run the task {task.name}."
+    )
+    task.add_arguments(parser)
+    parser.add_argument("--status", type=Path, help="status file to write (JSON)")
+    parser.add_argument("--threads", type=int, help="threads (default: OMP_NUM_THREADS or 1)")
+    parser.add_argument("--code", default="", help="fingerprint of the code, for the provenance")
+    parser.add_argument(
+        "--config",
+        default="{}",
+        help="the task's parameters: a config file, whose section of the task's name is used, "
+        "or a JSON object; what is not given has its default",
+    )
+    return parser.parse_args(argv)
+
+
+def _section(task: Task, given: str) -> Any:
+    """Return the validated config section of `task` from JSON text or a config file."""
+    if task.config is None:
+        return None
+    from drpflow.config.base import validate
+
+    if given.lstrip().startswith("{"):
+        return validate(task.config, json.loads(given), f"--config of {task.name}")
+    import yaml
+
+    path = Path(given)
+    if not path.is_file():
+        raise InputError(path, "the config file does not exist", "Check --config")
+    return validate(task.config, (yaml.safe_load(path.read_text()) or {}).get(task.name), path)
+
+
+def _stub(task: Task, args: argparse.Namespace, failure: Failure) -> bool:
+    """Write the outputs of a declared failure; return whether that worked."""
+    try:
+        task.write_stub(args, failure)
+    except Exception:
+        log.exception("%s: the outputs of a failed task could not be written", task.name)
+        return False
+    return True
+
+
+def _failed(task: str, data_id: Mapping[str, int | str], failure: Failure) -> dict[str, Any]:
+    if isinstance(failure, InputError):
+        reason = f"{failure.source}: {failure.problem}"
+        return _status(task, data_id, "failed", reason=reason, hint=failure.remedy)
+    return _status(
+        task,
+        data_id,
+        "failed",
+        reason=failure.message,
+        numbers=failure.numbers,
+        hint=failure.hint,
+    )
+
+
+def _status(
+    task: str,
+    data_id: Mapping[str, int | str],
+    outcome: str,
+    *,
+    reason: str = "",
+    numbers: Mapping[str, Any] | None = None,
+    hint: str = "",
+) -> dict[str, Any]:
+    return {
+        "task": task,
+        "data_id": dict(data_id),
+        "outcome": outcome,
+        "reason": reason,
+        "numbers": {key: _plain(value) for key, value in (numbers or {}).items()},
+        "hint": hint,
+    }
+
+
+def _plain(value: Any) -> Number | None:
+    """Return a JSON-able number: numpy scalars become Python's, NaN and infinity ``None``."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def _write_status(path: Path, status: dict[str, Any]) -> None:
+    from drpflow.io.atomic import write_json
+
+    write_json(path, status)
+
+
+def _verify_modules() -> None:
+    """Check, where a test asks for it, that the code fingerprint covers what has been loaded.
+
+    The fingerprint follows import statements; a module that is loaded by name alone would
+    escape it, and an edit of it would not make the task's outputs stale.
+    """
+    if os.environ.get("DRPFLOW_VERIFY_MODULES") != "1":
+        return
+    from drpflow.workflow.fingerprint import modules_of
+
+    listed = modules_of(Path(sys.argv[0]))
+    loaded = {name for name in sys.modules if name == "drpflow" or name.startswith("drpflow.")}
+    unlisted = sorted(loaded - listed - {"drpflow.workflow.fingerprint"})
+    if unlisted:
+        raise RuntimeError(f"loaded, but not in the code fingerprint: {', '.join(unlisted)}")

@@ -1,0 +1,33 @@
+"""8. What came of it.
+
+takes      the status of every job and what the tasks found
+gives      report
+order      makeReport
+"""
+
+
+rule makeReport:
+    """One page on the whole run: what was lost and why, and how good the rest is. {instrument}"""
+    input:
+        lambda wildcards: SURVEY.expand(status("isr")),
+    output:
+        report=out("report"),
+        status=status("makeReport"),
+    log:
+        logfile("makeReport"),
+    benchmark:
+        timing("makeReport")
+    conda:
+        "../../envs/drpflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=PLAN.memory_mb(bytes_per_pixel=10),
+    params:
+        root=PLAN.root,
+        code=PLAN.code["makeReport"],
+    shell:
+        'python "$DRPFLOW_SCRIPTS/make_report.py"'
+        " --store {params.root:q}"
+        " --report {output.report:q}"
+        " --status {output.status:q}"
+        " > {log:q} 2>&1"

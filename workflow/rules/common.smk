@@ -1,0 +1,45 @@
+"""Names that the rules share. What thinks is in drpflow.workflow.plan; here are only names."""
+
+from drpflow.workflow.plan import plan_for_snakemake, shell_prefix
+
+PLAN = plan_for_snakemake(config, workflow)
+SURVEY = PLAN.survey
+
+shell.prefix(shell_prefix(workflow))
+
+for warning in SURVEY.warnings:
+    logger.warning(warning)
+
+
+wildcard_constraints:
+    **PLAN.table.wildcard_constraints(),
+
+
+def data(name):
+    """Return the path pattern of a dataset type."""
+    return f"{PLAN.root}/{PLAN.table.path_template(name)}"
+
+
+def out(name):
+    """Return the path pattern of an output; temporary ones are deleted after use."""
+    return temp(data(name)) if PLAN.is_temporary(name) else data(name)
+
+
+def kept(name):
+    """Return the path pattern of a dataset type unless this run deletes it."""
+    return [] if PLAN.is_temporary(name) else data(name)
+
+
+def status(task):
+    """Return the path pattern of a task's status files."""
+    return PLAN.job_file("status", task, ".json")
+
+
+def logfile(task):
+    """Return the path pattern of a task's logs."""
+    return PLAN.job_file("logs", task, ".log")
+
+
+def timing(task):
+    """Return the path pattern of the time and memory that jobs of a task took."""
+    return PLAN.job_file("benchmarks", task, ".tsv")
