@@ -39,7 +39,18 @@ def main(argv: list[str] | None = None) -> int:
         Exit code: 0 for success, 2 for a fault of the user's, which is told in a sentence on
         standard error, 130 where the user interrupted.
     """
-    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        code = _dispatch(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) has gone. Python flushes stdout once more on exit, and would
+        # complain again: give it a place to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
         _tell(overview())
         return 0
@@ -61,7 +72,7 @@ def commands() -> tuple[str, ...]:
 
 def overview() -> str:
     """Return the help of ``drpflow`` itself, grouped by purpose."""
-    lines = ["usage: drpflow COMMAND [options]", "", (drpflow.__doc__ or "").strip()]
+    lines = ["usage: drpflow COMMAND [options]", "", (drpflow.__doc__ or "").partition("\n")[0]]
     for group, names in GROUPS.items():
         lines += ["", f"{group}:"]
         lines += [f"  {name:<10}{summary(name)}" for name in names]
@@ -86,19 +97,27 @@ def _run(name: str, arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
+    own, extra = _split(arguments)
+    if extra and not getattr(module, "TAKES_EXTRA", False):
+        parser.error("nothing may follow --")
+    args = parser.parse_args(own)
+    args.extra = extra
     try:
-        return int(module.run(parser.parse_args(arguments)))
+        return int(module.run(args))
     except DrpflowError as error:
         _tell(f"drpflow {name}: {error}", sys.stderr)
         return 2
     except KeyboardInterrupt:
         _tell(f"drpflow {name}: interrupted", sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader (head, less) has gone. Python flushes stdout once more on exit, and would
-        # complain again: give it a place to flush to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Return the arguments before and after ``--``."""
+    if "--" not in arguments:
+        return arguments, []
+    place = arguments.index("--")
+    return arguments[:place], arguments[place + 1 :]
 
 
 def _tell(text: str, stream: TextIO | None = None) -> None:

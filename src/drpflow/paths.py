@@ -8,6 +8,7 @@ In a source checkout they stand at its top; an installed wheel carries them in
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from drpflow.errors import InputError, suggest
@@ -35,8 +36,13 @@ def snakefile() -> Path:
 
 
 def script(task: str) -> Path:
-    """Return the script of a task."""
-    return share_root() / "scripts" / f"{task}.py"
+    """Return the script of a task: the label's words, as Python writes them.
+
+    >>> script("makeVisitInfo").name
+    'make_visit_info.py'
+    """
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", task).lower()
+    return share_root() / "scripts" / f"{words}.py"
 
 
 def profile(name: str = "default") -> Path:

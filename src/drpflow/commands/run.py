@@ -12,16 +12,18 @@ after -- goes to snakemake, e.g.:
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drpflow.commands.output import console, errors
-from drpflow.workflow.runner import DEFAULT_CONFIG, Request, Result, run as run_snakemake
+from drpflow.workflow.runner import DEFAULT_CONFIG, Request, run_snakemake
 
 if TYPE_CHECKING:
+    import argparse
+
     from drpflow.workflow.plan import Plan
+    from drpflow.workflow.runner import Result
 
 TAKES_EXTRA = True
 _DRY = frozenset({"-n", "--dry-run", "--dryrun"})
@@ -40,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="jobs at a time (default: the cores of this machine)",
     )
     add_run_arguments(parser)
-    parser.add_argument("--profile", default="default", help="default or slurm (see docs/running.md)")
+    parser.add_argument("--profile", default="default", help="default, or slurm: docs/running.md")
     parser.add_argument(
         "--retry-failed", action="store_true", help="also run jobs again whose failure was recorded"
     )
@@ -56,7 +58,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         default=DEFAULT_CONFIG,
-        help=f"config file (default: {DEFAULT_CONFIG} of the run folder)",
+        help=f"config file (default: {DEFAULT_CONFIG} in the run folder)",
     )
     parser.add_argument(
         "--directory", type=Path, default=Path(), help="run folder (default: the current one)"
@@ -73,7 +75,6 @@ def run(args: argparse.Namespace) -> int:
         extra += _force_failed(plan)
     result = run_snakemake(
         Request(
-            directory=Path(),
             config=args.config,
             cores=args.cores,
             targets=tuple(args.targets),
@@ -96,16 +97,17 @@ def open_plan(args: argparse.Namespace) -> Plan:
 
     if not args.directory.is_dir():
         raise InputError(args.directory, "there is no such folder", "Check --directory")
-    config = args.config.absolute() if args.config != DEFAULT_CONFIG else args.config
-    os.chdir(args.directory)
-    args.config = config
-    return load_plan(load_run(config))
+    if args.directory.resolve() != Path.cwd():
+        if args.config != DEFAULT_CONFIG:
+            args.config = args.config.absolute()
+        os.chdir(args.directory)
+    return load_plan(load_run(args.config))
 
 
 def _force_failed(plan: Plan) -> tuple[str, ...]:
-    from drpflow.workflow.status import failed_files
+    from drpflow.workflow.status import read_status
 
-    files = failed_files(plan)
+    files = [str(outcome.path) for outcome in read_status(plan).failed]
     return ("--forcerun", *files) if files else ()
 
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
-    from drpflow.workflow.status import Cell, Outcome, RunStatus
+    from drpflow.io.status_files import Outcome
+    from drpflow.workflow.status import Cell, RunStatus
 
 _NAMED = 4
 

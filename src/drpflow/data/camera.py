@@ -179,20 +179,27 @@ class HeaderValue(StrictModel):
     """How one property of a frame is read from its headers.
 
     Exactly one of `key`, `template`, `constant`, `filename` or `hdu_name` says where the value
-    comes from. `pattern`, `values`, `format`, `scale` and `offset` then apply in this order;
-    `default` stands in where the headers have no value.
+    comes from; only a `template` may have a `filename` beside it, for its named groups.
+    `pattern`, `values`, `format`, `scale` and `offset` then apply in this order; `default`
+    stands in where the headers have no value.
     """
 
     key: str | tuple[str, ...] | None = param(
         None, "header key, or several tried in order; the image HDU first, then the primary"
     )
     template: str | None = param(
-        None, "several header keys in one value, as in Python formats: '{RUN}{FRAME:04d}'"
+        None,
+        "several header keys in one value, as in Python formats: '{RUN}{FRAME:04d}'; also "
+        "named groups of `filename`",
     )
     constant: Any = param(None, "the same value for all frames")
-    filename: str | None = param(None, "regular expression on the path; its first group is used")
+    filename: str | None = param(
+        None, "regular expression on the path; its groups, joined, are the value"
+    )
     hdu_name: bool = param(False, "the name of the HDU")
-    pattern: str | None = param(None, "regular expression on the value; its first group is used")
+    pattern: str | None = param(
+        None, "regular expression on the value; its groups, joined, replace it"
+    )
     values: dict[str, Any] = Field(
         default_factory=dict, description="translation of values", json_schema_extra={"unit": ""}
     )
@@ -237,7 +244,7 @@ class HeaderValue(StrictModel):
             for name in ("key", "template", "constant", "filename")
             if getattr(self, name) is not None
         ] + ["hdu_name"] * self.hdu_name
-        if len(given) != 1:
+        if len(given) != 1 and given != ["template", "filename"]:
             stand = " and ".join(given) or "none"
             raise ValueError(
                 f"give one of key, template, constant, filename, hdu_name; here: {stand}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_NOTHING: Mapping[str, int | str] = MappingProxyType({})
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,10 @@ class DatasetRef:
     """
 
     name: str
-    data_id: Mapping[str, int | str] = field(default_factory=lambda: _NOTHING)
+    data_id: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def __hash__(self) -> int:
         return hash((self.name, frozenset(self.data_id.items())))
 
     def __str__(self) -> str:
         return f"{self.name}({', '.join(f'{k}={v}' for k, v in self.data_id.items())})"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON-able form."""
-        return {"name": self.name, "data_id": dict(self.data_id)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> DatasetRef:
-        """Rebuild a reference from :meth:`to_json`."""
-        return cls(value["name"], dict(value["data_id"]))

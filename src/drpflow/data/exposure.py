@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 import numpy as np
 
 from drpflow.data.geometry import Box
-from drpflow.data.mask import Mask
 from drpflow.data.provenance import Provenance
 from drpflow.errors import MissingDatasetError, suggest
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from drpflow.data.coadd_inputs import CoaddInputs
     from drpflow.data.detector_info import DetectorInfo
     from drpflow.data.geometry import ValidPolygon
+    from drpflow.data.mask import Mask
     from drpflow.data.photo_calib import PhotoCalib
     from drpflow.data.psf import Psf
     from drpflow.data.sky_wcs import SkyWcs

@@ -331,11 +331,18 @@ class RadialMap(PlaneMap):
     @cached_property
     def _turning(self) -> float:
         """The z = r/radius at which h(z) = z (1 + Σ a_k z^(2k+2)) stops growing; inf if never."""
-        # h'(z) = 1 + Σ (2k + 3) a_k q^(k+1), q = z².
-        slope = [(2 * k + 3) * a for k, a in enumerate(self.coefficients)]
-        roots = np.roots([*reversed(slope), 1.0])
-        real = roots.real[(abs(roots.imag) <= 1e-12 * abs(roots)) & (roots.real > 0)]
-        return float(np.sqrt(real.min())) if real.size else np.inf
+        # h'(z) = 1 + Σ (2k + 3) a_k q^(k+1), q = z². In units of q in which no coefficient exceeds
+        # 1, roots from leading ones below 1e-12 lie a million fields away and spoil the others.
+        powers = np.arange(1, len(self.coefficients) + 1)
+        slope = (2 * powers + 1) * np.array(self.coefficients)
+        unit = float(np.max(np.abs(slope) ** (1 / powers), initial=0.0))
+        if unit == 0:
+            return np.inf
+        scaled = slope / unit**powers
+        scaled = np.trim_zeros(np.where(np.abs(scaled) < 1e-12, 0.0, scaled), "b")
+        roots = np.roots([*scaled[::-1], 1.0])
+        real = roots.real[(np.abs(roots.imag) <= 1e-8 * np.abs(roots)) & (roots.real > 0)]
+        return float(np.sqrt(real.min() / unit)) if real.size else np.inf
 
     def _solve_radius(self, target: Floats) -> Floats:
         """Solve h(z) = target on [0, turning]: Newton, halving the bracket where it leaves it."""
@@ -363,9 +370,12 @@ class RadialMap(PlaneMap):
             high = np.full_like(target, self._turning)
             return np.where(h(high) >= target, high, np.nan)
         high = np.where(np.isfinite(target), np.maximum(target, 1.0), np.nan)
-        while (h(high) < target).any():
-            high = np.where(h(high) < target, 2 * high, high)
-        return high
+        for _ in range(_MAX_STEPS):
+            short = h(high) < target
+            if not short.any():
+                break
+            high = np.where(short, 2 * high, high)
+        return np.where(h(high) < target, np.nan, high)
 
 
 def _determinant(jacobian: Floats) -> Floats:

@@ -203,7 +203,7 @@ class Basis2D:
         if gradient:
             out[1] /= self.domain.half_size[0]
             out[2] /= self.domain.half_size[1]
-        return [values.reshape(*leading, *shape) for values in out]
+        return [values.reshape((*leading, *shape)) for values in out]
 
     def evaluate_grid(self, coefficients: Floats, x: ArrayLike, y: ArrayLike) -> Floats:
         """Return a polynomial on the grid of columns `x` (nx,) and rows `y` (ny,): (ny, nx).

@@ -176,6 +176,14 @@ class Table:
         chosen = np.flatnonzero(rows) if rows.dtype == bool else rows
         return Table(self.arrow.take(chosen), meta=self.meta, components=self._components)
 
+    def only(self, columns: list[str]) -> Table:
+        """Return some of the columns, in the order given."""
+        return Table(self.arrow.select(columns), meta=self.meta, components=self._components)
+
+    def with_components(self, components: Callable[[str, dict[str, Any]], Any]) -> Table:
+        """Return the table with another way to find its components."""
+        return Table(self.arrow, meta=self.meta, components=components)
+
     def component(self, name: str, **row: Any) -> Any:
         """Return a component that belongs to the table, without reading any pixels.
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from drpflow.errors import suggest
 from drpflow.ingest.formats import SECONDS_PER_DAY, night_of, tai_minus_utc_s, to_tai_middle
 from drpflow.ingest.header_map import HeaderReader, RejectedError
 from drpflow.ingest.units import normalize_unit
+from drpflow.io.sheets import VisitRow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from drpflow.data.camera import Amplifier, Camera, Detector, Section
     from drpflow.io.headers import FileHeaders, Hdu
-    from drpflow.io.sheets import VisitRow
 
 # Words that headers use for frames of the sky.
 _SCIENCE: Final = frozenset({"", "science", "object", "light", "light frame", "sky", "target",
@@ -75,8 +75,6 @@ def read_frame(reader: HeaderReader, shown_path: str, detector: Detector) -> Fra
         raise _bad_value(reader, "exposure_time_s", exposure_time_s, "a positive number of seconds")
     mjd = _tai_middle(reader, exposure_time_s)
     ra_deg, dec_deg = _pointing(reader)
-    from drpflow.io.sheets import VisitRow
-
     row = VisitRow(
         visit=_visit(reader, mjd),
         night=reader.text("night") or _night(reader.camera, mjd),
@@ -342,12 +340,3 @@ def _bad_value(reader: HeaderReader, name: str, value: object, wanted: str) -> R
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
-
-
-def with_companions(frame: Frame, companions: Mapping[str, str]) -> Frame:
-    """Return a frame with the paths of its companions, keyed ``"weight"`` and ``"mask"``."""
-    return replace(
-        frame,
-        weight_path=companions.get("weight", ""),
-        mask_path=companions.get("mask", ""),
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from drpflow.errors import InputError
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 # camera leaves a choice.
 _MANDATORY: Final = ("exposure_time_s", "mjd", "ra_deg", "dec_deg")
 _ANGLES: Final = frozenset({"ra_deg", "dec_deg", "rotation_deg", "hour_angle_deg"})
+# What an optional number can be on Earth; others are placeholders or in another unit.
+_PLAUSIBLE: Final = {
+    "airmass": (0.999, 40.0),
+    "temperature_c": (-90.0, 60.0),
+    "pressure_hpa": (400.0, 1100.0),
+    "humidity_percent": (0.0, 105.0),
+}
 _FORMATS_OF_TIME: Final = frozenset({"mjd", "jd", "isot", "date", "seconds"})
 
 
@@ -108,14 +116,19 @@ class HeaderReader:
     def optional_number(self, name: str) -> float | None:
         """Return a numeric property, or None where the headers have no readable value.
 
-        Instruments write ``'NaN'`` or ``'UNKNOWN'`` where a sensor was off, and a frame is not
-        lost for want of its temperature; the fault goes to `unread`.
+        Instruments write ``'NaN'``, ``'UNKNOWN'`` or -999 where a sensor was off, and a frame is
+        not lost for want of its temperature; the fault goes to `unread`.
         """
         try:
-            return None if self.value(name) is None else self.number(name)
+            number = None if self.value(name) is None else self.number(name)
         except RejectedError as fault:
             self.unread.append(fault.problem)
             return None
+        low, high = _PLAUSIBLE.get(name, (-inf, inf))
+        if number is not None and not low <= number <= high:
+            self.unread.append(f"{name} is {number:g}, outside {low:g} to {high:g}")
+            return None
+        return number
 
     def missing(self, name: str) -> RejectedError:
         """Return the rejection for a property that the headers do not tell."""
@@ -152,11 +165,11 @@ class HeaderReader:
             return rule.constant
         if rule.hdu_name:
             return self.hdu.name or None
-        if rule.filename is not None:
-            match = re.search(rule.filename, self.file.path.as_posix())
-            return match.group(1) if match else None
+        match = re.search(rule.filename or "", self.file.path.as_posix())
         if rule.template is not None:
-            return self._fill(rule.template)
+            return self._fill(rule.template, match.groupdict() if match else {})
+        if rule.filename is not None:
+            return _joined(match) if match else None
         for key in (rule.key,) if isinstance(rule.key, str) else rule.key or ():
             value = self.card(key)
             if value is not None:
@@ -173,8 +186,8 @@ class HeaderReader:
                 return value
         return None
 
-    def _fill(self, template: str) -> str | None:
-        values = {key: self.card(key) for key in template_keys(template)}
+    def _fill(self, template: str, groups: dict[str, str]) -> str | None:
+        values = {key: groups.get(key) or self.card(key) for key in template_keys(template)}
         if None in values.values():
             return None
         return template.format_map(values)
@@ -204,9 +217,9 @@ def check_header_map(camera: Camera) -> list[str]:
 
 def template_keys(template: str) -> Iterator[str]:
     """Yield the header keys in a template such as ``{RUN}{FRAME:04d}``."""
-    for _, field, _, _ in string.Formatter().parse(template):
-        if field is not None:
-            yield re.split(r"[.\[!]", field)[0]
+    for _, name, _, _ in string.Formatter().parse(template):
+        if name is not None:
+            yield re.split(r"[.\[!]", name)[0]
 
 
 def _translate(rule: HeaderValue, value: Any) -> Any:
@@ -214,8 +227,12 @@ def _translate(rule: HeaderValue, value: Any) -> Any:
         match = re.search(rule.pattern, str(value))
         if match is None:
             raise ValueError(f"{value!r} does not match the pattern {rule.pattern!r}")
-        value = match.group(1)
+        value = _joined(match)
     return rule.values.get(str(value).strip(), value) if rule.values else value
+
+
+def _joined(match: re.Match[str]) -> str:
+    return "".join(group for group in match.groups() if group is not None)
 
 
 def _source_name(rule: HeaderValue) -> str:

@@ -96,8 +96,15 @@ def _check_views(table: DatasetTable) -> None:
         _known(f"views.{name}.replace", view.replace, REPLACEABLE)
         for component, source in view.replace.items():
             _known(f"views.{name}.replace", [source], table.datasets)
-            if component != "mask":
+            if component == "mask":
+                _gives_mask(table, f"views.{name}.replace", source)
+            else:
                 _gives(table, f"views.{name}.replace", component, source)
+
+
+def _gives_mask(table: DatasetTable, where: str, source: str) -> None:
+    if table.datasets[source].format not in {"mask", "exposure"}:
+        raise ValueError(f"{where}: {source} holds no mask")
 
 
 def _check_gathered(table: DatasetTable) -> None:

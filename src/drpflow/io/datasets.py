@@ -20,7 +20,7 @@ from drpflow.io.templates import PATTERNS, Key, PathTemplate
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-Format = Literal["exposure", "component", "table", "json", "file"]
+Format = Literal["exposure", "mask", "component", "table", "json", "file"]
 Keep = Literal["temporary", "run", "kept"]
 Compression = Literal["none", "lossless", "lossy"]
 
@@ -114,7 +114,7 @@ class Join(StrictModel):
     doc: str = param(..., "what it is")
 
 
-class DataId(dict[str, Key]):
+class DataId(dict[str, Any]):
     """A data ID: the value of each dimension, in the order of the dataset type."""
 
     def __str__(self) -> str:

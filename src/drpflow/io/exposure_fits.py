@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from drpflow.data.dataset_ref import DatasetRef
-from drpflow.data.exposure import COMPONENTS, UNITS, Exposure, LazyComponents
+from drpflow.data.exposure import COMPONENTS, UNITS, Exposure, LazyComponents, check_inside
 from drpflow.data.geometry import Box
 from drpflow.data.provenance import Provenance
 from drpflow.errors import InputError, MissingDatasetError, suggest
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from drpflow.data.exposure import PlaneName, Unit
+    from drpflow.data.mask import Mask
+    from drpflow.io.fits_index import HduEntry
 
 __all__ = ["FitsExposure", "open_exposure", "parts_folder", "write_exposure", "write_part"]
 
@@ -113,10 +115,7 @@ class FitsExposure:
     @cached_property
     def box(self) -> Box:
         """The pixels that there are."""
-        entry = self.index.entry("IMAGE")
-        z = "Z" if entry.is_compressed else ""
-        shape = entry.header[f"{z}NAXIS2"], entry.header[f"{z}NAXIS1"]
-        return Box.from_shape(shape, (entry.header["PIXX0"], entry.header["PIXY0"]))
+        return stored_box(self.index.entry("IMAGE"))
 
     @cached_property
     def unit(self) -> Unit:
@@ -195,7 +194,7 @@ class FitsExposure:
         return self._resolve(DatasetRef(row["DATASET"], json.loads(row["DATA_ID"])))
 
     def _read(self, index: FitsIndex, name: str) -> Any:
-        return self._cache.get((index.signature, name), lambda: read_component(index, name))
+        return read_component(index, name, self._cache)
 
     def plane(self, name: PlaneName, box: Box) -> Any:
         """Return a part of the image, the mask or the variance."""
@@ -204,22 +203,52 @@ class FitsExposure:
         return read_plane(index, name, box.shifted(-x0, -y0))
 
 
-def read_component(index: FitsIndex, name: str) -> Any:
-    """Return the component in the HDU of its name.
+def read_component(index: FitsIndex, name: str, cache: ComponentCache) -> Any:
+    """Return the component in the HDU of its name, from the cache if it has been read before.
 
     Raises
     ------
     InputError
         If it cannot be read.
     """
-    hdu = index.table(name.upper())
-    try:
-        record = record_from_hdu(hdu)
-    except Exception as error:
-        raise InputError(
-            index.path, f"its {name} cannot be read ({error})", "Make the file again"
-        ) from error
-    return rebuild(record, index.path, name)
+
+    def make() -> Any:
+        hdu = index.table(name.upper())
+        try:
+            record = record_from_hdu(hdu)
+        except Exception as error:
+            problem = f"its {name} cannot be read ({error})"
+            raise InputError(index.path, problem, "Make the file again") from error
+        return rebuild(record, index.path, name)
+
+    return cache.get((index.signature, name), make)
+
+
+def read_mask(path: str | Path, box: Box | tuple[int, int, int, int] | None = None) -> Mask:
+    """Return the mask of a file that holds a mask alone, or a part of it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    box
+        Half-open box counted from the first pixel of the file; all of it by default.
+
+    Raises
+    ------
+    ValueError
+        If the box is empty or reaches beyond the mask.
+    """
+    index = FitsIndex(Path(path))
+    whole = stored_box(index.entry("MASK"))
+    return cast("Mask", read_plane(index, "mask", check_inside(box or whole, whole)))
+
+
+def stored_box(entry: HduEntry) -> Box:
+    """Return the pixels of an image HDU, in the coordinates that its header states."""
+    z = "Z" if entry.is_compressed else ""
+    shape = entry.header[f"{z}NAXIS2"], entry.header[f"{z}NAXIS1"]
+    return Box.from_shape(shape, (entry.header.get("PIXX0", 0), entry.header.get("PIXY0", 0)))
 
 
 def read_plane(index: FitsIndex, name: PlaneName, box: Box) -> Any:

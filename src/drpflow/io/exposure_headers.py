@@ -38,12 +38,16 @@ _DIMENSION_KEYS = {
 # Attribute of the visit's metadata -> card.
 _VISIT_KEYS: Mapping[str, tuple[str, str]] = {
     "instrument": ("INSTRUME", "camera"),
+    "observatory": ("OBSERVAT", "observatory"),
     "target": ("OBJECT", "name of the field"),
     "physical_filter": ("FILTER", "physical filter"),
     "band": ("BAND", "band"),
     "exposure_time_s": ("EXPTIME", "[s] open shutter"),
+    "begin_mjd": ("MJD-OBS", "[d] start of exposure, TAI"),
     "mjd": ("MJD-AVG", "[d] mid-exposure, TAI"),
-    "airmass": ("AIRMASS", "airmass"),
+    "ra_deg": ("RA", "[deg] boresight, ICRS"),
+    "dec_deg": ("DEC", "[deg] boresight, ICRS"),
+    "airmass": ("AIRMASS", "airmass of the boresight"),
 }
 
 
@@ -95,23 +99,13 @@ def provenance_cards(provenance: Provenance) -> list[Card]:
 
 
 def visit_cards(visit_info: Any, taken: set[str]) -> list[Card]:
-    """Return what observers expect to find of a visit, so far as it is known.
-
-    MJD-OBS is the start of the exposure by FITS usage, half the exposure before MJD-AVG. Both
-    are TAI, as TIMESYS says.
-    """
+    """Return what observers expect to find of a visit, so far as it is known."""
     cards: list[Card] = []
     for attribute, (key, comment) in _VISIT_KEYS.items():
         value = getattr(visit_info, attribute, None)
         if key not in taken and _is_card_value(value):
             cards.append((key, value, comment))
-    values = {key: value for key, value, _ in cards}
-    if "MJD-AVG" in values:
-        cards.append(("TIMESYS", "TAI", "time scale"))
-        if "EXPTIME" in values:
-            start = values["MJD-AVG"] - values["EXPTIME"] / 2 / 86400
-            cards.append(("MJD-OBS", start, "[d] start of exposure, TAI"))
-    return cards
+    return [*cards, ("TIMESYS", "TAI", "time scale")] if cards else cards
 
 
 def _is_card_value(value: Any) -> bool:
@@ -131,7 +125,7 @@ def geometry_header(exposure: Exposure) -> fits.Header:
     header["PIXX0"] = (x0, "[pix] x of the first pixel, from 0")
     header["PIXY0"] = (y0, "[pix] y of the first pixel, from 0")
     wcs: HasFitsHeader | None = exposure.components.get("wcs")
-    if hasattr(wcs, "to_fits_header"):
+    if wcs is not None and hasattr(wcs, "to_fits_header"):
         header.extend(wcs.to_fits_header(exposure.box))
     return header
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from astropy.io import fits
 
-from drpflow.data.dataset_ref import DatasetRef
 from drpflow.data.mask import Mask
 from drpflow.io.atomic import atomic_path
 from drpflow.io.components_fits import record_to_hdu, text_column
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from drpflow.data.dataset_ref import DatasetRef
     from drpflow.data.exposure import Exposure
     from drpflow.data.record import Component, Record
 
@@ -189,8 +189,7 @@ def _components_hdu(
         rows.append((name, "missing", "", "", json.dumps(reason)))
     names = ("COMPONENT", "STATE", "DATASET", "DATA_ID", "REASON")
     columns = [text_column(key, [row[i] for row in rows] or [""]) for i, key in enumerate(names)]
-    hdu = fits.BinTableHDU.from_columns(columns, nrows=len(rows), name="COMPONENTS")
-    return hdu
+    return fits.BinTableHDU.from_columns(columns, nrows=len(rows), name="COMPONENTS")
 
 
 def _text_hdu(name: str, column: str, text: str) -> fits.BinTableHDU:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from drpflow.data.camera import Camera, Detector
+    from drpflow.data.detector_info import DetectorInfo
 
 # Colours of mask planes, in the order in which they are painted, the last on top.
 PLANE_COLORS = {
@@ -33,43 +33,8 @@ PLANE_COLORS = {
     "UNMASKEDNAN": "#000000",
 }
 
-
-def bin_image(
-    image: NDArray[np.float32], use: NDArray[np.bool_], side: int = 256
-) -> NDArray[np.float32]:
-    """Average blocks of pixels so that the longer side has at most `side` blocks.
-
-    Parameters
-    ----------
-    image
-        Pixels, shape (ny, nx).
-    use
-        Which of them count, same shape.
-    side
-        Largest number of blocks along a side. A last, partial block is dropped.
-
-    Returns
-    -------
-    ndarray
-        Block means; NaN where no pixel of a block counts.
-    """
-    step = max(1, -(-max(image.shape) // side))
-    ny, nx = (n // step for n in image.shape)
-    blocks = (ny, step, nx, step)
-    good = use[: ny * step, : nx * step].reshape(blocks)
-    values = np.where(good, image[: ny * step, : nx * step].reshape(blocks), 0)
-    count = good.sum(axis=(1, 3))
-    total = values.sum(axis=(1, 3), dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
-
-
-def bin_bits(bits: NDArray[np.int32], side: int = 256) -> NDArray[np.int32]:
-    """Return the OR of the bits in each block of pixels; blocks as in :func:`bin_image`."""
-    step = max(1, -(-max(bits.shape) // side))
-    ny, nx = (n // step for n in bits.shape)
-    blocks = bits[: ny * step, : nx * step].reshape(ny, step, nx, step)
-    return np.bitwise_or.reduce(np.bitwise_or.reduce(blocks, axis=3), axis=1)
+# A legend with more names than this says nothing.
+_MOST_LABELS = 36
 
 
 def sky_limits(images: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
@@ -87,14 +52,14 @@ def sky_limits(images: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
     return level - 2 * sigma, level + 12 * sigma
 
 
-def focal_plane(images: Mapping[int, NDArray[np.float32]], camera: Camera, unit: str) -> str:
+def focal_plane(images: Mapping[int, NDArray[np.float32]], detectors: Sequence[DetectorInfo], unit: str) -> str:
     """Draw binned images where their detectors stand in the focal plane.
 
     Parameters
     ----------
     images
         Binned pixels by detector id. A detector without an image is drawn as an empty frame.
-    camera
+    detectors
         Positions and turns of the detectors.
     unit
         Unit of the pixels, for the scale.
@@ -107,10 +72,10 @@ def focal_plane(images: Mapping[int, NDArray[np.float32]], camera: Camera, unit:
     from matplotlib.colors import AsinhNorm
 
     low, high = sky_limits(list(images.values()))
-    figure, axes = _canvas(camera)
+    figure, axes = _canvas(detectors)
     norm = AsinhNorm(linear_width=(high - low) / 6, vmin=low, vmax=high)
     shown = None
-    for detector in camera.detectors:
+    for detector in detectors:
         _frame(axes, detector)
         if detector.id in images:
             shown = axes.imshow(
@@ -124,30 +89,30 @@ def focal_plane(images: Mapping[int, NDArray[np.float32]], camera: Camera, unit:
             )
     if shown is not None:
         figure.colorbar(shown, ax=axes, shrink=0.8, label=unit)
-    _fit(axes, camera)
+    _fit(axes, detectors)
     return _png(figure)
 
 
 def focal_plane_masks(
-    masks: Mapping[int, NDArray[np.int32]], planes: Mapping[str, int], camera: Camera
+    masks: Mapping[int, NDArray[np.int32]], planes: Mapping[str, int], detectors: Sequence[DetectorInfo]
 ) -> str:
     """Draw which mask planes are set where, detectors placed as in :func:`focal_plane`.
 
     Parameters
     ----------
     masks
-        Binned bits by detector id (:func:`bin_bits`).
+        Binned bits by detector id .
     planes
         Bit number of each plane.
-    camera
+    detectors
         Positions and turns of the detectors.
     """
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Patch
 
-    figure, axes = _canvas(camera)
+    figure, axes = _canvas(detectors)
     present: dict[str, str] = {}
-    for detector in camera.detectors:
+    for detector in detectors:
         _frame(axes, detector)
         if detector.id not in masks:
             continue
@@ -168,35 +133,35 @@ def focal_plane_masks(
     handles = [Patch(color=color, label=name) for name, color in present.items()]
     if handles:
         axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
-    _fit(axes, camera)
+    _fit(axes, detectors)
     return _png(figure)
 
 
 def series(
-    x: NDArray[np.float64],
-    curves: Mapping[str, NDArray[np.float64]],
+    curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
     x_label: str,
     y_label: str,
 ) -> str:
-    """Draw points of several named series over a common abscissa."""
+    """Draw several named series of points, each with its abscissae and ordinates."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.2, 2.8), layout="constrained")
     axes = figure.add_subplot()
-    for name, values in curves.items():
-        axes.plot(x, values, marker=".", markersize=4, linewidth=0.6, label=name)
+    for name, (x, y) in curves.items():
+        axes.plot(x, y, marker=".", markersize=4, linewidth=0.6, label=name)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=7, ncols=4, frameon=False)
+    if len(curves) <= _MOST_LABELS:
+        axes.legend(fontsize=6, ncols=6, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.2))
     return _png(figure)
 
 
-def _canvas(camera: Camera) -> tuple[Figure, Axes]:
+def _canvas(detectors: Sequence[DetectorInfo]) -> tuple[Figure, Axes]:
     """Return a figure shaped like the focal plane."""
     from matplotlib.figure import Figure
 
-    x0, x1, y0, y1 = _bounds(camera)
+    x0, x1, y0, y1 = _bounds(detectors)
     height = float(np.clip(4.2 * (y1 - y0) / (x1 - x0), 2.2, 6.0))
     figure = Figure(figsize=(5.6, height), layout="constrained")
     axes = figure.add_subplot()
@@ -206,25 +171,25 @@ def _canvas(camera: Camera) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _extent(detector: Detector) -> tuple[float, float, float, float]:
+def _extent(detector: DetectorInfo) -> tuple[float, float, float, float]:
     """Return the edges of a detector about its own middle, mm."""
     half_x, half_y = (n * detector.pixel_size_mm / 2 for n in detector.size_pix)
     return -half_x, half_x, -half_y, half_y
 
 
-def _placement(detector: Detector):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _placement(detector: DetectorInfo):  # type: ignore[no-untyped-def]  # noqa: ANN202
     from matplotlib.transforms import Affine2D
 
     return Affine2D().rotate_deg(detector.rotation_deg).translate(*detector.center_mm)
 
 
-def _corners(detector: Detector) -> NDArray[np.float64]:
+def _corners(detector: DetectorInfo) -> NDArray[np.float64]:
     left, right, bottom, top = _extent(detector)
     corners = np.array([(left, bottom), (right, bottom), (right, top), (left, top)])
     return np.asarray(_placement(detector).transform(corners))
 
 
-def _frame(axes: Axes, detector: Detector) -> None:
+def _frame(axes: Axes, detector: DetectorInfo) -> None:
     from matplotlib.patches import Polygon
 
     corners = _corners(detector)
@@ -235,15 +200,15 @@ def _frame(axes: Axes, detector: Detector) -> None:
     )  # fmt: skip
 
 
-def _bounds(camera: Camera) -> tuple[float, float, float, float]:
-    corners = np.concatenate([_corners(d) for d in camera.detectors])
+def _bounds(detectors: Sequence[DetectorInfo]) -> tuple[float, float, float, float]:
+    corners = np.concatenate([_corners(d) for d in detectors])
     (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
     return float(x0), float(x1), float(y0), float(y1)
 
 
-def _fit(axes: Axes, camera: Camera) -> None:
+def _fit(axes: Axes, detectors: Sequence[DetectorInfo]) -> None:
     """Show all detectors with a small margin, at equal scales."""
-    x0, x1, y0, y1 = _bounds(camera)
+    x0, x1, y0, y1 = _bounds(detectors)
     margin = 0.03 * max(x1 - x0, y1 - y0)
     axes.set_xlim(x0 - margin, x1 + margin)
     axes.set_ylim(y0 - margin, y1 + margin)

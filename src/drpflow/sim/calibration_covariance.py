@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drpflow.sim.calibration_reduction import cosmic_rays
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -81,7 +83,7 @@ def pair_covariances(first: NDArray[np.float32], second: NDArray[np.float32]) ->
     mean = (first + second) / 2
     difference = first * np.float32(mean_level / level_a) - second * np.float32(mean_level / level_b)
     use = np.abs(mean / mean_level - 1) < 0.15
-    use &= np.abs(difference) < 5.5 * 1.4826 * np.median(np.abs(difference[use]))
+    use &= ~cosmic_rays(difference)
     for edge in (slice(0, EDGE_PIX), slice(-EDGE_PIX, None)):
         use[edge] = False
         use[:, edge] = False
@@ -114,7 +116,6 @@ def area_changes(covariances: Covariances) -> tuple[NDArray[np.float64], float]:
     reach = KERNEL_REACH_PIX
     ratio = covariances.products / covariances.squares
     quadrant = (ratio[:, reach:] + ratio[:, reach::-1]) / 2
-    # Lags (0, dx) hold each pair of pixels twice, once from either side; so their mean is right.
     quadrant = _smooth_tail(quadrant)
     full = unfold(quadrant)
     quadrant[0, 0] -= full.sum()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FLAT_EXPOSURE_S = 8.0
 SPOT_EXPOSURE_S = 4.0
 SPOT_RADIUS_FRACTION = 0.32
-SPOT_STEEPNESS = 40.0
+SPOT_STEEPNESS = 150.0
 SPOT_CELLS = 8
 
 
@@ -76,12 +76,12 @@ class CalibrationFrames:
     def ramp(self, physical_filter: str) -> Iterator[tuple[NDArray[np.uint16], float]]:
         """Yield pairs of windowed flats of growing exposure time, with their nominal light.
 
-        Levels reach from 3 % to 125 % of the full well, the last quarter of them beyond 95 %.
+        Levels reach from 3 % to 93 % of the full well; a sixth of them lie beyond it.
         """
         well = self.readout.effects.saturation.full_well_electron
         beyond = max(2, self.plan.ramp_levels // 6)
         levels = np.concatenate(
-            [np.linspace(0.03, 0.95, self.plan.ramp_levels - beyond), np.linspace(1.0, 1.25, beyond)]
+            [np.linspace(0.03, 0.93, self.plan.ramp_levels - beyond), np.linspace(1.05, 1.25, beyond)]
         )
         light = self.illumination[physical_filter]
         for i, level in enumerate(np.repeat(levels, 2) * well):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drpflow.sim.calibration_reduction import SKIP_LEADING, Linearizer
+from drpflow.sim.calibration_reduction import SKIP_LEADING, Linearizer, cosmic_rays
 from drpflow.sim.electronics import ADC_MAX
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MARGIN_PIX = 8
 # Light from which on a signal that falls short by this much is saturated, not just non-linear.
 SATURATED_LOSS = 0.04
-POLYNOMIAL_TERMS = 6
+POLYNOMIAL_TERMS = 5
 NODES = 15
 MIDDLE_LEVELS = (0.2, 0.8)
 
@@ -52,8 +52,15 @@ class RampPair:
         return self.signal[:, :, MARGIN_PIX:-MARGIN_PIX, MARGIN_PIX:-MARGIN_PIX]
 
     def means(self) -> NDArray[np.float64]:
-        """Median signal of each frame and amplifier, adu, shape (2, amplifiers)."""
-        return np.median(self.inner, axis=(2, 3)).astype(np.float64)
+        """Mean signal of each frame and amplifier, adu, shape (2, amplifiers).
+
+        Of the pixels that are within 12 % of the median: it leaves out bad ones and cosmic rays.
+        The median itself will not do, since the distribution of the response is skew, and its
+        median moves by 0.1 % when photon noise blurs it at low levels.
+        """
+        middle = np.median(self.inner[:, :, ::4, ::4], axis=(2, 3), keepdims=True)
+        use = np.abs(self.inner - middle) < 0.12 * np.abs(middle)
+        return np.mean(self.inner, axis=(2, 3), where=use, dtype=np.float64)
 
 
 def reduce_pairs(
@@ -132,15 +139,18 @@ def measure_linearizers(pairs: list[RampPair], saturation: Saturation) -> tuple[
     signal = np.concatenate([p.means() for p in pairs])
     usable = np.repeat(saturation.usable, 2, axis=0)
     return tuple(
-        _fit_linearizer(light[use], values[use])
-        for values, use in zip(signal.T, usable.T, strict=True)
+        _fit_linearizer(light[use], values[use], top)
+        for values, use, top in zip(signal.T, usable.T, saturation.level_adu, strict=True)
     )
 
 
-def _fit_linearizer(light: NDArray[np.float64], signal: NDArray[np.float64]) -> Linearizer:
+def _fit_linearizer(
+    light: NDArray[np.float64], signal: NDArray[np.float64], top: float
+) -> Linearizer:
+    """Fit one amplifier; nodes reach to `top`, adu, a little beyond the last level."""
     from numpy.polynomial.chebyshev import chebval, chebvander
 
-    top = signal.max()
+    top = min(top, 1.1 * signal.max())
     terms = min(POLYNOMIAL_TERMS, max(1, light.size // 2 - 3))
     x = signal / top
     bend = x[:, None] ** 2 * chebvander(2 * x - 1, terms - 1)
@@ -190,7 +200,7 @@ class PhotonTransfer:
     gain: NDArray[np.float64]
     gain_error: NDArray[np.float64]
     read_noise: NDArray[np.float64]
-    area_loss: NDArray[np.float64]
+    area_loss: float
 
 
 def measure_photon_transfer(
@@ -210,15 +220,19 @@ def measure_photon_transfer(
     noise_adu
         Read noise by amplifier.
     """
-    curves = np.array([_pair_statistics(p) for p in pairs])
+    statistics = np.array([_pair_statistics(p) for p in pairs])
     # Beyond three quarters of the full well some pixels begin to overflow.
-    limit = 0.75 * saturation.level_adu
-    fits = [
-        _fit_curve(*curves[use & (curves[:, 0, a] < limit[a]), :, a].T, noise_adu[a])
-        for a, use in enumerate(saturation.usable.T)
-    ]
-    gain, error, area = np.array(fits).T
-    return PhotonTransfer(gain, error, noise_adu * gain, area)
+    usable = saturation.usable & (statistics[:, 0] < 0.75 * saturation.level_adu)
+    curves = [statistics[use, :, a].T for a, use in enumerate(usable.T)]
+    single = np.array([_fit_curve(*c, n) for c, n in zip(curves, noise_adu, strict=True)])
+    # The sensor is one, so that all amplifiers share the curvature.
+    weight = 1 / single[:, 3] ** 2
+    loss = float(np.average(single[:, 2], weights=weight))
+    fits = np.array([_fit_curve(*c, n, loss) for c, n in zip(curves, noise_adu, strict=True)])
+    # A wrong curvature moves all gains together: dg/da from the two fits of each amplifier.
+    slope = (single[:, 0] - fits[:, 0]) / np.where(single[:, 2] == loss, 1, single[:, 2] - loss)
+    error = np.hypot(fits[:, 1], slope / np.sqrt(weight.sum()))
+    return PhotonTransfer(fits[:, 0], error, noise_adu * fits[:, 0], loss)
 
 
 def _pair_statistics(pair: RampPair) -> NDArray[np.float64]:
@@ -232,7 +246,7 @@ def _pair_statistics(pair: RampPair) -> NDArray[np.float64]:
     for part, signal, level in zip(difference, (first + second) / 2, mean, strict=True):
         # Pixels of odd response do not share the mean; cosmic rays are in one frame only.
         use = np.abs(signal / level - 1) < 0.1
-        use &= np.abs(part) < 5.5 * 1.4826 * np.median(np.abs(part))
+        use &= ~cosmic_rays(part)
         values = part[use]
         variance = values.var() / 2
         result.append((signal[use].mean(), variance, variance * np.sqrt(2 / values.size)))
@@ -244,16 +258,24 @@ def _fit_curve(
     variance: NDArray[np.float64],
     error: NDArray[np.float64],
     noise_adu: float,
-) -> tuple[float, float, float]:
-    """Return gain, its error and the (positive) area loss."""
+    known_loss: float | None = None,
+) -> tuple[float, float, float, float]:
+    """Return gain and its error, area loss (positive) and its error; the latter may be given."""
     from scipy.optimize import curve_fit
 
-    def model(mu: NDArray, gain: float, loss: float) -> NDArray:
-        exponent = -2 * loss * gain * mu
-        return -np.expm1(exponent) / (2 * loss * gain**2) + noise_adu**2
+    def model(mu: NDArray, gain: float, loss_ppm: float) -> NDArray:
+        loss = loss_ppm * 1e-6
+        return -np.expm1(-2 * loss * gain * mu) / (2 * loss * gain**2) + noise_adu**2
 
-    guess = (float(np.median(mean / (variance - noise_adu**2))), 1e-6)
-    parameters, covariance = curve_fit(
-        model, mean, variance, guess, sigma=error, absolute_sigma=True, x_scale=(1.0, 1e-6)
+    guess = [float(np.median(mean / (variance - noise_adu**2)))]
+    if known_loss is None:
+        (gain, loss), covariance = curve_fit(
+            model, mean, variance, [*guess, 1.0], sigma=error, absolute_sigma=True
+        )
+        errors = np.sqrt(np.diag(covariance))
+        return float(gain), float(errors[0]), float(loss) * 1e-6, float(errors[1]) * 1e-6
+    (gain,), covariance = curve_fit(
+        lambda mu, gain: model(mu, gain, known_loss * 1e6),
+        mean, variance, guess, sigma=error, absolute_sigma=True,
     )
-    return float(parameters[0]), float(np.sqrt(covariance[0, 0])), float(parameters[1])
+    return float(gain), float(np.sqrt(covariance[0, 0])), known_loss, 0.0

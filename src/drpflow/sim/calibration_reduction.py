@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # Columns of the serial overscan that are left out: late charge arrives in the first ones.
 SKIP_LEADING = 4
 SKIP_TRAILING = 1
+# Cosmic rays in differences of flats: significance of one pixel, and of 3 x 3 together.
+SINGLE_SIGMA = 5.0
+BOX_SIGMA = 5.5
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,10 @@ class Linearizer:
         """Return the linear signal; natural cubic spline, constant beyond the outer nodes."""
         from scipy.interpolate import CubicSpline
 
-        grid = np.linspace(self.node_adu[0], self.node_adu[-1], 1024)
         spline = CubicSpline(self.node_adu, self.correction_adu, bc_type="natural")
-        correction = np.interp(signal_adu, grid, spline(grid))
-        return signal_adu - correction.astype(np.float32)
+        # The correction changes by at most some hundredths from one adu to the next.
+        table = spline(np.arange(int(self.node_adu[-1]) + 1)).astype(np.float32)
+        return signal_adu - table[np.clip(signal_adu, 0, table.size - 1).astype(np.int32)]
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Reduction:
         The amplifiers.
     bias
         Bias structure, adu, shape (amplifiers, rows, columns) in the order of readout.
+    overscan_bias
+        Bias structure of the serial overscan, adu, shape (amplifiers, columns).
     crosstalk
         Ratios [victim, source].
     linearizers
@@ -70,6 +75,7 @@ class Reduction:
 
     layout: tuple[Channel, ...]
     bias: NDArray[np.float32] | None = None
+    overscan_bias: NDArray[np.float64] | None = None
     crosstalk: NDArray[np.float64] | None = None
     linearizers: tuple[Linearizer, ...] | None = None
     gain: NDArray[np.float64] | None = None
@@ -99,24 +105,39 @@ class Reduction:
         if self.crosstalk is not None:
             signal -= np.tensordot(self.crosstalk.astype(np.float32), signal, axes=(1, 0))
         if self.linearizers is not None:
-            for part, linearizer in zip(signal, self.linearizers, strict=True):
-                part[:] = linearizer.apply(part)
+            signal = self.linearize(signal)
         if self.gain is not None:
             signal *= self.gain.astype(np.float32)[:, None, None]
         if self.serial_cti is not None:
-            self._restore(signal)
+            self.restore(signal)
         return signal
+
+    def linearize(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the linear signal of blocks, adu; unchanged where no linearizer is known."""
+        if self.linearizers is None:
+            return signal
+        return np.stack([l.apply(part) for part, l in zip(signal, self.linearizers, strict=True)])
 
     def image(self, raw: NDArray[np.uint16]) -> NDArray[np.float32]:
         """Return the signal as a detector image."""
         return assemble(list(self.blocks(raw)), self.layout_of(raw))
 
     def overscan(self, raw: NDArray[np.uint16]) -> NDArray[np.float32]:
-        """Return the serial overscans above the level of their rows, adu."""
+        """Return the serial overscans above the level of their rows, adu.
+
+        Without the pattern of their columns, if that is known.
+        """
         layout = self.layout_of(raw)
-        return np.stack(
+        above = np.stack(
             [raw[slices(c.raw_serial_overscan)] - self.row_level(raw, c) for c in layout]
         )
+        return above if self.overscan_bias is None else above - self.overscan_bias[:, None, :]
+
+    @property
+    def level_samples(self) -> int:
+        """Number of overscan samples that a row's level is the mean of."""
+        x0, x1, _, _ = self.layout[0].raw_serial_overscan
+        return x1 - x0 - SKIP_LEADING - SKIP_TRAILING
 
     @staticmethod
     def row_level(raw: NDArray[np.uint16], channel: Channel) -> NDArray[np.float32]:
@@ -131,10 +152,11 @@ class Reduction:
             return self.layout
         return tuple(_windowed(c, missing // 2) for c in self.layout)
 
-    def _restore(self, signal: NDArray[np.float32]) -> None:
+    def restore(self, signal: NDArray[np.float32]) -> None:
         """Move late charge back, to first order in the loss, in place.
 
-        n transfers leave n s of a packet behind, which is found in the next one.
+        n transfers leave n s of a packet behind, which is found in the next one. Nothing happens
+        where the charge transfer is not known.
         """
         if self.serial_cti is None:
             return
@@ -163,28 +185,48 @@ def _windowed(channel: Channel, fewer_rows: int) -> Channel:
 
 
 def clipped_mean(
-    stack: NDArray[np.float32], sigma: NDArray[np.float32], limit: float = 5.0
-) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+    stack: NDArray[np.float32], noise_electron: float, limit: float = 5.0
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Average frames without what stands out of the median of its pixel (cosmic rays).
 
     Parameters
     ----------
     stack
-        Shape (frames, ...); changed in place.
-    sigma
-        Expected noise of one frame.
+        Electrons, shape (frames, ny, nx); changed in place.
+    noise_electron
+        Read noise of one frame; photon noise comes from the median.
     limit
-        Clipping, in units of it.
+        Clipping, in units of the noise.
 
     Returns
     -------
-    mean, number : ndarray
-        Mean and number of the values used.
+    mean, variance : ndarray of float32, shape (ny, nx)
+        Mean, and its variance as the noise model has it.
     """
     middle = np.median(stack, axis=0)
-    good = np.abs(stack - middle) <= limit * sigma
-    number = good.sum(axis=0, dtype=np.int16)
+    variance = np.maximum(middle, 0) + np.float32(noise_electron**2)
+    good = np.abs(stack - middle) <= limit * np.sqrt(variance)
+    number = good.sum(axis=0, dtype=np.float32)
+    np.maximum(number, 1, out=number)
     stack[~good] = 0
-    return stack.sum(axis=0) / np.maximum(number, 1), number
+    return stack.sum(axis=0) / number, variance / number
 
 
+def cosmic_rays(difference: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Find cosmic rays in the difference of two flats, with all that surrounds them.
+
+    Few pixels of a muon's track stand out of the photon noise of a flat one by one; together
+    they correlate neighbouring pixels as much as the brighter-fatter effect does at some lags.
+    Boxes of 3 x 3 pixels are tested as well as single pixels, and what is found is grown.
+
+    Parameters
+    ----------
+    difference
+        Shape (ny, nx), mean about zero.
+    """
+    from scipy.ndimage import binary_dilation, uniform_filter
+
+    width = 1.4826 * np.median(np.abs(difference))
+    found = np.abs(difference) > SINGLE_SIGMA * width
+    found |= np.abs(uniform_filter(difference, 3)) > BOX_SIGMA * width / 3
+    return np.asarray(binary_dilation(found, np.ones((3, 3), bool), iterations=2))

@@ -23,6 +23,7 @@ HOT_ELECTRON_S = 3.0
 # A column with more bad pixels than this within LONG_GAP of each other is masked through.
 LONG_COLUMN = 12
 LONG_GAP = 32
+BLOCK_PIX = 32
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class BiasMeasurement:
     ----------
     blocks
         Structure above the overscan, adu, shape (amplifiers, rows, columns).
+    overscan
+        Structure of the serial overscan's columns, adu, shape (amplifiers, columns).
     noise_adu
         Read noise.
     level_adu
@@ -51,6 +54,7 @@ class BiasMeasurement:
     """
 
     blocks: NDArray[np.float32]
+    overscan: NDArray[np.float64]
     noise_adu: NDArray[np.float64]
     level_adu: NDArray[np.float64]
     frames: int
@@ -59,23 +63,29 @@ class BiasMeasurement:
 def combine_biases(frames: Iterable[NDArray[np.uint16]], reduction: Reduction) -> BiasMeasurement:
     """Average bias frames; the noise is that of their pixels about the mean."""
     total: NDArray[np.float64] | None = None
-    squares = levels = np.zeros(0)
+    squares = levels = overscans = np.zeros(0)
     number = 0
     for raw in frames:
         blocks = reduction.blocks(raw).astype(np.float64)
         level = np.array([reduction.row_level(raw, c).mean() for c in reduction.layout])
+        overscan = reduction.overscan(raw).mean(axis=1, dtype=np.float64)
         if total is None:
-            total, squares, levels = np.zeros_like(blocks), np.zeros_like(blocks), 0 * level
+            total, squares = np.zeros_like(blocks), np.zeros_like(blocks)
+            levels, overscans = np.zeros_like(level), np.zeros_like(overscan)
         total += blocks
         squares += blocks**2
-        levels = levels + level
+        levels += level
+        overscans += overscan
         number += 1
     if total is None:
         raise ValueError("there is no bias frame")
     mean = total / number
-    variance = (squares / number - mean**2) * number / (number - 1)
-    noise = np.sqrt(np.median(variance, axis=(1, 2)) * _median_correction(number - 1))
-    return BiasMeasurement(mean.astype(np.float32), noise, levels / number, number)
+    variance = np.median(squares / number - mean**2, axis=(1, 2)) * number / (number - 1)
+    # The mean of a row's overscan, which was subtracted, has noise of its own.
+    variance *= _median_correction(number - 1) / (1 + 1 / reduction.level_samples)
+    return BiasMeasurement(
+        mean.astype(np.float32), overscans / number, np.sqrt(variance), levels / number, number
+    )
 
 
 def _median_correction(freedom: int) -> float:
@@ -91,13 +101,8 @@ def combine_darks(
 ) -> Master:
     """Average dark frames to electrons per second, without cosmic rays."""
     stack = np.stack([reduction.image(raw) for raw in frames])
-    middle = np.median(stack, axis=0)
-    sigma = np.sqrt(np.maximum(middle, 0) + noise_electron**2).astype(np.float32)
-    mean, number = clipped_mean(stack, sigma)
-    variance = sigma**2 / number
-    return Master(
-        (mean / exposure_s).astype(np.float32), variance / np.float32(exposure_s) ** 2, len(stack)
-    )
+    mean, variance = clipped_mean(stack, noise_electron)
+    return Master(mean / np.float32(exposure_s), variance / np.float32(exposure_s**2), len(stack))
 
 
 def combine_flats(
@@ -118,11 +123,8 @@ def combine_flats(
     stack = np.stack(
         [image * np.float32(mean_light / told) for image, told in zip(frames, light, strict=True)]
     )
-    middle = np.median(stack, axis=0)
-    sigma = np.sqrt(np.maximum(middle, 1) + noise_electron**2).astype(np.float32)
-    mean, number = clipped_mean(stack, sigma)
-    variance = sigma**2 / number / np.float32(mean_light) ** 2
-    return Master((mean / mean_light).astype(np.float32), variance.astype(np.float32), len(stack))
+    mean, variance = clipped_mean(stack, noise_electron)
+    return Master(mean / np.float32(mean_light), variance / np.float32(mean_light**2), len(stack))
 
 
 @dataclass(frozen=True)
@@ -148,17 +150,26 @@ def find_defects(flats: Mapping[str, Master], dark: Master) -> tuple[FoundDefect
     tuple of FoundDefect
         Boxes, one column wide, in order of column and row.
     """
-    from scipy.ndimage import median_filter
-
     odd = np.ones(dark.image.shape, bool)
     for flat in flats.values():
-        local = median_filter(flat.image, size=(1, 15), mode="mirror")
-        ratio = flat.image / np.maximum(local, np.float32(1e-6))
+        ratio = flat.image / _block_medians(flat.image)
         odd &= (ratio < LOW_RESPONSE) | (ratio > HIGH_RESPONSE)
     hot = dark.image > HOT_ELECTRON_S
     boxes = [FoundDefect(box, "response") for box in column_boxes(odd)]
     boxes += [FoundDefect(box, "hot") for box in column_boxes(hot & ~odd)]
     return tuple(sorted(boxes, key=lambda d: (d.box, d.kind)))
+
+
+def _block_medians(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the median of each block of about 32 x 32 pixels, in all its pixels."""
+    rows = np.array_split(np.arange(image.shape[0]), max(1, image.shape[0] // BLOCK_PIX))
+    columns = np.array_split(np.arange(image.shape[1]), max(1, image.shape[1] // BLOCK_PIX))
+    local = np.empty_like(image)
+    for r in rows:
+        for c in columns:
+            block = (slice(r[0], r[-1] + 1), slice(c[0], c[-1] + 1))
+            local[block] = np.median(image[block])
+    return local
 
 
 def column_boxes(bad: NDArray[np.bool_]) -> list[Box]:

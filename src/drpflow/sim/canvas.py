@@ -20,8 +20,8 @@ import numpy as np
 BOXES_PIX = (64, 128, 256, 512, 1024)
 """Sizes of stamps."""
 
-ALIASING = 2e-5
-"""Transfer function tolerated at the Nyquist frequency."""
+SMALLEST_ALIASING, LARGEST_ALIASING = 2e-5, 5e-4
+"""Transfer function tolerated at the Nyquist frequency, of bright and faint sources."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Canvas:
         image = irfft2(waves, s=(n, n), overwrite_x=True)
         if self.fine == 1:
             return image
-        return image[:: self.fine, :: self.fine] * self.fine**2
+        return np.ascontiguousarray(image[:: self.fine, :: self.fine]) * self.fine**2
 
 
 @lru_cache(maxsize=12)
@@ -107,13 +107,25 @@ def canvas(box: int, fine: int) -> Canvas:
     return Canvas(box, fine, kx, ky, k2, k2 ** (5 / 6), pixel)
 
 
-def sampling(turbulence: float, covariance: np.ndarray) -> int:
-    """Return how many samples a pixel keep aliasing below :data:`ALIASING`."""
+def sampling(
+    turbulence: float, covariance: np.ndarray, aliasing: float = SMALLEST_ALIASING
+) -> int:
+    """Return how many samples a pixel keep aliasing low.
+
+    Parameters
+    ----------
+    turbulence, covariance
+        Cumulants of the blur.
+    aliasing
+        Transfer function to be tolerated at the Nyquist frequency; it is brought into the
+        range from :data:`SMALLEST_ALIASING` to :data:`LARGEST_ALIASING`.
+    """
     xx, xy, yy = covariance
     narrow = max((xx + yy) / 2 - np.hypot((xx - yy) / 2, xy), 0.0)
+    needed = -np.log(min(max(aliasing, SMALLEST_ALIASING), LARGEST_ALIASING))
     for fine in (1, 2, 4):
         edge = np.pi * fine
-        if turbulence * edge ** (5 / 3) + 0.5 * narrow * edge**2 > -np.log(ALIASING):
+        if turbulence * edge ** (5 / 3) + 0.5 * narrow * edge**2 > needed:
             return fine
     return 8
 

@@ -100,12 +100,6 @@ def draw_positions(
     return ra % 360.0, dec
 
 
-def star_density(config: StarConfig, faint_mag: float) -> float:
-    """Return the number of stars per square arcminute brighter than a magnitude."""
-    mags, cumulative = _star_counts(config, faint_mag)
-    return float(cumulative[-1]) if len(mags) else 0.0
-
-
 def _star_counts(config: StarConfig, faint_mag: float) -> tuple[np.ndarray, np.ndarray]:
     """Return magnitudes and the number of stars per square arcminute up to each."""
     mags = np.arange(config.bright_mag, faint_mag, 0.02)

@@ -135,8 +135,8 @@ class StarConfig(StrictModel):
     density_mag: float = param(20.0, "magnitude (r) of that density", unit="mag")
     bright_mag: float = param(11.0, "brightest star (r)", unit="mag")
     faint_mag: float = param(24.5, "faintest star (r)", unit="mag")
-    count_slope: float = param(0.19, "d log10 N(<m) / dm at density_mag", unit="mag-1", gt=0)
-    slope_change: float = param(-0.015, "change of that slope per magnitude", unit="mag-2")
+    count_slope: float = param(0.18, "d log10 N(<m) / dm at density_mag", unit="mag-1", gt=0)
+    slope_change: float = param(-0.06, "change of that slope per magnitude", unit="mag-2")
     variable_fraction: Fraction = param(0.05, "share of variable stars")
     variable_amplitude_mag: float = param(0.15, "median semi-amplitude", unit="mag", ge=0)
     proper_motions: bool = param(True, "stars move")
@@ -146,7 +146,7 @@ class StarConfig(StrictModel):
 class GalaxyConfig(StrictModel):
     """Galaxies: Sérsic disc and bulge."""
 
-    density_per_arcmin2: float = param(18.0, "galaxies brighter than faint_mag", unit="arcmin-2")
+    density_per_arcmin2: float = param(24.0, "galaxies brighter than faint_mag", unit="arcmin-2")
     bright_mag: float = param(16.5, "brightest (r)", unit="mag")
     faint_mag: float = param(24.3, "faintest (r)", unit="mag")
     count_slope: float = param(0.36, "d log10 N / dm", unit="mag-1", gt=0)

@@ -168,10 +168,10 @@ class CalibrationPlan(StrictModel):
         36000.0, "their level at the camera's median", unit="electron", gt=100
     )
     lamp_drift: float = param(0.01, "scatter of the lamp", ge=0, lt=0.3)
-    lamp_monitor_error: float = param(1e-4, "how well its photodiode follows it", ge=0, lt=0.1)
+    lamp_monitor_error: float = param(5e-5, "how well its photodiode follows it", ge=0, lt=0.1)
     ramp_levels: int = param(18, "levels of the exposure-time ramp; two frames each", ge=6)
     ramp_rows: int = param(
-        192, "rows on each side that are read in the ramp (windowed readout)", unit="pix", ge=16
+        256, "rows on each side that are read in the ramp (windowed readout)", unit="pix", ge=16
     )
     spot_frames: int = param(2, "frames with bright spots, for the crosstalk", ge=1)
     pair_megapixels: float = param(

@@ -36,12 +36,12 @@ class Field:
 
         half = self.coefficients.shape[-1] // 2
         x, y = np.broadcast_arrays(x_deg, y_deg)
-        points = np.stack([y, x]) / self.spacing_deg + half
+        points = np.stack([y.ravel(), x.ravel()]) / self.spacing_deg + half
         values = [
             map_coordinates(c, points, order=3, mode="grid-wrap", prefilter=False)
             for c in self.coefficients
         ]
-        return np.array(values)
+        return np.array(values).reshape(-1, *x.shape)
 
 
 def scalar_field(

@@ -197,7 +197,7 @@ class Readout:
         return truth
 
     def _poisson(self, expected: NDArray, stage: Stage, ids: tuple[int, ...]) -> NDArray[np.float32]:
-        if not self.effects.photon_noise:
+        if not self.effects.photon_noise or not expected.any():
             return expected.astype(np.float32)
         rng = generator(self.seed, stage, *ids)
         return rng.poisson(expected).astype(np.float32)

@@ -20,6 +20,9 @@ WAVELENGTH_NM = np.arange(330.0, 1061.0, 1.0)
 _NORM = (WAVELENGTH_NM >= 560.0) & (WAVELENGTH_NM <= 690.0)
 
 STAR_TEMPERATURES_K = np.geomspace(2800.0, 14000.0, 49)
+REFERENCE_TEMPERATURE_K = 5500.0
+"""Temperature of the star whose light defines boresights, WCSs and zero points."""
+
 GALAXY_REDSHIFTS = (0.05, 0.15, 0.3, 0.5, 0.8)
 GALAXY_YOUTH = (0.0, 0.3, 0.65, 1.0)
 """Share of the young population at 550 nm (rest)."""
@@ -96,8 +99,8 @@ def _band(center_nm: float, width_nm: float, wavelength_nm: np.ndarray) -> np.nd
     return np.exp(-0.5 * ((wavelength_nm - center_nm) / width_nm) ** 2)
 
 
-def _planck(temperature_k: float, wavelength_nm: np.ndarray) -> np.ndarray:
-    """Return the black body per wavelength, in arbitrary units."""
+def planck(temperature_k: float, wavelength_nm: np.ndarray) -> np.ndarray:
+    """Return a black body's light per wavelength, in arbitrary units."""
     return wavelength_nm**-5 / np.expm1(1.438777e7 / (wavelength_nm * temperature_k))
 
 
@@ -114,7 +117,7 @@ def _star(temperature_k: float, wavelength_nm: np.ndarray = WAVELENGTH_NM) -> np
     hot = np.exp(-0.5 * (np.log(temperature_k / 9500.0) / 0.28) ** 2)
     hydrogen = 0.7 * hot / (1 + np.exp((w - 372.0) / 5.0))
     hydrogen += 0.45 * hot * sum(_band(line, 2.5, w) for line in _BALMER_NM)
-    return _planck(temperature_k, w) * np.exp(-metals - hydrogen)
+    return planck(temperature_k, w) * np.exp(-metals - hydrogen)
 
 
 def _galaxy(youth: float, redshift: float) -> np.ndarray:

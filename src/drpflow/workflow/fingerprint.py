@@ -38,7 +38,7 @@ _FORMAT: Final = f"1 {sys.version_info.major}.{sys.version_info.minor}"
 _CACHE_ENTRIES: Final = 4000
 _UNCOUNTED: Final = frozenset({"__all__", "__version__"})
 # Fields of syntax nodes that do not change what the code does.
-_UNCOUNTED_FIELDS: Final = frozenset({"ctx", "type_comment", "kind"})
+_UNCOUNTED_FIELDS: Final = frozenset({"ctx", "type_comment"})
 
 
 class Source(NamedTuple):
@@ -196,6 +196,9 @@ def _tokens(node: ast.AST) -> Iterator[str]:
     ``ast.dump`` would do, were its form not different from one Python to the next: new
     versions add fields, which are empty in older code.
     """
+    if isinstance(node, ast.Constant):
+        yield repr(node.value)
+        return
     yield f"({type(node).__name__}"
     for name in node._fields:
         value = _field(node, name)
@@ -215,8 +218,7 @@ def _field(node: ast.AST, name: str) -> object:
     value = getattr(node, name, None)
     if name == "body" and isinstance(value, list):
         return [statement for statement in value if not _is_idle(statement)]
-    # A bare None is a value where a constant holds it.
-    return "None" if value is None and isinstance(node, ast.Constant) else value
+    return value
 
 
 def _is_idle(statement: ast.AST) -> bool:

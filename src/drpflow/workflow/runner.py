@@ -34,10 +34,8 @@ class Request:
 
     Parameters
     ----------
-    directory
-        Working directory of the run.
     config
-        Config file, relative to `directory`.
+        Config file.
     cores
         Number of cores, or of jobs at a time where a cluster runs them.
     targets
@@ -52,7 +50,6 @@ class Request:
         Show all that Snakemake says.
     """
 
-    directory: Path = Path()
     config: Path = DEFAULT_CONFIG
     cores: int = 1
     targets: tuple[str, ...] = ()
@@ -67,13 +64,10 @@ class Request:
         Targets come first, since some of Snakemake's options take all words that follow.
         """
         words = ["snakemake", *self.targets, "--cores", str(self.cores)]
-        here = Path.cwd()
-        if paths.snakefile() != here / "Snakefile":
+        if paths.snakefile() != Path.cwd() / "Snakefile":
             words += ["--snakefile", str(paths.snakefile())]
-        if self.directory.resolve() != here:
-            words += ["--directory", str(self.directory)]
         if self.config != DEFAULT_CONFIG:
-            words += ["--configfile", str(self.directory / self.config)]
+            words += ["--configfile", str(self.config)]
         if self.profile != "default":
             words += ["--workflow-profile", str(paths.profile(self.profile))]
         return [*words, *self.extra]
@@ -101,15 +95,15 @@ class Result:
     up_to_date: bool = False
 
 
-def run(request: Request) -> Result:
-    """Run the workflow to its end, after clearing what a killed run has left.
+def run_snakemake(request: Request) -> Result:
+    """Run the workflow in the current folder to its end, after clearing what a killed run left.
 
     Raises
     ------
     InputError
         If another run is alive in the same folder.
     """
-    folder = request.directory
+    folder = Path.cwd()
     owner, dead = ownership.claim(folder, take_over=request.take_over)
     display = make_display()
     try:
@@ -134,7 +128,7 @@ def _recover(request: Request, dead: ownership.Owner | None, display: Display) -
     if dead is not None:
         count = ownership.end_orphans(dead)
         display.say(f"process {dead.pid} was killed in this folder; ended {count} of its jobs")
-    if ownership.is_locked(request.directory):
+    if ownership.is_locked(Path.cwd()):
         unlock = [*_python_command(request), "--unlock", "--quiet", "all"]
         subprocess.run(unlock, check=True, capture_output=True)
 
@@ -201,13 +195,13 @@ class _Watch:
         self._result.lines.append(line)
         if line.startswith(_SLURM_RUN):
             name = line.removeprefix(_SLURM_RUN).strip()
-            ownership.note_slurm_run(self._request.directory, self._owner, name)
+            ownership.note_slurm_run(Path.cwd(), self._owner, name)
         elif line.startswith(_UP_TO_DATE):
             self._result.up_to_date = True
 
     def _tell_failure(self, event: Failed) -> None:
         self._display.say(f"{event.rule} {event.wildcards} ended with an error; log: {event.log}")
-        for line in last_lines(self._request.directory / event.log):
+        for line in last_lines(Path(event.log)):
             self._display.say(f"  | {line}")
 
     def _stop(self, process: subprocess.Popen[str]) -> None:

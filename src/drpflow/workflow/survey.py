@@ -112,9 +112,9 @@ class Survey:
         return shlex.join(words)
 
     def visit_row(self, wildcards: Any) -> str:
-        """Return a row of the visit sheet as JSON, without what is unknown."""
+        """Return a row of the visit sheet as JSON, texts all, without what is unknown."""
         row = self.visits[wildcards.visit]._asdict()
-        return json.dumps({key: value for key, value in row.items() if value not in {None, ""}})
+        return json.dumps({k: str(value) for k, value in row.items() if value not in {None, ""}})
 
     def camera_digest(self, wildcards: Any) -> str:
         """Return a digest of what of the camera file matters for one frame.

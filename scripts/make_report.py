@@ -1,0 +1,29 @@
+"""makeReport: one page on the whole run. docs/tasks/makeReport.md."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drpflow.workflow.task_runner import Task, main
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--store", required=True, type=Path, help="output root of the run")
+    parser.add_argument("--report", required=True, type=Path, help="page to write (HTML)")
+
+
+def run(args: Namespace) -> None:
+    from drpflow.qa.report import write_report
+
+    write_report(args.store, args.report)
+
+
+TASK = Task("makeReport", run, None, add_arguments, description=__doc__ or "")
+
+if __name__ == "__main__":
+    sys.exit(main(TASK))

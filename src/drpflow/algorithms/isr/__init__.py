@@ -1,0 +1,1 @@
+"""Instrument signature removal: one module a step, each a pure function of arrays."""

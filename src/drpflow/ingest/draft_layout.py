@@ -1,0 +1,243 @@
+"""Guessing detectors and amplifiers from the section cards of sample frames.
+
+Section cards (``DATASEC``, ``BIASSEC``, ``CCDSEC``, ``DETSEC``) are written in IRAF's way,
+``[x1:x2,y1:y2]``, counted from 1, last pixel included, reversed where the read-out runs the
+other way. They become half-open boxes counted from 0, and flips.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from drpflow.ingest.formats import read_number
+from drpflow.io.headers import card
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from drpflow.data.camera import Section
+    from drpflow.io.headers import FileHeaders, Hdu
+
+_SECTION: Final = re.compile(r"\[\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]")
+GAIN_KEYS: Final = ("GAIN", "EGAIN", "CCDGAIN", "GAINEFF", "ARAWGAIN")
+NOISE_KEYS: Final = ("RDNOISE", "READNOIS", "RDNOIS", "RON", "ENOISE", "RONOISE")
+SATURATION_KEYS: Final = ("SATURATE", "SATURAT", "SATLEVEL", "SATUR", "MAXLIN")
+DETECTOR_KEYS: Final = ("CCDNUM", "CCDNAME", "CHIPID", "CHIP", "DETPOS", "CCD_ID", "DETID")
+# Suffixes with which one header describes several amplifiers: GAINA, GAIN1, GAIN01 …
+_SUFFIXES: Final = (
+    *"ABCDEFGH", *(str(i) for i in range(1, 33)), *(f"{i:02d}" for i in range(1, 33)),
+)  # fmt: skip
+
+
+@dataclass
+class DraftAmplifier:
+    """One amplifier as far as headers tell; a comment for each thing that was guessed."""
+
+    name: str
+    data: Section
+    raw: Section
+    serial: Section | None = None
+    parallel: Section | None = None
+    raw_hdu: int | str | None = None
+    flip_x: bool = False
+    flip_y: bool = False
+    gain: float | None = None
+    read_noise: float | None = None
+    saturation: float | None = None
+    keys: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class DraftDetector:
+    """One detector as far as headers tell."""
+
+    id: int
+    name: str
+    size: tuple[int, int]
+    raw_size: tuple[int, int]
+    amplifiers: list[DraftAmplifier]
+    hdu: Hdu
+    notes: list[str] = field(default_factory=list)
+
+
+def parse_section(text: object) -> tuple[Section, bool, bool] | None:
+    """Read an IRAF section as a half-open box and whether its x and y ranges run backwards.
+
+    Returns None where `text` is no section, or an empty one such as ``[0:0,0:0]``.
+    """
+    match = _SECTION.fullmatch(str(text).strip())
+    if match is None:
+        return None
+    x1, x2, y1, y2 = (int(group) for group in match.groups())
+    if min(x1, x2, y1, y2) < 1:
+        return None
+    box = min(x1, x2) - 1, max(x1, x2), min(y1, y2) - 1, max(y1, y2)
+    return box, x1 > x2, y1 > y2
+
+
+def draft_detectors(files: Iterable[FileHeaders]) -> list[DraftDetector]:
+    """Return the detectors that sample files show, ordered by id.
+
+    Images that share a detector's name within one file are its amplifiers; otherwise each image
+    is a detector, with the amplifiers that its header describes.
+    """
+    found: dict[str, DraftDetector] = {}
+    for file in files:
+        for name, hdus in _by_detector(file).items():
+            if name not in found:
+                found[name] = _detector(name, hdus, file, len(found) + 1)
+    detectors = sorted(found.values(), key=lambda d: d.id)
+    if len({d.id for d in detectors}) < len(detectors):
+        for number, detector in enumerate(detectors, 1):
+            detector.id = number
+    return detectors
+
+
+def detector_key(files: Sequence[FileHeaders]) -> str | None:
+    """Return the header key that names the detector, if some key does so in every image."""
+    hdus = [(file, hdu) for file in files for hdu in file.frames()]
+    for key in DETECTOR_KEYS:
+        if all(value(file, hdu, key) not in {None, ""} for file, hdu in hdus):
+            return key
+    return None
+
+
+def value(file: FileHeaders, hdu: Hdu, key: str) -> object:
+    """Return a card of the image HDU, else of the primary; None where there is none."""
+    for header in (hdu.header, file.primary):
+        try:
+            found = card(header, key)
+        except ValueError:
+            continue
+        if found is not None and str(found).strip():
+            return found.strip() if isinstance(found, str) else found
+    return None
+
+
+def _by_detector(file: FileHeaders) -> dict[str, list[Hdu]]:
+    """Return the images of a file by the detector that they name."""
+    key = detector_key([file])
+    groups: dict[str, list[Hdu]] = {}
+    for hdu in file.frames():
+        name = str(value(file, hdu, key)) if key else hdu.name
+        groups.setdefault(name or f"CCD{hdu.index}", []).append(hdu)
+    return groups
+
+
+def _detector(name: str, hdus: list[Hdu], file: FileHeaders, number: int) -> DraftDetector:
+    detector_id = int(name) if name.isdigit() else number
+    ny, nx = hdus[0].shape
+    notes: list[str] = []
+    if len(hdus) > 1:
+        amplifiers, label = _own_hdu_amplifiers(file, hdus), name
+    else:
+        amplifiers = _shared_hdu_amplifiers(file, hdus[0], notes)
+        # Where a number names the detector, its HDU often has the name that people use.
+        label = hdus[0].name or name if name.isdigit() else name
+    size = max(a.data[1] for a in amplifiers), max(a.data[3] for a in amplifiers)
+    return DraftDetector(detector_id, label, size, (nx, ny), amplifiers, hdus[0], notes)
+
+
+def _shared_hdu_amplifiers(file: FileHeaders, hdu: Hdu, notes: list[str]) -> list[DraftAmplifier]:
+    """Return the amplifiers that one image's header describes; `notes` gets what was odd."""
+    ny, nx = hdu.shape
+    suffixes = [s for s in _SUFFIXES if value(file, hdu, f"DATASEC{s}") is not None]
+    if not suffixes and parse_section(value(file, hdu, "DATASEC")) is None:
+        trim = "TRIMSEC" if parse_section(value(file, hdu, "TRIMSEC")) else ""
+    else:
+        trim = "DATASEC"
+    amplifiers = []
+    for suffix in suffixes or [""]:
+        data_key = f"{trim}{suffix}" if trim else ""
+        parsed = parse_section(value(file, hdu, data_key)) if data_key else None
+        if parsed is not None and not _inside(parsed[0], nx, ny):
+            notes.append(
+                f"{data_key} {value(file, hdu, data_key)} reaches beyond the {nx} x {ny} image: "
+                "it seems to be trimmed already"
+            )
+            parsed = None
+        raw = parsed[0] if parsed else (0, nx, 0, ny)
+        amp = DraftAmplifier(suffix or "A", raw, raw)
+        if parsed is not None:
+            amp.keys["raw"] = data_key
+            _add_overscan(amp, file, hdu, f"BIASSEC{suffix}")
+        _add_numbers(amp, file, hdu, suffix)
+        amplifiers.append(amp)
+    _place_side_by_side(amplifiers)
+    return amplifiers
+
+
+def _own_hdu_amplifiers(file: FileHeaders, hdus: list[Hdu]) -> list[DraftAmplifier]:
+    """Return amplifiers of which each has an image of its own."""
+    amplifiers = []
+    placed = [_placed_section(file, hdu) for hdu in hdus]
+    known = [p[0] for p in placed if p is not None]
+    x_first = min((box[0] for box in known), default=0)
+    y_first = min((box[2] for box in known), default=0)
+    x_next = 0
+    for hdu, place in zip(hdus, placed, strict=True):
+        ny, nx = hdu.shape
+        parsed = parse_section(value(file, hdu, "DATASEC"))
+        raw = parsed[0] if parsed and _inside(parsed[0], nx, ny) else (0, nx, 0, ny)
+        width, height = raw[1] - raw[0], raw[3] - raw[2]
+        amp = DraftAmplifier(hdu.name or str(hdu.index), (x_next, x_next + width, 0, height), raw)
+        amp.raw_hdu = hdu.name or hdu.index
+        if place is not None:
+            (x0, _, y0, _), amp.flip_x, amp.flip_y = place
+            x0, y0 = x0 - x_first, y0 - y_first
+            amp.data = x0, x0 + width, y0, y0 + height
+        x_next += width
+        _add_overscan(amp, file, hdu, "BIASSEC")
+        _add_numbers(amp, file, hdu, "")
+        amplifiers.append(amp)
+    return amplifiers
+
+
+def _placed_section(file: FileHeaders, hdu: Hdu) -> tuple[Section, bool, bool] | None:
+    """Return where an amplifier's pixels go, from CCDSEC, else DETSEC."""
+    return parse_section(value(file, hdu, "CCDSEC")) or parse_section(value(file, hdu, "DETSEC"))
+
+
+def _add_overscan(amp: DraftAmplifier, file: FileHeaders, hdu: Hdu, key: str) -> None:
+    parsed = parse_section(value(file, hdu, key))
+    ny, nx = hdu.shape
+    if parsed is None or not _inside(parsed[0], nx, ny):
+        return
+    box, raw = parsed[0], amp.raw
+    if box[1] <= raw[0] or box[0] >= raw[1]:
+        amp.serial, amp.keys["serial"] = box, key
+    elif box[3] <= raw[2] or box[2] >= raw[3]:
+        amp.parallel, amp.keys["parallel"] = box, key
+
+
+def _add_numbers(amp: DraftAmplifier, file: FileHeaders, hdu: Hdu, suffix: str) -> None:
+    for name, keys in (
+        ("gain", GAIN_KEYS), ("read_noise", NOISE_KEYS), ("saturation", SATURATION_KEYS),
+    ):  # fmt: skip
+        # Keys have eight characters: SATURATE becomes SATURATA for amplifier A.
+        candidates = [f"{key[: 8 - len(suffix)]}{suffix}" for key in keys] + list(keys)
+        for key in candidates:
+            try:
+                number = read_number(value(file, hdu, key))
+            except ValueError:
+                continue
+            if number > 0:
+                setattr(amp, name, number)
+                amp.keys[name] = key
+                break
+
+
+def _place_side_by_side(amplifiers: list[DraftAmplifier]) -> None:
+    """Set where each amplifier's pixels go: as in the raw image, without what lies between."""
+    columns = sorted({amp.raw[:2] for amp in amplifiers})
+    rows = sorted({amp.raw[2:] for amp in amplifiers})
+    for amp in amplifiers:
+        x0 = sum(x1 - x0 for x0, x1 in columns if x1 <= amp.raw[0])
+        y0 = sum(y1 - y0 for y0, y1 in rows if y1 <= amp.raw[2])
+        amp.data = x0, x0 + amp.raw[1] - amp.raw[0], y0, y0 + amp.raw[3] - amp.raw[2]
+
+
+def _inside(box: Section, nx: int, ny: int) -> bool:
+    return box[1] <= nx and box[3] <= ny

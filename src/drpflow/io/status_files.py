@@ -1,0 +1,136 @@
+"""Status files: what has become of each job.
+
+Every job writes one, last of all, with the outcome ``done`` or ``failed``
+(:mod:`drpflow.workflow.task_runner`). A job without a status file has not ended, or ended with
+an error, which its log then tells.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drpflow.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_FOLDER = "status"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of one job.
+
+    Parameters
+    ----------
+    task
+        Task label.
+    data_id
+        Values of its dimensions.
+    outcome
+        ``"done"`` or ``"failed"``.
+    reason, hint
+        Why it failed, and what may help; empty if it did not.
+    numbers
+        Figures that the task gave.
+    root
+        Output root of the run.
+    file
+        The status file, relative to the folder of all status files.
+    """
+
+    task: str
+    data_id: Mapping[str, int | str]
+    outcome: str
+    reason: str = ""
+    hint: str = ""
+    numbers: Mapping[str, float | int | str | None] = field(default_factory=dict)
+    root: Path = Path()
+    file: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the job failed in the declared way."""
+        return self.outcome == "failed"
+
+    @property
+    def where(self) -> str:
+        """The data ID as text, e.g. ``visit=12, detector=3``."""
+        return ", ".join(f"{key}={value}" for key, value in self.data_id.items())
+
+    @property
+    def path(self) -> Path:
+        """The status file."""
+        return self.root / _FOLDER / self.file
+
+    @property
+    def log(self) -> Path:
+        """What the job said."""
+        return (self.root / "logs" / self.file).with_suffix(".log")
+
+
+def read_outcomes(root: str | Path, task: str) -> Iterator[Outcome]:
+    """Yield the outcomes of a task's jobs, in the order of their paths.
+
+    Parameters
+    ----------
+    root
+        Output root of a run.
+    task
+        Task label.
+
+    Raises
+    ------
+    InputError
+        If a file is no status file.
+    """
+    root = Path(root)
+    folder = os.path.join(root, _FOLDER)  # noqa: PTH118 - texts: there may be 100,000
+    for path in _json_files(os.path.join(folder, task)):  # noqa: PTH118
+        values = _read(path)
+        yield Outcome(
+            values["task"],
+            values["data_id"],
+            values["outcome"],
+            values["reason"],
+            values["hint"],
+            values["numbers"],
+            root,
+            path[len(folder) + 1 :],
+        )
+
+
+def read_all_outcomes(root: str | Path) -> list[Outcome]:
+    """Return the outcomes of all jobs of a run, by task in alphabetical order."""
+    folder = Path(root) / _FOLDER
+    tasks = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return [outcome for task in tasks for outcome in read_outcomes(root, task)]
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123 - texts, see above
+            values: dict[str, Any] = json.loads(stream.read())
+        missing = {"task", "data_id", "outcome", "reason", "hint", "numbers"} - values.keys()
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(path, f"it is no status file ({error})", "Delete it") from None
+    if missing:
+        raise InputError(path, f"it is no status file: no {min(missing)!r}", "Delete it")
+    return values
+
+
+def _json_files(folder: str) -> Iterator[str]:
+    """Yield the paths of all JSON files below a folder, in order."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_dir():
+            yield from _json_files(entry.path)
+        elif entry.name.endswith(".json") and not entry.name.startswith("."):
+            yield entry.path

@@ -1,0 +1,243 @@
+"""Parquet tables with units, written so that astropy, pandas and TOPCAT see them.
+
+Columns that the folders of a path say already (``visit=12/…``) are not written into the file,
+by the usual convention of partitioned tables: readers such as ``pyarrow.dataset`` and pandas
+put them back, and so does :func:`read_table` when it is told the data ID.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from drpflow.data.table import Table
+from drpflow.errors import InputError, MissingDatasetError, suggest
+from drpflow.io.atomic import atomic_path
+from drpflow.io.table_metadata import footers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike
+
+    from drpflow.data.table import TableSchema
+
+FORMAT_VERSION = 1
+"""Version of what is written beside the columns; column schemas have versions of their own."""
+META_KEY = b"drpflow"
+
+
+def as_table(value: Any, schema: TableSchema | None = None) -> Table:
+    """Return anything table-like as a :class:`Table`.
+
+    Parameters
+    ----------
+    value
+        A Table, an Arrow table, a mapping of arrays, an astropy table or a data frame.
+    schema
+        What the columns must be. Units and meanings are then those of the schema.
+
+    Raises
+    ------
+    TypeError
+        If `value` is nothing of the kind.
+    ValueError
+        If the columns do not fit the schema.
+    """
+    if isinstance(value, Table):
+        table = value
+    elif isinstance(value, pa.Table):
+        given = Table(value)
+        table = Table.from_columns(
+            given.to_dict(), units=given.units, descriptions=given.descriptions
+        )
+    elif hasattr(value, "colnames"):
+        table = _from_astropy(value)
+    elif hasattr(value, "to_parquet"):
+        table = Table.from_columns({name: value[name].to_numpy() for name in value.columns})
+    elif hasattr(value, "keys"):
+        return Table.from_columns(value, schema)
+    else:
+        raise TypeError(f"{type(value).__name__} is no table")
+    if schema is None:
+        return table
+    return Table.from_columns(table.to_dict(), schema, meta=table.meta)
+
+
+def _from_astropy(value: Any) -> Table:
+    columns = {name: np.asarray(value[name]) for name in value.colnames}
+    units = {name: str(value[name].unit or "") for name in columns}
+    about = {name: str(value[name].info.description or "") for name in columns}
+    return Table.from_columns(columns, units=units, descriptions=about)
+
+
+def write_table(
+    path: str | Path,
+    table: Table | Mapping[str, ArrayLike] | Any,
+    schema: TableSchema | None = None,
+    *,
+    dataset: str = "",
+    data_id: Mapping[str, int | str] | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a table, atomically. Equal tables give equal bytes.
+
+    Parameters
+    ----------
+    path
+        The file.
+    table
+        Anything that :func:`as_table` takes.
+    schema
+        What the columns must be; columns of the data ID may be left out of `table`.
+    dataset, data_id
+        Dataset type and data ID, which are stored once for the whole table.
+    meta
+        More that holds for the whole table, JSON-able, such as the provenance.
+
+    Raises
+    ------
+    InputError
+        If the columns do not fit the schema, or a column disagrees with the data ID.
+    """
+    data_id = dict(data_id or {})
+    try:
+        prepared = _without_data_id(as_table(table), data_id)
+        inner = None if schema is None else schema.without(set(data_id))
+        prepared = as_table(prepared, inner)
+    except (ValueError, KeyError) as error:
+        problem = str(error.args[0])
+        raise InputError(path, problem, "Give the columns that the schema lists") from error
+    about: dict[str, Any] = {"dataset": dataset, "data_id": data_id}
+    if schema is not None:
+        about |= {"schema": schema.name, "schema_version": schema.version}
+    about |= {**prepared.meta, **(meta or {})}
+    arrow = prepared.arrow.combine_chunks()
+    keys = footers(arrow.schema, _widths(arrow), about)
+    keys[META_KEY] = json.dumps({"format": FORMAT_VERSION, **about}).encode()
+    with atomic_path(path) as temporary:
+        pq.write_table(
+            arrow.replace_schema_metadata(keys), temporary, compression="zstd", version="2.6"
+        )
+
+
+def _without_data_id(table: Table, data_id: Mapping[str, Any]) -> Table:
+    """Return the table less the columns that the data ID says, once they agree with it."""
+    for name, value in data_id.items():
+        if name in table and len(table) and not (table[name] == value).all():
+            raise ValueError(f"column {name!r} holds other values than {value!r} of the data ID")
+    kept = [name for name in table.columns if name not in data_id]
+    meta = {k: v for k, v in table.meta.items() if k not in {"dataset", "data_id"}}
+    return Table(table.arrow.select(kept), meta=meta)
+
+
+def _widths(arrow: pa.Table) -> dict[str, int]:
+    """Return the largest length of each column of texts or bytes."""
+    import pyarrow.compute as pc
+
+    widths = {}
+    for name in arrow.column_names:
+        column = arrow.column(name)
+        if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+            length = pc.utf8_length if pa.types.is_string(column.type) else pc.binary_length
+            widths[name] = pc.max(length(column)).as_py() or 0
+    return widths
+
+
+def read_table(
+    path: str | Path,
+    columns: list[str] | None = None,
+    *,
+    data_id: Mapping[str, int | str] | None = None,
+    schema: TableSchema | None = None,
+) -> Table:
+    """Return the table of a Parquet file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    columns
+        Which columns to read, all by default.
+    data_id
+        Values of the columns that the path says, which are put in front.
+    schema
+        Types, units and meanings of those columns.
+
+    Raises
+    ------
+    MissingDatasetError
+        If there is no such file.
+    InputError
+        If it is no Parquet file, was written by a later drpflow, or lacks a column.
+    """
+    path = Path(path)
+    file = open_parquet(path)
+    names = file.schema_arrow.names
+    wanted = list(columns) if columns is not None else [*(data_id or {}), *names]
+    for name in wanted:
+        if name not in names and name not in (data_id or {}):
+            raise InputError(
+                path, f"it has no column {name!r}{suggest(name, names)}", f"It has {names}"
+            )
+    arrow = file.read(columns=[name for name in wanted if name in names])
+    meta = table_meta(file.schema_arrow)
+    for name, value in reversed(list((data_id or {}).items())):
+        if name in wanted and name not in arrow.column_names:
+            arrow = _with_constant(arrow, name, value, file.metadata.num_rows, schema)
+    return Table(arrow.select(wanted).replace_schema_metadata(), meta=meta)
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """Return a Parquet file whose footer has been read.
+
+    Raises
+    ------
+    MissingDatasetError
+        If there is no such file.
+    InputError
+        If it is no Parquet file, or was written by a later drpflow.
+    """
+    try:
+        file = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise MissingDatasetError(f"{path} does not exist") from None
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(path, f"it cannot be read as Parquet ({error})", "Make it again") from None
+    version = table_meta(file.schema_arrow, with_format=True).get("format", 0)
+    if version > FORMAT_VERSION:
+        raise InputError(
+            path,
+            f"its format is {version}, this drpflow reads up to {FORMAT_VERSION}",
+            "Upgrade drpflow",
+        )
+    return file
+
+
+def table_meta(schema: pa.Schema, *, with_format: bool = False) -> dict[str, Any]:
+    """Return what holds for the whole table, from the metadata of its file."""
+    meta: dict[str, Any] = json.loads((schema.metadata or {}).get(META_KEY, b"{}"))
+    if not with_format:
+        meta.pop("format", None)
+    return meta
+
+
+def _with_constant(
+    arrow: pa.Table, name: str, value: int | str, rows: int, schema: TableSchema | None
+) -> pa.Table:
+    """Return the table with a column of one value in front."""
+    known = {c.name: c for c in schema.columns} if schema else {}
+    about = known.get(name)
+    kind = about.type if about else ("int64" if isinstance(value, int) else "str")
+    arrow_type = pa.string() if kind == "str" else pa.from_numpy_dtype(np.dtype(kind))
+    column = pa.repeat(pa.scalar(value, arrow_type), rows)
+    metadata = {"unit": about.unit if about else "", "description": about.doc if about else ""}
+    field = pa.field(name, arrow_type, nullable=False, metadata=metadata)
+    if not arrow.column_names:
+        return pa.Table.from_arrays([column], schema=pa.schema([field]))
+    return arrow.add_column(0, field, column)

@@ -1,0 +1,161 @@
+"""What the report says of detrended images and of the health of the detectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drpflow.qa.figures import focal_plane, focal_plane_masks, series
+from drpflow.qa.page import Block, Column, Picture, Section, make_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from drpflow.data.exposure import Exposure
+    from drpflow.data.table import Table
+    from drpflow.io.store import Store
+
+_VISIT_COLUMNS = (
+    Column("visit"),
+    Column("night", text=True),
+    Column("band", text=True),
+    Column("exposure", "s", 1),
+    Column("airmass", "", 2),
+    Column("detectors"),
+    Column("sky", "electron", 1),
+    Column("sky noise", "electron", 2),
+    Column("noise / predicted", "", 3),
+    Column("saturated", "%", 2),
+    Column("bad", "%", 2),
+)
+_AMPLIFIER_COLUMNS = (
+    Column("visit"),
+    Column("detector"),
+    Column("amplifier", text=True),
+    Column("gain", "electron/adu", 4),
+    Column("read noise", "electron", 2),
+    Column("overscan", "adu", 2),
+    Column("overscan scatter", "adu", 2),
+    Column("offset", "electron", 2),
+    Column("bad", "%", 2),
+    Column("saturated", "%", 2),
+)
+_DARK_PLANES = ("DETECTED", "SAT", "BAD", "NO_DATA", "CROSSTALK")
+
+
+def detrended_section(store: Store) -> Section:
+    """Return one block a visit with its focal plane and masks, and the table of visits."""
+    visits: dict[int, list[Exposure]] = {}
+    for data_id in store.query("post_isr_thumbnail"):
+        thumbnail = store.get("post_isr_thumbnail", **data_id)
+        if thumbnail.detector is not None and not np.isnan(thumbnail.image).all():
+            visits.setdefault(int(data_id["visit"]), []).append(thumbnail)
+    table = make_table(_VISIT_COLUMNS, [_visit_row(v, e) for v, e in visits.items()])
+    return Section(
+        "detrended",
+        "Detrended images",
+        "Levels are medians over the blocks of the small images; the ratio compares the scatter "
+        "between neighbouring blocks with what the variance plane predicts, so that sources "
+        "and sky structure raise it above 1.",
+        blocks=[Block(table=table), *(_visit_block(v, e) for v, e in visits.items())],
+    )
+
+
+def amplifier_section(store: Store) -> Section:
+    """Return overscan level and noise of every amplifier against time."""
+    table = store.get("isr_statistics_run")
+    note = "Overscan level and scatter of each amplifier, visit by visit: drifts and steps show."
+    if not len(table):
+        return Section("amplifiers", "Amplifiers", "There are none yet.")
+    blocks = [
+        Block(figures=_amplifier_figures(table)),
+        Block(table=make_table(_AMPLIFIER_COLUMNS, _amplifier_rows(table)), folded="All numbers"),
+    ]
+    return Section("amplifiers", "Amplifiers", note, blocks=blocks)
+
+
+def _visit_block(visit: int, thumbnails: Sequence[Exposure]) -> Block:
+    detectors = [t.detector for t in thumbnails if t.detector is not None]
+    info = thumbnails[0].visit_info
+    about = f"{info.physical_filter}, {info.exposure_time_s:g} s" if info else ""
+    images = {t.detector.id: t.image for t in thumbnails if t.detector is not None}
+    masks = {t.detector.id: t.mask.array for t in thumbnails if t.detector is not None}
+    planes = thumbnails[0].mask.planes
+    return Block(
+        f"Visit {visit}",
+        about,
+        figures=[
+            Picture(focal_plane(images, detectors, thumbnails[0].unit), "image"),
+            Picture(focal_plane_masks(masks, planes, detectors), "mask planes"),
+        ],
+    )
+
+
+def _visit_row(visit: int, thumbnails: Sequence[Exposure]) -> list[object]:
+    info = thumbnails[0].visit_info
+    sky = [float(np.nanmedian(t.image)) for t in thumbnails]
+    noise = [_noise(t) for t in thumbnails]
+    share = [{k: v / t.image.size for k, v in t.mask.count().items()} for t in thumbnails]
+    return [
+        visit,
+        info.night if info else None,
+        info.band if info else None,
+        info.exposure_time_s if info else None,
+        info.airmass if info else None,
+        len(thumbnails),
+        float(np.mean(sky)),
+        float(np.mean([n[0] for n in noise])),
+        float(np.mean([n[1] for n in noise])),
+        100 * float(np.mean([s["SAT"] for s in share])),
+        100 * float(np.mean([s["BAD"] for s in share])),
+    ]
+
+
+def _noise(thumbnail: Exposure) -> tuple[float, float]:
+    """Return the scatter between neighbouring blocks, and its ratio to the predicted one.
+
+    The difference of neighbours takes out what is smooth; its scatter (1.4826 times the median
+    absolute deviation, over the square root of 2) is robust against sources.
+    """
+    good = ~thumbnail.mask.any(_DARK_PLANES)
+    pair = good[:, 1:] & good[:, :-1]
+    difference = np.diff(thumbnail.image, axis=1)[pair]
+    if difference.size < 100:
+        return float("nan"), float("nan")
+    scatter = 1.4826 * float(np.median(np.abs(difference - np.median(difference)))) / np.sqrt(2)
+    return scatter, scatter / float(np.sqrt(np.median(thumbnail.variance[good])))
+
+
+def _amplifier_figures(table: Table) -> list[Picture]:
+    names = np.char.add(
+        np.char.add(table["detector"].astype(str), " "), table["amplifier"].astype(str)
+    )
+    visits = table["visit"]
+    pictures = []
+    for column, label in (
+        ("overscan_level_adu", "overscan level − its median [adu]"),
+        ("overscan_sigma_adu", "overscan scatter [adu]"),
+    ):
+        curves = {}
+        for name in sorted(set(names.tolist())):
+            mine = names == name
+            values = table[column][mine]
+            curves[name] = (
+                visits[mine].astype(float),
+                values - np.nanmedian(values) if column == "overscan_level_adu" else values,
+            )
+        pictures.append(Picture(series(curves, "visit", label), label))
+    return pictures
+
+
+def _amplifier_rows(table: Table) -> list[list[object]]:
+    columns = table.to_dict()
+    names = (
+        "visit", "detector", "amplifier", "gain", "read_noise_electron", "overscan_level_adu",
+        "overscan_sigma_adu", "amp_offset_electron", "bad_fraction", "saturated_fraction",
+    )  # fmt: skip
+    values = [
+        columns[n] * 100 if n.endswith("_fraction") else columns[n] for n in names
+    ]
+    return [[v.item() if hasattr(v, "item") else v for v in row] for row in zip(*values, strict=True)]

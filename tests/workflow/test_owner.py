@@ -1,0 +1,120 @@
+"""One run a folder, and what a killed one leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from drpflow.errors import InputError
+from drpflow.workflow import owner
+
+NOTE = Path(".snakemake/drpflow-owner.json")
+
+
+def write_note(folder: Path, note: owner.Owner) -> None:
+    (folder / NOTE).parent.mkdir(parents=True, exist_ok=True)
+    (folder / NOTE).write_text(json.dumps(vars(note)))
+
+
+def sleeper(marker: str | None, command: str = "import time; time.sleep(60)") -> subprocess.Popen:
+    environment = os.environ | ({owner.MARKER: marker} if marker else {})
+    return subprocess.Popen([sys.executable, "-c", command], env=environment)
+
+
+def test_claim_and_release(tmp_path: Path) -> None:
+    mine, dead = owner.claim(tmp_path)
+    assert dead is None
+    assert mine.alive()
+    assert json.loads((tmp_path / NOTE).read_text())["pid"] == os.getpid()
+    owner.release(tmp_path)
+    assert not (tmp_path / NOTE).exists()
+
+
+def test_a_live_owner_is_respected(tmp_path: Path) -> None:
+    owner.claim(tmp_path)
+    with pytest.raises(InputError, match=f"process {os.getpid()} runs this workflow already"):
+        owner.claim(tmp_path)
+
+
+def test_a_process_id_used_again_is_no_owner(tmp_path: Path) -> None:
+    write_note(tmp_path, replace(owner.Owner.here(), started=1000.0))
+    _, dead = owner.claim(tmp_path)
+    assert dead is not None
+
+
+def test_another_machine_cannot_be_asked(tmp_path: Path) -> None:
+    write_note(tmp_path, owner.Owner("elsewhere", 1, 1.0, "x"))
+    with pytest.raises(InputError, match="only elsewhere can tell"):
+        owner.claim(tmp_path)
+    _, dead = owner.claim(tmp_path, take_over=True)
+    assert dead is not None
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"pid": 1}'])
+def test_a_torn_note_tells_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / NOTE).parent.mkdir()
+    (tmp_path / NOTE).write_text(text)
+    assert owner.claim(tmp_path)[1] is None
+
+
+def test_only_marked_processes_are_ended() -> None:
+    dead = owner.Owner("here", 1, time.time() - 1, "run-17")
+    marked, foreign, unmarked = sleeper("run-17"), sleeper("run-18"), sleeper(None)
+    try:
+        time.sleep(0.3)
+        assert owner.end_orphans(dead) == 1
+        assert marked.poll() is not None
+        assert foreign.poll() is None
+        assert unmarked.poll() is None
+    finally:
+        for process in (marked, foreign, unmarked):
+            process.kill()
+            process.wait()
+
+
+def test_a_stubborn_orphan_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owner, "_GRACE_S", 0.5)
+    dead = owner.Owner("here", 1, time.time() - 1, "run-19")
+    deaf = sleeper(
+        "run-19", "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)"
+    )
+    time.sleep(0.3)
+    assert owner.end_orphans(dead) == 1
+    assert deaf.poll() is not None
+
+
+def test_older_processes_are_never_orphans() -> None:
+    marked = sleeper("run-20")
+    try:
+        later = psutil.Process(marked.pid).create_time() + 100
+        assert owner.end_orphans(owner.Owner("here", 1, later, "run-20")) == 0
+        assert marked.poll() is None
+    finally:
+        marked.kill()
+        marked.wait()
+
+
+def test_a_plain_snakemake_at_work_is_respected(tmp_path: Path) -> None:
+    locks = tmp_path / ".snakemake/locks"
+    locks.mkdir(parents=True)
+    (locks / "0.input.lock").write_text("")
+    script = tmp_path / "snakemake"
+    script.write_text("import time; time.sleep(60)")
+    process = subprocess.Popen([sys.executable, "snakemake"], cwd=tmp_path)
+    try:
+        time.sleep(0.3)
+        with pytest.raises(InputError, match=f"process {process.pid} .*works in this folder"):
+            owner.claim(tmp_path)
+    finally:
+        process.kill()
+        process.wait()
+    assert owner.claim(tmp_path)[1] is None
+    assert owner.is_locked(tmp_path)

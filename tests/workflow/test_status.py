@@ -1,0 +1,105 @@
+"""Status files become tables."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from drpflow.io.atomic import write_json
+from drpflow.io.datasets import DatasetTable
+from drpflow.workflow.plan import Plan
+from drpflow.workflow.status import Cell, read_status, summarize_failures
+from drpflow.workflow.survey import load_survey
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from drpflow.data.camera import Camera
+
+TASKS = {"makeVisitInfo": "a", "isr": "b", "makeReport": "c"}
+
+
+@pytest.fixture
+def plan(sheets, camera: Camera) -> Plan:
+    run = sheets.write()
+    return Plan(run, DatasetTable.load(), load_survey(run, camera), TASKS)
+
+
+def end(plan: Plan, task: str, outcome: str = "done", reason: str = "", **data_id: int) -> Path:
+    path = plan.table.status_path(plan.root, task, **data_id)
+    record = {"task": task, "data_id": data_id, "outcome": outcome, "reason": reason}
+    write_json(path, record | {"numbers": {}, "hint": "look"})
+    return path
+
+
+def test_nothing_done(plan: Plan) -> None:
+    status = read_status(plan)
+    assert status.visits == (1, 2, 3)
+    assert status.total("isr") == Cell(6, 0, 0)
+    assert status.total("makeVisitInfo") == Cell(3, 0, 0)
+    assert status.total("makeReport") == Cell(1, 0, 0)
+    assert status.cells["isr", 2].missing == 2
+    assert not status.complete(1)
+
+
+def test_done_and_failed(plan: Plan) -> None:
+    end(plan, "makeVisitInfo", visit=1)
+    end(plan, "isr", visit=1, detector=0)
+    path = end(plan, "isr", "failed", "12 stars", visit=1, detector=1)
+    end(plan, "makeVisitInfo", visit=2)
+    end(plan, "isr", visit=2, detector=0)
+    end(plan, "isr", visit=2, detector=1)
+    end(plan, "isr", visit=99, detector=0)  # a visit that the sheet no longer has
+    status = read_status(plan)
+    assert status.cells["isr", 1] == Cell(2, 1, 1)
+    assert status.total("isr") == Cell(6, 3, 1)
+    assert not status.complete(1)
+    assert status.complete(2)
+    (failed,) = status.failed
+    assert failed.reason == "12 stars"
+    assert failed.where == "visit=1, detector=1"
+    assert str(failed.log).endswith("results/logs/isr/visit=1/detector=1.log")
+    assert failed.path == path
+
+
+def test_failures_are_grouped_by_reason(plan: Plan) -> None:
+    for visit, reason in ((1, "only 3 stars"), (2, "only 12.5 stars"), (3, "all pixels are NaN")):
+        end(plan, "isr", "failed", reason, visit=visit, detector=0)
+    groups = summarize_failures(read_status(plan).failed)
+    assert [(task, reason, len(members)) for task, reason, members in groups] == [
+        ("isr", "only 3 stars", 2),
+        ("isr", "all pixels are NaN", 1),
+    ]
+
+
+def test_half_written_files_are_not_seen(plan: Plan) -> None:
+    path = plan.table.status_path(plan.root, "isr", visit=1, detector=0)
+    path.parent.mkdir(parents=True)
+    (path.parent / f".{path.name}.17.tmp.json").write_text(json.dumps({}))
+    assert read_status(plan).total("isr") == Cell(6, 0, 0)
+
+
+def test_ten_thousand_detectors_are_quick(sheets, camera: Camera) -> None:
+    detectors = tuple(camera.detectors[0].model_copy(update={"id": d}) for d in range(100))
+    template = sheets.exposures[0]
+    sheets.visits = [sheets.visit(v, "g1") for v in range(100)]
+    sheets.exposures = [
+        template._replace(visit=v, detector=d) for v in range(100) for d in range(100)
+    ]
+    run = sheets.write()
+    survey = load_survey(run, camera.model_copy(update={"detectors": detectors}))
+    plan = Plan(run, DatasetTable.load(), survey, TASKS)
+    text = json.dumps({"task": "isr", "outcome": "done", "reason": "", "numbers": {}, "hint": ""})
+    for v in range(100):
+        folder = plan.table.status_path(plan.root, "isr", visit=v, detector=0).parent
+        folder.mkdir(parents=True)
+        for d in range(100):
+            record = text[:-1] + f', "data_id": {{"visit": {v}, "detector": {d}}}}}'
+            (folder / f"detector={d}.json").write_text(record)
+    started = time.process_time()
+    status = read_status(plan)
+    assert time.process_time() - started < 3.0
+    assert status.total("isr") == Cell(10_000, 10_000, 0)
