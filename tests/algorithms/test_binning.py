@@ -12,9 +12,7 @@ from drpflow.data.mask import Mask
 def make(ny: int, nx: int, seed: int = 1) -> Exposure:
     rng = np.random.default_rng(seed)
     image = rng.normal(100, 5, (ny, nx)).astype(np.float32)
-    return Exposure(
-        image, Mask.zeros((ny, nx)), np.full((ny, nx), 25, np.float32), unit="electron"
-    )
+    return Exposure(image, Mask.zeros((ny, nx)), np.full((ny, nx), 25, np.float32), unit="electron")
 
 
 def test_mean_and_variance_of_blocks() -> None:

@@ -30,7 +30,10 @@ def test_modules_and_functions_are_short(path: Path) -> None:
 def test_no_address_and_no_path_of_a_machine() -> None:
     tracked = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split()
     forbidden = re.compile("py" r"pi\.org|python" r"hosted|/home/|/" "root/|/" "tmp/|/" "work/")
     faults = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +94,6 @@ class Truth:
     variance: np.ndarray
     first: dict[str, Any] = field(default_factory=dict)
     final: dict[str, Any] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)
 
     @property
     def final_njy(self) -> np.ndarray:
@@ -179,19 +179,28 @@ class Survey:
         self.store.put(ComponentTable(rows, extra), name, visit=visit)
 
 
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+    """The survey as written once; tests work on copies."""
+    root = tmp_path_factory.mktemp("survey") / "results"
+    store = Store(root)
+    truth = {(v, d): make_truth(v, d) for v in VISITS for d in DETECTORS}
+    survey = Survey(root, store, truth)
+    for (visit, number), item in truth.items():
+        store.put(first_exposure(item), "initial_pvi", visit=visit, detector=number)
+    for visit in VISITS:
+        survey.put_summary("initial_visit_summary", visit, "first")
+        survey.put_summary("final_visit_summary", visit, "final")
+        survey.put_summary("visit_background", visit, "final")
+    return survey
+
+
 @pytest.fixture
-def make_survey(tmp_path: Path) -> Callable[..., Survey]:
-    def make(table: Any = None, name: str = "results") -> Survey:
-        store = Store(tmp_path / name, table)
-        truth = {(v, d): make_truth(v, d) for v in VISITS for d in DETECTORS}
-        survey = Survey(tmp_path / name, store, truth)
-        for (visit, number), item in truth.items():
-            store.put(first_exposure(item), "initial_pvi", visit=visit, detector=number)
-        for visit in VISITS:
-            survey.put_summary("initial_visit_summary", visit, "first")
-            survey.put_summary("final_visit_summary", visit, "final")
-            survey.put_summary("visit_background", visit, "final")
-        return survey
+def make_survey(built: Survey, tmp_path: Path) -> Callable[..., Survey]:
+    def make(table: Any = None) -> Survey:
+        root = tmp_path / "results"
+        shutil.copytree(built.root, root)
+        return Survey(root, Store(root, table), built.truth)
 
     return make
 

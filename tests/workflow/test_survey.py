@@ -28,11 +28,10 @@ def never(row: ExposureRow) -> bool:
 def test_look_ups(sheets, camera: Camera) -> None:
     survey = load_survey(sheets.write(), camera, never)
     assert not survey.warnings
-    assert survey.raw(wildcards(2, 1)).endswith("raw/2_1.fits")
-    assert survey.hdu(wildcards(2, 1)) == "0"
-    assert survey.companions(wildcards(2, 1)) == {}
-    assert set(survey.calibrations(wildcards(2, 1))) == {"bias", "brighter_fatter"}
-    assert survey.calibrations(wildcards(2, 1))["bias"].endswith("bias_1.fits")
+    files = survey.frame_files(wildcards(2, 1))
+    assert set(files) == {"raw", "bias", "brighter_fatter"}
+    assert files["raw"].endswith("raw/2_1.fits")
+    assert files["bias"].endswith("bias_1.fits")
     row = json.loads(survey.visit_row(wildcards(3)))
     assert row["physical_filter"] == "r1"
     assert "airmass" not in row
@@ -42,8 +41,8 @@ def test_options_are_quoted_words(sheets, camera: Camera) -> None:
     sheets.calibrations[0] = CalibrationRow("bias", 0, "", None, None, "a b.fits", "CCD 1")
     sheets.exposures[0] = sheets.exposures[0]._replace(weight_path="w.fits", mask_path="m.fits")
     survey = load_survey(sheets.write(), camera)
-    assert survey.options(wildcards(1, 0)) == (
-        "--weight w.fits --mask m.fits --bias 'a b.fits' --bias-hdu 'CCD 1' "
+    assert survey.frame_options(wildcards(1, 0)) == (
+        "--hdu 0 --weight w.fits --mask m.fits --bias 'a b.fits' --bias-hdu 'CCD 1' "
         f"--brighter-fatter {sheets.folder}/calib/brighter_fatter_0.fits"
     )
 
@@ -94,8 +93,8 @@ def test_processed_frames_may_lose_their_raw_file(sheets, camera: Camera) -> Non
 def test_missing_calibrations_are_named_and_done_without(sheets, camera: Camera) -> None:
     (sheets.folder / "calib/bias_1.fits").unlink()
     survey = load_survey(sheets.write(), camera, never)
-    assert set(survey.calibrations(wildcards(1, 1))) == {"brighter_fatter"}
-    assert set(survey.calibrations(wildcards(1, 0))) == {"bias", "brighter_fatter"}
+    assert set(survey.frame_files(wildcards(1, 1))) == {"raw", "brighter_fatter"}
+    assert set(survey.frame_files(wildcards(1, 0))) == {"raw", "bias", "brighter_fatter"}
     (warning,) = survey.warnings
     assert "bias_1.fits does not exist. These calibrations are done without" in warning
 
@@ -112,6 +111,15 @@ def test_unknown_detector_and_filter(sheets, camera: Camera) -> None:
     sheets.exposures.pop()
     sheets.visits[0] = sheets.visit(1, "z1")
     with pytest.raises(InputError, match=r"visit 1 has the filter 'z1'. .*has g1, r1; add it"):
+        load_survey(sheets.write(), camera)
+
+
+def test_kinds_of_calibration(sheets, camera: Camera) -> None:
+    sheets.calibrations.append(CalibrationRow("sky_frame", None, "", None, None, "s.fits"))
+    survey = load_survey(sheets.write(), camera, kinds=("bias", "brighter_fatter", "sky_frame"))
+    assert set(survey.frame_files(wildcards(1, 0))) == {"raw", "bias", "brighter_fatter"}
+    sheets.calibrations[-1] = sheets.calibrations[-1]._replace(kind="biass")
+    with pytest.raises(InputError, match=r"s\.fits is of a kind 'biass'; did you mean 'bias'"):
         load_survey(sheets.write(), camera)
 
 

@@ -38,9 +38,7 @@ rule makeVisitInfo:
 rule isr:
     """Raw frame to detrended image in electrons, with variance and mask. {visit, detector}"""
     input:
-        unpack(SURVEY.companions),
-        unpack(SURVEY.calibrations),
-        raw=SURVEY.raw,
+        unpack(SURVEY.frame_files),
         visit_info=data("visit_info"),
     output:
         post_isr_image=out("post_isr_image"),
@@ -57,14 +55,13 @@ rule isr:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=100),
     params:
         camera=PLAN.run.camera,
-        hdu=SURVEY.hdu,
-        options=SURVEY.options,
+        options=SURVEY.frame_options,
         config=PLAN.run.section("isr"),
         camera_digest=SURVEY.camera_digest,
         code=PLAN.code["isr"],
     shell:
         'python "$DRPFLOW_SCRIPTS/isr.py"'
-        " --raw {input.raw:q} --hdu {params.hdu:q} {params.options}"
+        " --raw {input.raw:q} {params.options}"
         " --camera {params.camera:q}"
         " --detector {wildcards.detector}"
         " --visit-info {input.visit_info:q}"

@@ -57,8 +57,10 @@ def parse_header(header: Mapping[str, Any], source: str = "the FITS header") -> 
     if "A_ORDER" in header or "B_ORDER" in header:
         stages.append(("sip", _sip(header, reach_pix, source)))
     stages.append(("cd", _affine(cd, source)))
-    pv = _pv(header, longitude)
+    pv = _pv(header)
     if projection_code == "TPV" or (pv and "sip" not in dict(stages)):
+        if longitude == 1:
+            raise InputError(source, "the TPV convention does not define latitude first", _REMEDY)
         reach_deg = _power_of_two(reach_pix * float(np.abs(cd).sum(axis=1).max()))
         stages.append(("tpv", _tpv(pv, reach_deg, source)))
     return SkyWcs(tuple(stages), _projection(header, crval, source), shape)
@@ -74,9 +76,10 @@ def _axes(header: Mapping[str, Any], source: str) -> tuple[str, int]:
             f"CTYPE1, CTYPE2 = {kinds[0]!r}, {kinds[1]!r} is no TAN, TAN-SIP or TPV",
             _REMEDY,
         )
-    if match[0][2] != match[1][2]:
+    code, longitude = match[0][2], 0 if match[0][1] == "RA--" else 1
+    if code != match[1][2]:
         raise InputError(source, f"CTYPE1 and CTYPE2 name two projections: {kinds}", _REMEDY)
-    return match[0][2], 0 if match[0][1] == "RA--" else 1
+    return code, longitude
 
 
 def _check_frame(header: Mapping[str, Any], source: str) -> None:
@@ -141,8 +144,8 @@ def _sip(header: Mapping[str, Any], reach: float, source: str) -> PolynomialMap:
     return PolynomialMap(basis, coefficients)
 
 
-def _pv(header: Mapping[str, Any], longitude: int) -> dict[tuple[int, int], Any]:
-    """Return {(0 for longitude or 1 for latitude, number): value} of the PV cards.
+def _pv(header: Mapping[str, Any]) -> dict[tuple[int, int], Any]:
+    """Return {(0 or 1 for the axis, number): value} of the PV cards.
 
     PVi_m with m > 4 of a TAN header are what SCAMP wrote before TPV had its name; fewer are
     those of the standard, which mean nothing to TAN.
@@ -151,7 +154,7 @@ def _pv(header: Mapping[str, Any], longitude: int) -> dict[tuple[int, int], Any]
     for key in header:
         match = re.fullmatch(r"PV([12])_(\d+)", str(key))
         if match:
-            found[(int(match[1]) - 1) ^ longitude, int(match[2])] = header[key]
+            found[int(match[1]) - 1, int(match[2])] = header[key]
     tpv = str(header["CTYPE1"]).strip().endswith("TPV")
     return found if tpv or any(m > 4 for _, m in found) else {}
 

@@ -138,6 +138,11 @@ class Table:
             data.append(values)
         return cls(pa.Table.from_arrays(data, schema=pa.schema(fields)), meta=meta)
 
+    @classmethod
+    def empty(cls, schema: TableSchema) -> Table:
+        """Return a table without rows that has the columns of a schema."""
+        return cls.from_columns({c.name: [] for c in schema.columns}, schema)
+
     @property
     def columns(self) -> list[str]:
         """Names of the columns."""

@@ -151,6 +151,9 @@ def separation_deg(
 
     atan2(|a × b|, a · b): the arc cosine alone loses half the digits of small angles.
     """
+    ra1_deg, dec1_deg, ra2_deg, dec2_deg = np.broadcast_arrays(
+        ra1_deg, dec1_deg, ra2_deg, dec2_deg
+    )
     a, b = unit_vectors(ra1_deg, dec1_deg), unit_vectors(ra2_deg, dec2_deg)
     cross = np.linalg.norm(np.cross(a, b, axis=0), axis=0)
     return np.degrees(np.arctan2(cross, (a * b).sum(axis=0)))[()]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
+from drpflow.config.isr import CalibrationKind
 from drpflow.errors import suggest
 from drpflow.ingest.formats import read_number
 from drpflow.ingest.header_map import HeaderReader, RejectedError
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
     from drpflow.data.camera import Camera
     from drpflow.io.headers import FileHeaders, Hdu
 
-KINDS: Final = (
-    "bias", "dark", "flat", "defects", "ptc", "linearizer", "crosstalk", "brighter_fatter", "cti",
-)  # fmt: skip
+KINDS: Final[tuple[str, ...]] = get_args(CalibrationKind)
 # These are of one detector; the others may hold for all detectors of a kind.
 _OF_ONE_DETECTOR: Final = frozenset({"bias", "dark", "flat", "defects", "ptc"})
 _REMEDY: Final = "Correct the header of the calibration"

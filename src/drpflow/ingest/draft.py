@@ -82,7 +82,7 @@ def draft_camera(paths: Sequence[Path], name: str | None = None) -> tuple[str, s
         _optics(samples),
         ["detectors:", *_detector_lines(detectors, samples)],
         ["filters:", *filters],
-        _frame_kind(samples),
+        _frame_kind(samples, any(d.sizes_differ for d in detectors)),
         ["header:", *_lines(draft_header_map(samples, name, len(detectors) > 1))],
     ]  # fmt: skip
     return name, "\n\n".join("\n".join(block) for block in blocks) + "\n"
@@ -108,10 +108,10 @@ def _optics(samples: Samples) -> list[str]:
     orientation = sky_orientation(samples)
     x_axis = orientation[1] if orientation else "west"
     axis_note = "guessed from the WCS" if orientation else "TODO east for mirror images"
+    note += f"; pixels of {size:g} mm {size_note}"
     return [
         "optics:",
-        f"  plate_scale_arcsec_per_mm: {scale / size:.6g}  # {note}; pixels of {size:g} mm "
-        f"{size_note}",
+        f"  plate_scale_arcsec_per_mm: {scale / size:.6g}  # {note}",
         f"  x_axis: {x_axis}  # {axis_note}",
     ]
 
@@ -123,6 +123,7 @@ def _pixel_size(samples: Samples) -> tuple[float, str]:
 
 def _detector_lines(detectors: Sequence[DraftDetector], samples: Samples) -> list[str]:
     lines = []
+    cutouts = any(detector.sizes_differ for detector in detectors)
     size, note = _pixel_size(samples)
     for detector in detectors:
         nx, ny = detector.size
@@ -132,7 +133,7 @@ def _detector_lines(detectors: Sequence[DraftDetector], samples: Samples) -> lis
             f"    name: {quote(detector.name)}",
             f"    size_pix: [{nx}, {ny}]",
         ]
-        if len(detector.amplifiers) == 1 or detector.amplifiers[0].raw_hdu is None:
+        if detector.amplifiers[0].raw_hdu is None and not cutouts:
             lines.append(f"    raw_size_pix: [{detector.raw_size[0]}, {detector.raw_size[1]}]")
         if len(detectors) > 1:
             lines.append(_center(detector, samples, size))
@@ -143,12 +144,18 @@ def _detector_lines(detectors: Sequence[DraftDetector], samples: Samples) -> lis
 
 
 def _center(detector: DraftDetector, samples: Samples, size_mm: float) -> str:
-    """Return where a detector stands, from the reference pixel that all share as boresight."""
+    """Return where a detector stands, from a reference pixel that all share as boresight.
+
+    A reference pixel within the image is the detector's own and tells nothing.
+    """
+    todo = "    center_mm: [0.0, 0.0]  # TODO place in the focal plane"
     file, hdu = next((f, h) for f, h in samples.images if h is detector.hdu)
     try:
         ref = [read_number(value(file, hdu, f"CRPIX{axis}")) for axis in (1, 2)]
     except ValueError:
-        return "    center_mm: [0.0, 0.0]  # TODO place in the focal plane"
+        return todo
+    if all(1 < r < n for r, n in zip(ref, detector.size, strict=True)):
+        return todo
     x, y = (((n + 1) / 2 - r) * size_mm for n, r in zip(detector.size, ref, strict=True))
     note = "guessed from CRPIX1 and CRPIX2, as if CRVAL were the boresight"
     return f"    center_mm: [{x:.3f}, {y:.3f}]  # {note}"
@@ -187,14 +194,14 @@ def _filters(samples: Samples) -> list[str]:
         names = sorted({str(found) for found in samples.values(key)})
         if names:
             return [
-                f"  - {{physical_filter: {json_text(name)}, band: {_band(name)}}}"
+                f"  - {{physical_filter: {_quoted(name)}, band: {_quoted(_band(name))}}}"
                 f"  # guessed from {key}; TODO effective_wavelength_nm"
                 for name in names
             ]
     return ["  - {physical_filter: unknown, band: unknown}  # TODO no key was recognised"]
 
 
-def json_text(name: str) -> str:
+def _quoted(name: str) -> str:
     """Return a filter's name as quoted YAML: names such as 58 must not become numbers."""
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -205,12 +212,18 @@ def _band(name: str) -> str:
     return match[1].lower() if match else _slug(name)
 
 
-def _frame_kind(samples: Samples) -> list[str]:
+def _frame_kind(samples: Samples, cutouts: bool) -> list[str]:
     written = str(samples.first("BUNIT") or "")
     unit = normalize_unit(written)
     note = f"guessed from BUNIT = {written!r}" if unit in _UNITS else "TODO assumed"
     wcs = "header" if has_sky_wcs(samples) else "camera"
-    return [
+    lines = [
         f"raw_unit: {unit if unit in _UNITS else 'adu'}  # {note}",
         f"wcs_from: {wcs}  # guessed from CTYPE1",
     ]
+    if cutouts:
+        lines.append("allow_cutouts: true  # frames of one detector differ in size")
+    if all("_ooi_" in file.path.name for file in samples.files):
+        rule = "{science: _ooi_, weight: _oow_, mask: _ood_}"
+        lines.append(f"companions: {rule}  # guessed from the names of the files")
+    return lines

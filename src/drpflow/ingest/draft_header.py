@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from math import atan2, degrees, hypot
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 # Keys by what they hold, the more telling first.
 _PLAIN: Final = {
     "instrument": ("INSTRUME", "INSTRUMENT", "DETNAM", "CAMERA"),
-    "observation_type": ("OBSTYPE", "IMAGETYP", "IMGTYPE", "VIMTYPE", "FRAME"),
+    "observation_type": ("OBSTYPE", "IMAGETYP", "IMGTYPE", "VIMTYPE", "EXPTYPE"),
     "physical_filter": ("FILTER", "FILTERS", "FILTER1", "FILTNAM", "FILTERID", "INSFLNAM"),
     "exposure_time_s": ("EXPTIME", "EXPOSURE", "ITIME", "EXP_TIME", "TELAPSE"),
     "airmass": ("AIRMASS", "SECZ", "AMSTART"),
@@ -34,6 +35,7 @@ _MIDDLE: Final = ("MJD-AVG", "MJD-MID", "MJDMID")
 _DATES: Final = ("DATE-OBS", "DATE-BEG", "DATEOBS", "UTDATE")
 _TIMES: Final = ("UTC-OBS", "TIME-OBS", "UTSTART", "UT", "UTC", "TIME-BEG")
 _JULIAN: Final = ("JD", "JULIAN", "JD-OBS")
+_SECONDS: Final = ("TAI",)
 _RA: Final = ("TELRA", "RA", "OBJCTRA", "RA_OBS", "CRVAL1")
 _DEC: Final = ("TELDEC", "DEC", "OBJCTDEC", "DEC_OBS", "CRVAL2")
 _ROTATION: Final = ("ROTPA", "POSANGLE", "POSANG", "ROTANGLE", "SPA")
@@ -79,6 +81,14 @@ class Samples:
             found = value(file, hdu, key)
             if found is not None:
                 yield found
+
+    def remark(self, key: str) -> str:
+        """Return the comment of a card in the first image that has it, or ``""``."""
+        for file, hdu in self.images:
+            for header in (hdu.header, file.primary):
+                if key and key in header:
+                    return str(header.comments[key])
+        return ""
 
     def find(self, keys: Sequence[str], accept: Callable[[Any], Any] = str) -> str | None:
         """Return the first key that has a value which `accept` does not raise ValueError for."""
@@ -128,7 +138,7 @@ def draft_observatory(samples: Samples) -> list[Entry]:
     if name:
         entries.append(Entry("name", quote(str(name)), "guessed from OBSERVAT or TELESCOP"))
     for key, keys in (("longitude_deg", _LONGITUDE), ("latitude_deg", _LATITUDE)):
-        found = samples.find(keys, lambda v: read_angle(v, "dms"))
+        found = samples.find(keys, partial(read_angle, form="dms"))
         if found:
             number = read_angle(samples.first(found), "dms")
             check = "; east is positive: check the sign" if key == "longitude_deg" else ""
@@ -148,7 +158,7 @@ def pixel_scale_arcsec(samples: Samples) -> tuple[float, str] | None:
         matrix = _cd_matrix(file, hdu)
         if matrix is not None:
             return 3600 * abs(matrix[0] * matrix[3] - matrix[1] * matrix[2]) ** 0.5, "the WCS"
-    key = samples.find(_PIXEL_SCALE, lambda v: _positive(v))
+    key = samples.find(_PIXEL_SCALE, _positive)
     return (read_number(samples.first(key)), key) if key else None
 
 
@@ -202,19 +212,16 @@ def _cd_matrix(file: FileHeaders, hdu: Hdu) -> tuple[float, float, float, float]
         return None
     try:
         if value(file, hdu, "CD1_1") is not None or value(file, hdu, "CD1_2") is not None:
-            matrix = tuple(number(f"CD{i}_{j}", 0.0) for i in (1, 2) for j in (1, 2))
+            a, b, c, d = (number(f"CD{i}_{j}", 0.0) for i in (1, 2) for j in (1, 2))
         elif value(file, hdu, "CDELT1") is not None:
             turn = radians(number("CROTA2", 0.0))
             sx, sy = number("CDELT1", 1.0), number("CDELT2", 1.0)
-            pc = cos(turn), -sin(turn) * sy / sx, sin(turn) * sx / sy, cos(turn)
-            keys = ("PC1_1", "PC1_2", "PC2_1", "PC2_2")
-            pc = tuple(number(k, p) for k, p in zip(keys, pc, strict=True))
-            matrix = sx * pc[0], sx * pc[1], sy * pc[2], sy * pc[3]
+            a, b = sx * number("PC1_1", cos(turn)), sx * number("PC1_2", -sin(turn) * sy / sx)
+            c, d = sy * number("PC2_1", sin(turn) * sx / sy), sy * number("PC2_2", cos(turn))
         else:
             return None
-    except ValueError:
+    except (ValueError, ZeroDivisionError):
         return None
-    a, b, c, d = matrix
     return (a, b, c, d) if hypot(a, c) > 0 and hypot(b, d) > 0 else None
 
 
@@ -263,8 +270,10 @@ def _time(samples: Samples) -> list[Entry]:
     entries = [Entry("mjd", rule, comment)]
     if samples.first("TIMESYS"):
         entries.append(Entry("time_scale", "{key: TIMESYS}", "guessed from TIMESYS"))
-    middle = key in _MIDDLE
-    note = "guessed from the key's name" if middle else "TODO check: start, middle or end"
+    remark = samples.remark(key).lower()
+    middle = key in _MIDDLE or "mid" in remark
+    told = middle or "start" in remark or "begin" in remark
+    note = f"guessed from {key} and its comment" if told else "TODO check: start, middle or end"
     entries.append(
         Entry("time_reference", f"{{constant: {'middle' if middle else 'start'}}}", note)
     )
@@ -274,16 +283,19 @@ def _time(samples: Samples) -> list[Entry]:
 def _time_rule(samples: Samples) -> tuple[str, str, str]:
     """Return the key, rule and comment of the time of exposure."""
     for keys, form in ((_MIDDLE, "mjd"), (_START, "mjd"), (_DATES, "isot")):
-        key = samples.find(keys, lambda v, f=form: read_time(v, f))
+        key = samples.find(keys, partial(read_time, form=form))
         if key:
             return key, f"{{key: {key}, format: {form}}}", f"guessed from {key}"
     day, clock = samples.find(_DATES), samples.find(_TIMES)
     if day and clock:
         rule = f"{{key: {day}, format: date, time_key: {clock}}}"
         return day, rule, f"guessed from {day} and {clock}"
-    key = samples.find(_JULIAN, lambda v: read_time(v, "jd"))
+    key = samples.find(_JULIAN, partial(read_time, form="jd"))
     if key:
         return key, f"{{key: {key}, format: jd}}", f"guessed from {key}"
+    key = samples.find(_SECONDS, _positive)
+    if key:
+        return key, f"{{key: {key}, format: seconds}}", f"guessed from {key}, seconds since MJD 0"
     return "", "{constant: 51544.0}", "TODO no key was recognised"
 
 
@@ -296,7 +308,7 @@ def _angle(
             found = samples.first(key)
             if found is None or isinstance(found, str) != (form == sexagesimal):
                 continue
-            if samples.find((key,), lambda v, f=form: read_angle(v, f)):
+            if samples.find((key,), partial(read_angle, form=form)):
                 comment = f"guessed from {key} = {found!r}"
                 return [Entry(name, f"{{key: {key}, format: {form}}}", comment)]
     return [Entry(name, todo, "TODO no key was recognised")] if todo else []

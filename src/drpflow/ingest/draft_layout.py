@@ -24,7 +24,16 @@ _SECTION: Final = re.compile(r"\[\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*
 GAIN_KEYS: Final = ("GAIN", "EGAIN", "CCDGAIN", "GAINEFF", "ARAWGAIN")
 NOISE_KEYS: Final = ("RDNOISE", "READNOIS", "RDNOIS", "RON", "ENOISE", "RONOISE")
 SATURATION_KEYS: Final = ("SATURATE", "SATURAT", "SATLEVEL", "SATUR", "MAXLIN")
-DETECTOR_KEYS: Final = ("CCDNUM", "CCDNAME", "CHIPID", "CHIP", "DETPOS", "CCD_ID", "DETID")
+DETECTOR_KEYS: Final = (
+    "CCDNUM",
+    "CCDNAME",
+    "CHIPID",
+    "CHIP",
+    "DETPOS",
+    "CCD_ID",
+    "DETID",
+    "CCDLOC",
+)
 # Suffixes with which one header describes several amplifiers: GAINA, GAIN1, GAIN01 …
 _SUFFIXES: Final = (
     *"ABCDEFGH", *(str(i) for i in range(1, 33)), *(f"{i:02d}" for i in range(1, 33)),
@@ -60,6 +69,7 @@ class DraftDetector:
     amplifiers: list[DraftAmplifier]
     hdu: Hdu
     notes: list[str] = field(default_factory=list)
+    sizes_differ: bool = False
 
 
 def parse_section(text: object) -> tuple[Section, bool, bool] | None:
@@ -86,8 +96,10 @@ def draft_detectors(files: Iterable[FileHeaders]) -> list[DraftDetector]:
     found: dict[str, DraftDetector] = {}
     for file in files:
         for name, hdus in _by_detector(file).items():
-            if name not in found:
-                found[name] = _detector(name, hdus, file, len(found) + 1)
+            new = _detector(name, hdus, file, len(found) + 1)
+            old = found.setdefault(name, new)
+            if old.size != new.size:
+                _widen(old, new)
     detectors = sorted(found.values(), key=lambda d: d.id)
     if len({d.id for d in detectors}) < len(detectors):
         for number, detector in enumerate(detectors, 1):
@@ -116,13 +128,24 @@ def value(file: FileHeaders, hdu: Hdu, key: str) -> object:
     return None
 
 
+def _widen(detector: DraftDetector, other: DraftDetector) -> None:
+    """Take the larger size where samples of one detector differ: they are cut-outs."""
+    nx, ny = (max(sizes) for sizes in zip(detector.size, other.size, strict=True))
+    detector.size, detector.sizes_differ = (nx, ny), True
+    whole = DraftAmplifier("A", (0, nx, 0, ny), (0, nx, 0, ny))
+    whole.keys = detector.amplifiers[0].keys
+    for name in ("gain", "read_noise", "saturation"):
+        setattr(whole, name, getattr(detector.amplifiers[0], name))
+    detector.amplifiers = [whole]
+
+
 def _by_detector(file: FileHeaders) -> dict[str, list[Hdu]]:
     """Return the images of a file by the detector that they name."""
     key = detector_key([file])
     groups: dict[str, list[Hdu]] = {}
     for hdu in file.frames():
         name = str(value(file, hdu, key)) if key else hdu.name
-        groups.setdefault(name or f"CCD{hdu.index}", []).append(hdu)
+        groups.setdefault(name or f"CCD{hdu.index or 1}", []).append(hdu)
     return groups
 
 

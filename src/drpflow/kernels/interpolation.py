@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 
 @njit(cache=True, nogil=True)
 def neighbour_gap(bad: Bool, y: int, x: int, dy: int, dx: int, max_gap: int) -> int:
-    """Distance from a bad pixel to the next good one in a direction; 0 if there is none."""
+    """Distance from a bad pixel to the next good one in a direction.
+
+    -1 if the image ends before there is one, 0 if there is none within `max_gap`.
+    """
     ny, nx = bad.shape
     for step in range(1, max_gap + 1):
         v = y + step * dy
         u = x + step * dx
         if v < 0 or u < 0 or v >= ny or u >= nx:
-            return 0
+            return -1
         if not bad[v, u]:
             return step
     return 0
@@ -42,8 +45,8 @@ def _along(
     """Estimate a bad pixel from its neighbours along one axis.
 
     With two good pixels on each side the value is that of the cubic through them, which
-    keeps the peak of a star; else that of the straight line, and with a good pixel on one side
-    only, that pixel's. The gap of a one-sided estimate counts twice.
+    keeps the peak of a star; else that of the straight line. Where the image ends on one side
+    it is the value of the pixel on the other, and the gap counts twice.
 
     Returns
     -------
@@ -53,20 +56,14 @@ def _along(
     """
     after = neighbour_gap(bad, y, x, dy, dx, max_gap)
     before = neighbour_gap(bad, y, x, -dy, -dx, max_gap)
-    if after == 0 and before == 0:
+    if after == 0 or before == 0 or (after < 0 and before < 0):
         return 0.0, 0.0, 0
-    if after == 0:
-        return (
-            image[y - before * dy, x - before * dx],
-            variance[y - before * dy, x - before * dx],
-            2 * before,
-        )
-    if before == 0:
-        return (
-            image[y + after * dy, x + after * dx],
-            variance[y + after * dy, x + after * dx],
-            2 * after,
-        )
+    if after < 0 or before < 0:
+        step = -before if after < 0 else after
+        if abs(step) * 2 > max_gap:
+            return 0.0, 0.0, 0
+        v, u = y + step * dy, x + step * dx
+        return image[v, u], variance[v, u], 2 * abs(step)
     gap = after + before - 1
     if gap > max_gap:
         return 0.0, 0.0, 0

@@ -34,8 +34,10 @@ def attrition_section(outcomes: Sequence[Outcome]) -> Section:
         [o.task, o.data_id.get("visit"), o.data_id.get("detector"), o.reason, o.hint]
         for o in failed
     ]
-    note = "Every visit and detector that was lost, where, and why." if failed else (
-        "Nothing was lost: every job that ended gave all it should."
+    note = (
+        "Every visit and detector that was lost, where, and why."
+        if failed
+        else ("Nothing was lost: every job that ended gave all it should.")
     )
     blocks = [Block(table=make_table(_LOST_COLUMNS, rows))] if failed else []
     return Section("attrition", "Jobs", note, tiles, blocks)

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Affine2D
     from numpy.typing import NDArray
 
-    from drpflow.data.detector_info import DetectorInfo
+    from drpflow.data.camera import Detector
 
 # Colours of mask planes, in the order in which they are painted, the last on top.
 PLANE_COLORS = {
@@ -52,7 +53,9 @@ def sky_limits(images: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
     return level - 2 * sigma, level + 12 * sigma
 
 
-def focal_plane(images: Mapping[int, NDArray[np.float32]], detectors: Sequence[DetectorInfo], unit: str) -> str:
+def focal_plane(
+    images: Mapping[int, NDArray[np.float32]], detectors: Sequence[Detector], unit: str
+) -> str:
     """Draw binned images where their detectors stand in the focal plane.
 
     Parameters
@@ -94,7 +97,7 @@ def focal_plane(images: Mapping[int, NDArray[np.float32]], detectors: Sequence[D
 
 
 def focal_plane_masks(
-    masks: Mapping[int, NDArray[np.int32]], planes: Mapping[str, int], detectors: Sequence[DetectorInfo]
+    masks: Mapping[int, NDArray[np.int32]], planes: Mapping[str, int], detectors: Sequence[Detector]
 ) -> str:
     """Draw which mask planes are set where, detectors placed as in :func:`focal_plane`.
 
@@ -157,7 +160,7 @@ def series(
     return _png(figure)
 
 
-def _canvas(detectors: Sequence[DetectorInfo]) -> tuple[Figure, Axes]:
+def _canvas(detectors: Sequence[Detector]) -> tuple[Figure, Axes]:
     """Return a figure shaped like the focal plane."""
     from matplotlib.figure import Figure
 
@@ -171,25 +174,25 @@ def _canvas(detectors: Sequence[DetectorInfo]) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _extent(detector: DetectorInfo) -> tuple[float, float, float, float]:
+def _extent(detector: Detector) -> tuple[float, float, float, float]:
     """Return the edges of a detector about its own middle, mm."""
     half_x, half_y = (n * detector.pixel_size_mm / 2 for n in detector.size_pix)
     return -half_x, half_x, -half_y, half_y
 
 
-def _placement(detector: DetectorInfo):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _placement(detector: Detector) -> Affine2D:
     from matplotlib.transforms import Affine2D
 
     return Affine2D().rotate_deg(detector.rotation_deg).translate(*detector.center_mm)
 
 
-def _corners(detector: DetectorInfo) -> NDArray[np.float64]:
+def _corners(detector: Detector) -> NDArray[np.float64]:
     left, right, bottom, top = _extent(detector)
     corners = np.array([(left, bottom), (right, bottom), (right, top), (left, top)])
     return np.asarray(_placement(detector).transform(corners))
 
 
-def _frame(axes: Axes, detector: DetectorInfo) -> None:
+def _frame(axes: Axes, detector: Detector) -> None:
     from matplotlib.patches import Polygon
 
     corners = _corners(detector)
@@ -200,13 +203,13 @@ def _frame(axes: Axes, detector: DetectorInfo) -> None:
     )  # fmt: skip
 
 
-def _bounds(detectors: Sequence[DetectorInfo]) -> tuple[float, float, float, float]:
+def _bounds(detectors: Sequence[Detector]) -> tuple[float, float, float, float]:
     corners = np.concatenate([_corners(d) for d in detectors])
     (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
     return float(x0), float(x1), float(y0), float(y1)
 
 
-def _fit(axes: Axes, detectors: Sequence[DetectorInfo]) -> None:
+def _fit(axes: Axes, detectors: Sequence[Detector]) -> None:
     """Show all detectors with a small margin, at equal scales."""
     x0, x1, y0, y1 = _bounds(detectors)
     margin = 0.03 * max(x1 - x0, y1 - y0)

@@ -64,10 +64,10 @@ def detrended_section(store: Store) -> Section:
 
 def amplifier_section(store: Store) -> Section:
     """Return overscan level and noise of every amplifier against time."""
-    table = store.get("isr_statistics_run")
     note = "Overscan level and scatter of each amplifier, visit by visit: drifts and steps show."
-    if not len(table):
+    if not store.query("isr_statistics"):
         return Section("amplifiers", "Amplifiers", "There are none yet.")
+    table = store.get("isr_statistics_run")
     blocks = [
         Block(figures=_amplifier_figures(table)),
         Block(table=make_table(_AMPLIFIER_COLUMNS, _amplifier_rows(table)), folded="All numbers"),
@@ -76,7 +76,7 @@ def amplifier_section(store: Store) -> Section:
 
 
 def _visit_block(visit: int, thumbnails: Sequence[Exposure]) -> Block:
-    detectors = [t.detector for t in thumbnails if t.detector is not None]
+    detectors = [t.detector.detector for t in thumbnails if t.detector is not None]
     info = thumbnails[0].visit_info
     about = f"{info.physical_filter}, {info.exposure_time_s:g} s" if info else ""
     images = {t.detector.id: t.image for t in thumbnails if t.detector is not None}
@@ -155,7 +155,7 @@ def _amplifier_rows(table: Table) -> list[list[object]]:
         "visit", "detector", "amplifier", "gain", "read_noise_electron", "overscan_level_adu",
         "overscan_sigma_adu", "amp_offset_electron", "bad_fraction", "saturated_fraction",
     )  # fmt: skip
-    values = [
-        columns[n] * 100 if n.endswith("_fraction") else columns[n] for n in names
+    values = [columns[n] * 100 if n.endswith("_fraction") else columns[n] for n in names]
+    return [
+        [v.item() if hasattr(v, "item") else v for v in row] for row in zip(*values, strict=True)
     ]
-    return [[v.item() if hasattr(v, "item") else v for v in row] for row in zip(*values, strict=True)]

@@ -72,7 +72,7 @@ class Section:
 
 
 def make_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> DataTable:
-    """Build a table from values: numbers with the digits of their column, None and NaN as a dash."""
+    """Build a table from values: numbers with the digits of their column, no value as a dash."""
     return DataTable(
         columns, [[_cell(v, c) for v, c in zip(row, columns, strict=True)] for row in rows]
     )

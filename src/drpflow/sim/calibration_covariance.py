@@ -12,8 +12,12 @@ I_true = I + ½ ∇·(I ∇(K ⊗ I)), does the same to a flat in the first orde
 five-point Laplacian that belongs to differences between neighbouring pixels. It is solved on the
 kernel's own grid with K = 0 outside, that is with the boundary ring of a Poisson problem with
 Dirichlet conditions: then the Laplacian of K as it is stored, zeros beyond its edge, equals -a at
-every lag within. Its sum, which is zero if charge is conserved, is made so by a(0): the variance
-itself is not used, so that errors of gain and noise do not enter.
+every lag within.
+
+Beyond some pixels single covariances are but noise, though together they matter: they make up a
+fifth of the charge that a pixel loses. A power law takes their place, which is fitted to them and
+to the condition that charge is conserved: a(0), known from the variance, plus all other a(r),
+the power law's continuation beyond the grid included, is zero.
 """
 
 from __future__ import annotations
@@ -31,8 +35,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KERNEL_REACH_PIX = 8
-# From this distance on single covariances are noise: a power law through them takes their place.
-MODEL_FROM_PIX = 3.2
+# The power law replaces lags from the first distance on, and is fitted from the second.
+MODEL_FROM_PIX = 2.9
+FIT_FROM_PIX = 1.9
+TAIL_REACH_PIX = 40
+# How well charge conservation binds the sum, relative to a(0): the error of the gain enters.
+SUM_ERROR = 0.015
 EDGE_PIX = 4
 
 
@@ -44,7 +52,7 @@ class Covariances:
     ----------
     products
         Σ of products of pixels at lags (dy, dx), electron², shape (R+1, 2R+1): dy from 0 to R,
-        dx from -R to R.
+        dx from -R to R. At lag 0 without Poisson's and the read noise's part.
     squares
         Σ of μ² over the same pairs of pixels, electron².
     weight
@@ -63,13 +71,17 @@ class Covariances:
         )
 
 
-def pair_covariances(first: NDArray[np.float32], second: NDArray[np.float32]) -> Covariances:
+def pair_covariances(
+    first: NDArray[np.float32], second: NDArray[np.float32], noise_electron: float
+) -> Covariances:
     """Correlate the difference of two flats with itself.
 
     Parameters
     ----------
     first, second
         Reduced flats of one level, electrons, linear, charge transfer corrected.
+    noise_electron
+        Read noise, rms over the amplifiers.
 
     Returns
     -------
@@ -90,8 +102,10 @@ def pair_covariances(first: NDArray[np.float32], second: NDArray[np.float32]) ->
     difference = np.where(use, difference - difference[use].mean(), 0).astype(np.float32)
     size = tuple(fft.next_fast_len(n + KERNEL_REACH_PIX, real=True) for n in mean.shape)
     level = np.where(use, mean, 0).astype(np.float32)
+    products = _lag_sums(difference, size) / 2
+    products[0, KERNEL_REACH_PIX] -= (mean[use] + np.float64(noise_electron) ** 2).sum()
     return Covariances(
-        products=_lag_sums(difference, size) / 2,
+        products=products,
         squares=_lag_sums(level, size),
         weight=float((level.astype(np.float64) ** 3).sum()),
     )
@@ -111,35 +125,47 @@ def area_changes(covariances: Covariances) -> tuple[NDArray[np.float64], float]:
     """Return C(r)/μ² of one quadrant of lags, electron-1, and the level that it holds for.
 
     Opposite lags are equal by definition; left and right by the symmetry of pixels, so that they
-    are averaged. The element at lag 0 is made the negative sum of all others.
+    are averaged. The element at lag 0 is at last the negative sum of all others, those beyond
+    the grid included.
     """
     reach = KERNEL_REACH_PIX
     ratio = covariances.products / covariances.squares
-    quadrant = (ratio[:, reach:] + ratio[:, reach::-1]) / 2
-    quadrant = _smooth_tail(quadrant)
-    full = unfold(quadrant)
-    quadrant[0, 0] -= full.sum()
+    quadrant = _with_tail((ratio[:, reach:] + ratio[:, reach::-1]) / 2)
     level = covariances.weight / covariances.squares[0, reach]
     return quadrant, float(level)
 
 
-def _smooth_tail(quadrant: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Replace far lags by a power law through all lags from the second pixel on."""
+def _with_tail(quadrant: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Replace far lags by a power law that conserves charge, and lag 0 by what then closes."""
     from scipy.optimize import curve_fit
 
-    y, x = np.indices(quadrant.shape)
-    radius = np.hypot(x, y)
-    use = (radius >= 1.9) & (radius <= KERNEL_REACH_PIX)
-    scale = np.abs(quadrant[use]).max()
+    radius = np.hypot(*np.indices(quadrant.shape))
+    fitted = (radius >= FIT_FROM_PIX) & (radius <= KERNEL_REACH_PIX)
+    far = np.hypot(*np.indices((TAIL_REACH_PIX + 1, TAIL_REACH_PIX + 1)))
+    # Lags on an axis stand for two of all lags, others for four.
+    copies = np.where(far >= MODEL_FROM_PIX, 4.0, 0.0)
+    copies[0] /= 2
+    copies[:, 0] /= 2
+    near = np.where((radius > 0) & (radius < MODEL_FROM_PIX), quadrant, 0)
+    near_sum, loss = float(unfold(near).sum()), -float(quadrant[0, 0])
 
-    def model(r: NDArray, amplitude: float, slope: float) -> NDArray:
-        return amplitude * (r / 2) ** -slope
+    def law(r: NDArray, amplitude: float, slope: float) -> NDArray:
+        return amplitude * (np.maximum(r, 1) / 2) ** -slope
 
+    def observed(_: NDArray, amplitude: float, slope: float) -> NDArray:
+        total = (law(far, amplitude, slope) * copies).sum()
+        return np.append(law(radius[fitted], amplitude, slope), total)
+
+    values = np.append(quadrant[fitted], loss - near_sum) / loss
+    # The scatter of lags far out, where the effect is all but gone, is the noise of every lag.
+    noise = quadrant[radius > 0.6 * KERNEL_REACH_PIX].std() / loss
+    errors = np.append(np.full(values.size - 1, noise), SUM_ERROR)
     (amplitude, slope), _ = curve_fit(
-        model, radius[use], quadrant[use] / scale, (1.0, 3.0), bounds=([-2, 2], [2, 6])
+        observed, values, values, (0.012, 3.0), sigma=errors, bounds=([0, 2.2], [0.1, 5])
     )
-    tail = model(np.maximum(radius, 1), amplitude * scale, slope)
-    return np.where(radius >= MODEL_FROM_PIX, tail, quadrant)
+    result = np.where(radius >= MODEL_FROM_PIX, loss * law(radius, amplitude, slope), near)
+    result[0, 0] = -near_sum - loss * (law(far, amplitude, slope) * copies).sum()
+    return result
 
 
 def unfold(quadrant: NDArray[np.float64]) -> NDArray[np.float64]:

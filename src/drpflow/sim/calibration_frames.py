@@ -132,7 +132,7 @@ def calibrate_detector(
             transfer_known.restore(signal)
     transfer = measure_photon_transfer(pairs, saturation, bias.noise_adu)
     known = replace(transfer_known, gain=transfer.gain)
-    noise = float(transfer.read_noise.max())
+    noise = float(np.sqrt(np.mean(transfer.read_noise**2)))
     plan = frames.plan
     dark = combine_darks(frames.darks(), plan.dark_exposure_s, known, noise)
     flats, covariances = _flats(frames, known, noise, detectors)
@@ -180,12 +180,12 @@ def _flats(
             images.append(known.image(raw))
             light.append(told)
         covariances += [
-            pair_covariances(a, b) for a, b in zip(images[::2], images[1::2], strict=False)
+            pair_covariances(a, b, noise) for a, b in zip(images[::2], images[1::2], strict=False)
         ]
         flats[physical_filter] = combine_flats(images, light, noise)
     more = extra_pairs(plan, frames.detector, len(covariances), detectors)
     for first, second in _image_pairs(frames, known, more):
-        covariances.append(pair_covariances(first, second))
+        covariances.append(pair_covariances(first, second, noise))
     total = covariances[0]
     for part in covariances[1:]:
         total = total + part

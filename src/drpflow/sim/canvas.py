@@ -107,9 +107,7 @@ def canvas(box: int, fine: int) -> Canvas:
     return Canvas(box, fine, kx, ky, k2, k2 ** (5 / 6), pixel)
 
 
-def sampling(
-    turbulence: float, covariance: np.ndarray, aliasing: float = SMALLEST_ALIASING
-) -> int:
+def sampling(turbulence: float, covariance: np.ndarray, aliasing: float = SMALLEST_ALIASING) -> int:
     """Return how many samples a pixel keep aliasing low.
 
     Parameters

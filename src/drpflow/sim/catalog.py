@@ -100,22 +100,27 @@ def draw_positions(
     return ra % 360.0, dec
 
 
-def _star_counts(config: StarConfig, faint_mag: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return magnitudes and the number of stars per square arcminute up to each."""
-    mags = np.arange(config.bright_mag, faint_mag, 0.02)
-    # log10 dN/dm is a parabola through the slope at density_mag.
-    offset = mags - config.density_mag
-    rate = 10.0 ** (config.count_slope * offset + config.slope_change / 2 * offset**2)
-    grid = np.arange(config.bright_mag, config.density_mag, 0.02) - config.density_mag
-    below = 10.0 ** (config.count_slope * grid + config.slope_change / 2 * grid**2)
-    scale = config.density_per_arcmin2 / (below.sum() * 0.02)
-    return mags, np.cumsum(rate) * 0.02 * scale
+def _star_counts(config: StarConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Return magnitudes and the number of stars per square arcminute up to each.
+
+    log10 dN/dm is a straight line up to `density_mag` and a parabola beyond.
+    """
+    step = 0.02
+    mags = np.arange(config.bright_mag, max(config.faint_mag, config.density_mag), step)
+    beyond = np.maximum(mags - config.density_mag, 0.0)
+    rate = 10.0 ** (
+        config.count_slope * (mags - config.density_mag) + config.slope_change / 2 * beyond**2
+    )
+    counts = np.cumsum(rate) * step
+    counts *= config.density_per_arcmin2 / np.interp(config.density_mag, mags, counts)
+    kept = mags < config.faint_mag
+    return mags[kept], counts[kept]
 
 
 def _stars(config: SurveyConfig, radius_deg: float) -> np.ndarray:
     s = config.stars
     rng = sky_generator(config.seed, SkyStage.STARS)
-    mags, counts = _star_counts(s, s.faint_mag)
+    mags, counts = _star_counts(s)
     number = rng.poisson(counts[-1] * np.pi * (60 * radius_deg) ** 2)
     stars = np.zeros(number, STAR_DTYPE)
     stars["id"] = FIRST_STAR_ID + np.arange(number)

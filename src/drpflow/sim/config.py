@@ -7,7 +7,7 @@ that key, else by an amplitude (or a number of objects) of zero.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -130,13 +130,13 @@ class StarConfig(StrictModel):
     """Stars: counts, kinds, motions."""
 
     density_per_arcmin2: float = param(
-        4.0, "stars brighter than density_mag", unit="arcmin-2", ge=0
+        4.5, "stars brighter than density_mag", unit="arcmin-2", ge=0
     )
     density_mag: float = param(20.0, "magnitude (r) of that density", unit="mag")
     bright_mag: float = param(11.0, "brightest star (r)", unit="mag")
     faint_mag: float = param(24.5, "faintest star (r)", unit="mag")
-    count_slope: float = param(0.18, "d log10 N(<m) / dm at density_mag", unit="mag-1", gt=0)
-    slope_change: float = param(-0.06, "change of that slope per magnitude", unit="mag-2")
+    count_slope: float = param(0.21, "d log10 (dN/dm) / dm up to density_mag", unit="mag-1", gt=0)
+    slope_change: float = param(-0.075, "change of that slope per magnitude beyond", unit="mag-2")
     variable_fraction: Fraction = param(0.05, "share of variable stars")
     variable_amplitude_mag: float = param(0.15, "median semi-amplitude", unit="mag", ge=0)
     proper_motions: bool = param(True, "stars move")
@@ -169,7 +169,7 @@ class PsfConfig(StrictModel):
     """Atmosphere and optics as they blur."""
 
     seeing_arcsec: tuple[float, float] = param(
-        (0.6, 1.0), "range of the visits' zenith seeing at 500 nm", unit="arcsec"
+        (0.56, 0.96), "range of the visits' zenith seeing at 500 nm", unit="arcsec"
     )
     wavelength_exponent: float = param(-0.2, "FWHM ∝ wavelength to this power")
     airmass_exponent: float = param(0.6, "FWHM ∝ airmass to this power")
@@ -181,7 +181,7 @@ class PsfConfig(StrictModel):
     )
     optics_fwhm_arcsec: float = param(0.25, "diffraction, polish, charge diffusion", unit="arcsec")
     defocus_arcsec: float = param(
-        0.18, "rms geometric spot radius by a visit's focus error", unit="arcsec", ge=0
+        0.14, "rms geometric spot radius by a visit's focus error", unit="arcsec", ge=0
     )
     tilt_arcsec: float = param(
         0.08, "change of that radius from centre to radius_mm", unit="arcsec", ge=0
@@ -234,7 +234,7 @@ class ArtifactConfig(StrictModel):
     )
     ghosts: bool = param(True, "rings from reflections of bright stars")
     ghost_mag: float = param(13.5, "stars brighter than this have them", unit="mag")
-    ghost_fraction: float = param(2e-3, "share of the star's light in its ghosts", ge=0, lt=0.1)
+    ghost_fraction: float = param(6e-3, "share of the star's light in its ghosts", ge=0, lt=0.1)
     aureole: bool = param(True, "power-law wings of every star")
     aureole_fraction: float = param(0.02, "share of the light in them", ge=0, lt=0.3)
     aureole_core_arcsec: float = param(4.0, "where they begin to fall as r^-2", unit="arcsec", gt=0)
@@ -274,7 +274,6 @@ class SurveyConfig(StrictModel):
     name: str = param(..., "name of the survey", pattern=r"^[A-Za-z0-9_-]+$")
     description: str = param("", "one line")
     seed: int = param(..., "everything random follows from it", ge=0)
-    kind: Literal["survey"] = param("survey", "kind of this file")
     instrument: InstrumentConfig = param(..., "telescope and camera")
     observing: ObservingConfig = param(..., "field and visits")
     stars: StarConfig = Field(default_factory=StarConfig)

@@ -42,9 +42,9 @@ class BrighterFatter(Effect):
     )
     thickness_pix: float = param(13.3, "thickness of the sensor", unit="pix", gt=2)
     serial_to_parallel: float = param(
-        0.9, "strength at boundaries between columns over that between rows", gt=0.3, lt=3
+        0.95, "strength at boundaries between columns over that between rows", gt=0.3, lt=3
     )
-    range_pix: int = param(10, "farthest pixel that is felt", unit="pix", ge=2, le=64)
+    range_pix: int = param(16, "farthest pixel that is felt", unit="pix", ge=2, le=64)
     steps: int = param(3, "steps in which the exposure is integrated", ge=1, le=64)
 
 

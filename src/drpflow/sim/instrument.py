@@ -195,8 +195,6 @@ def _place_detectors(config: InstrumentConfig) -> list[SimDetector]:
         )
         rotation = config.rotations_deg[index % len(config.rotations_deg)]
         placed.append(
-            SimDetector(
-                index, f"S{row}{column}", (nx, ny), center, rotation, config.pixel_size_mm
-            )
+            SimDetector(index, f"S{row}{column}", (nx, ny), center, rotation, config.pixel_size_mm)
         )
     return placed

@@ -112,11 +112,13 @@ class TrueOptics:
 
     def _stretch(self, r_mm: np.ndarray) -> np.ndarray:
         s = (r_mm / self.radius_mm) ** 2
-        return 1 + sum(k * s ** (i + 1) for i, k in enumerate(self.radial))
+        return np.asarray(1 + sum(k * s ** (i + 1) for i, k in enumerate(self.radial)))
 
     def _slope(self, r_mm: np.ndarray) -> np.ndarray:
         s = (r_mm / self.radius_mm) ** 2
-        return 1 + sum((2 * i + 3) * k * s ** (i + 1) for i, k in enumerate(self.radial))
+        return np.asarray(
+            1 + sum((2 * i + 3) * k * s ** (i + 1) for i, k in enumerate(self.radial))
+        )
 
 
 def build_true_optics(config: SurveyConfig, instrument: Instrument) -> TrueOptics:

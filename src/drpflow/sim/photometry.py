@@ -65,9 +65,7 @@ class BandResponse:
         """
         n = self.electron_per_s_njy
         second = self.refraction_variance_arcsec2 + self.refraction_arcsec**2
-        sums = np.stack(
-            [n, n * self.wavelength_nm, n * self.refraction_arcsec, n * second], axis=1
-        )
+        sums = np.stack([n, n * self.wavelength_nm, n * self.refraction_arcsec, n * second], axis=1)
         total, wavelength, shift, square = SedLibrary.interpolate(sums, sed_index).T
         shift = shift / total
         variance = np.maximum(square / total - shift**2, 0.0)

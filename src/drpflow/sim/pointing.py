@@ -137,7 +137,7 @@ def build_log(config: SurveyConfig, instrument: Instrument) -> tuple[VisitTruth,
 
 
 def _slots(config: SurveyConfig) -> list[_Slot]:
-    slots = []
+    slots: list[_Slot] = []
     for index, night in enumerate(config.observing.nights):
         for place, band in enumerate(night.bands):
             visit = config.observing.first_visit + len(slots)

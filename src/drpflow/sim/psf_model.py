@@ -167,9 +167,7 @@ class VisitPsf:
         return size[:, None] * np.stack([e + e1, e2, e - e1], axis=1) + self.jitter
 
 
-def build_visit_psf(
-    config: SurveyConfig, visit: VisitTruth, diameter_deg: float
-) -> VisitPsf:
+def build_visit_psf(config: SurveyConfig, visit: VisitTruth, diameter_deg: float) -> VisitPsf:
     """Draw the blur of one visit.
 
     Parameters

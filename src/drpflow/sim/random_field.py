@@ -41,7 +41,7 @@ class Field:
             map_coordinates(c, points, order=3, mode="grid-wrap", prefilter=False)
             for c in self.coefficients
         ]
-        return np.array(values).reshape(-1, *x.shape)
+        return np.array(values).reshape(len(values), *x.shape)
 
 
 def scalar_field(

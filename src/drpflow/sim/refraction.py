@@ -33,9 +33,7 @@ class Air:
     def refractivity(self, wavelength_nm: np.ndarray | float) -> np.ndarray:
         """Return ``n - 1`` at the ground."""
         sigma2 = (1e3 / np.asarray(wavelength_nm, dtype=float)) ** 2
-        standard = 1e-8 * (
-            8060.51 + 2480990.0 / (132.274 - sigma2) + 17455.7 / (39.32957 - sigma2)
-        )
+        standard = 1e-8 * (8060.51 + 2480990.0 / (132.274 - sigma2) + 17455.7 / (39.32957 - sigma2))
         density = (self.pressure_hpa / 1013.25) * (288.15 / (self.temperature_c + 273.15))
         moisture = 1e-10 * (3.7345 - 0.0401 * sigma2) * self.vapour_pressure_pa()
         return standard * density - moisture

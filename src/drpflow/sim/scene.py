@@ -118,9 +118,7 @@ def render_scene(model: VisitModel, detector: int, sources: np.ndarray) -> Scene
 def render_sky(model: VisitModel, detector: int) -> np.ndarray:
     """Return electrons per pixel from sky and scattered light, shape (ny, nx)."""
     place = model.optics.detectors[detector].place
-    item = next(
-        f for f in model.config.instrument.filters if f.band == model.truth.band
-    )
+    item = next(f for f in model.config.instrument.filters if f.band == model.truth.band)
     # Airglow comes from a shell: more of it in the line of sight further down.
     mag = item.sky_mag + model.truth.sky_offset_mag
     brightness = mag_to_njy(mag) * model.truth.airmass**0.6
@@ -259,9 +257,7 @@ def _draw_ghosts(
     return touched
 
 
-def _draw_trails(
-    model: VisitModel, detector: int, image: np.ndarray, noise: float
-) -> np.ndarray:
+def _draw_trails(model: VisitModel, detector: int, image: np.ndarray, noise: float) -> np.ndarray:
     """Add satellite trails, and return the pixels that they touch."""
     touched = np.zeros(image.shape, bool)
     place = model.optics.detectors[detector].place

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def structured_columns(rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the fields of a structured array; a vector field becomes ``name_0``, ``name_1``…"""
+    """Return the fields of a structured array; vector fields become ``name_0``, ``name_1``."""
     columns: dict[str, np.ndarray] = {}
     for name in rows.dtype.names or ():
         values = rows[name]

@@ -95,9 +95,7 @@ def asteroid_position(asteroids: np.ndarray, mjd_tai: float) -> tuple[np.ndarray
     return asteroids["ra"] + shift / np.cos(np.deg2rad(dec)), dec
 
 
-def _supernovae(
-    config: SurveyConfig, catalog: Catalog, log: tuple[VisitTruth, ...]
-) -> np.ndarray:
+def _supernovae(config: SurveyConfig, catalog: Catalog, log: tuple[VisitTruth, ...]) -> np.ndarray:
     t = config.transients
     rng = sky_generator(config.seed, SkyStage.SUPERNOVAE)
     hosts = catalog.galaxies
@@ -144,7 +142,10 @@ def _asteroids(config: SurveyConfig, catalog: Catalog, log: tuple[VisitTruth, ..
         rows["night_index"] = night
         rows["mjd"] = np.mean(times)
         rows["ra"], rows["dec"] = draw_positions(rng, config, 0.7 * catalog.radius_deg, number)
-        rate, angle = rng.uniform(*t.asteroid_rate_arcsec_per_hour, number), rng.normal(0, 0.4, number)
+        rate, angle = (
+            rng.uniform(*t.asteroid_rate_arcsec_per_hour, number),
+            rng.normal(0, 0.4, number),
+        )
         # Near opposition they move westward along an ecliptic that lies at 20° to the equator.
         rows["rate_ra_arcsec_per_hour"] = -rate * np.cos(angle + 0.35)
         rows["rate_dec_arcsec_per_hour"] = rate * np.sin(angle + 0.35)

@@ -6,7 +6,8 @@
 ``flares``, ``asteroids``
 ``reference``             which star of the truth catalogue each reference star is
 ``visits``                the observing log with its hidden parts
-``detectors``             zero point, cloud, sky, image size and usable stars of each frame
+``detectors``             zero point (in the camera's own passband and in the reference
+                          catalogue's), cloud, sky, image size, usable stars of each frame
 ``wcs``                   pixels and sky on a grid of each frame, for a reference star
 ``psf``                   cumulants of the blur on a grid of each frame, for a reference star
 ``illumination``          light of the sky and of the dome on a grid of each detector
@@ -24,7 +25,7 @@ import numpy as np
 
 from drpflow.sim.astrometry import pixel_to_sky
 from drpflow.sim.earth import ra_dec_deg
-from drpflow.sim.photometry import band_flux, standard_curve
+from drpflow.sim.photometry import band_flux, reference_curve, standard_curve
 from drpflow.sim.placement import pixel_arcsec
 from drpflow.sim.psf_image import star_blur
 from drpflow.sim.reference import reference_table
@@ -60,6 +61,7 @@ _UNITS = {
     "mjd_utc_start": "d",
     "exposure_time_s": "s",
     "electron_per_njy": "electron nJy-1",
+    "electron_per_reference_njy": "electron nJy-1",
     "wavelength_nm": "nm",
 }
 
@@ -139,20 +141,26 @@ def _visit_row(visit: VisitTruth, model: VisitModel) -> Row:
     return row
 
 
-def electron_per_njy(model: VisitModel, detector: int) -> float:
-    """Return the electrons in the exposure for 1 nJy (standard band) of a reference star.
+def electron_per_njy(model: VisitModel, detector: int, curve: np.ndarray) -> float:
+    """Return the electrons in the exposure for 1 nJy of a reference star in some passband.
 
     At the centre of the detector, through air and cloud, vignetting included; before the
     response of the pixels.
+
+    Parameters
+    ----------
+    model, detector
+        The frame.
+    curve
+        The passband in which the star's flux is given.
     """
     index = SedLibrary.star_index(np.array([REFERENCE_TEMPERATURE_K]))
-    curve = standard_curve(model.throughputs, model.truth.physical_filter)
-    standard = float(SedLibrary.interpolate(band_flux(model.library, curve), index)[0])
+    per_brightness = float(SedLibrary.interpolate(band_flux(model.library, curve), index)[0])
     rate = float(model.response(detector).at(index).electron_per_s_njy[0])
     x_mm, y_mm = (np.array(v) for v in model.optics.detectors[detector].place.center_mm)
     light = float(model.optics.illumination(x_mm, y_mm))
     light *= float(10.0 ** (-0.4 * model.cloud_extinction_mag(x_mm, y_mm)))
-    return rate * model.truth.exposure_time_s * light / standard
+    return rate * model.truth.exposure_time_s * light / per_brightness
 
 
 def _frame_row(
@@ -160,11 +168,14 @@ def _frame_row(
 ) -> Row:
     scale = pixel_arcsec(model, detector)
     x_mm, y_mm = (np.array(v) for v in model.optics.detectors[detector].place.center_mm)
+    own = standard_curve(model.throughputs, model.truth.physical_filter)
+    catalog = reference_curve(model.config, model.throughputs, model.truth.band)
     return {
         "visit": model.truth.visit,
         "detector": detector,
         "band": model.truth.band,
-        "electron_per_njy": electron_per_njy(model, detector),
+        "electron_per_njy": electron_per_njy(model, detector, own),
+        "electron_per_reference_njy": electron_per_njy(model, detector, catalog),
         "cloud_mag": float(model.cloud_extinction_mag(x_mm, y_mm)),
         "sky_electron": stars.sky_electron,
         "fwhm_arcsec": stars.fwhm_pix * scale,

@@ -146,9 +146,7 @@ def _geometry(
     turbulence = None
     if t.rms_mas > 0:
         rng = sky_generator(config.seed, SkyStage.TURBULENCE, truth.visit)
-        turbulence = displacement_field(
-            rng, t.coherence_arcmin / 60, diameter_deg, t.curl_fraction
-        )
+        turbulence = displacement_field(rng, t.coherence_arcmin / 60, diameter_deg, t.curl_fraction)
     return VisitGeometry(
         boresight=unit_vector(truth.true_ra_deg, truth.true_dec_deg),
         rotation_deg=truth.true_rotation_deg,

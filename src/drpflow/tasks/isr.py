@@ -26,6 +26,7 @@ from drpflow.algorithms.isr.checks import (
     check_exposure_time,
     check_overscan,
     check_raw,
+    check_raw_unit,
     check_required,
 )
 from drpflow.algorithms.isr.crosstalk import ghosts_of_saturation, remove_crosstalk
@@ -37,6 +38,7 @@ from drpflow.algorithms.isr.flat import divide_flat
 from drpflow.algorithms.isr.interpolate import interpolate
 from drpflow.algorithms.isr.linearity import linearize, nonlinearity
 from drpflow.algorithms.isr.saturation import grow
+from drpflow.algorithms.isr.statistics import NO_LEVEL, amplifier_statistics
 from drpflow.algorithms.isr.variance import calibration_variance, poisson_and_read_noise
 from drpflow.data.calibrations import AmplifierNoise, Calibrations, amplifier_noise
 from drpflow.data.detector_info import DetectorInfo
@@ -57,18 +59,15 @@ if TYPE_CHECKING:
 
     Image = NDArray[np.float32]
 
-# Planes whose pixels say nothing of the level of the sky.
-_NO_LEVEL = ("BAD", "SAT", "SUSPECT", "NO_DATA", "CROSSTALK", "UNMASKEDNAN")
-
 
 @dataclass(frozen=True)
 class Companions:
-    """What may come along with a frame that is detrended already.
+    """What is told of a frame, and may come along with one that is detrended already.
 
     Parameters
     ----------
     unit
-        Unit of the frame's pixels.
+        Unit of the frame's pixels; raw frames are in adu.
     weight
         Inverse variance, unit-2, shape (ny, nx).
     mask
@@ -142,7 +141,7 @@ def isr(
     wcs, missing
         From :func:`first_wcs`; attached to the exposure.
     companions
-        With ``input: detrended``: what came along.
+        Unit of the frame, and what came along.
     source
         Where the raw frame came from, for messages.
 
@@ -155,9 +154,11 @@ def isr(
     """
     known = calibrations.without(config.skip)
     noise = amplifier_noise(detector, known.ptc)
+    companions = companions or Companions()
     if config.input == "detrended":
-        planes = _complete(raw, detector, noise, config, companions or Companions(), source)
+        planes = _complete(raw, detector, noise, config, companions, source)
     else:
+        check_raw_unit(companions.unit, source)
         check_required(known, config.required, detector, visit_info.physical_filter)
         check_overscan(detector, config.overscan.serial)
         check_raw(raw, detector, source)
@@ -183,7 +184,9 @@ def isr(
         },
         missing=missing,
     )
-    statistics = _statistics(planes, detector, noise, offsets)
+    statistics = amplifier_statistics(
+        planes.image, planes.mask, detector, noise, planes.amplifiers, offsets
+    )
     return IsrResult(exposure, statistics, planes.numbers)
 
 
@@ -425,7 +428,7 @@ def _finish(planes: _Planes, detector: Detector, config: IsrConfig) -> NDArray[n
     if config.amp_offset.enabled:
         offsets = match_amplifiers(
             image,
-            mask.any(_NO_LEVEL),
+            mask.any(NO_LEVEL),
             detector.amplifiers,
             strip_pix=config.amp_offset.strip_pix,
             inset_pix=config.amp_offset.inset_pix,
@@ -442,54 +445,26 @@ def _finish(planes: _Planes, detector: Detector, config: IsrConfig) -> NDArray[n
     return offsets
 
 
-def _statistics(
-    planes: _Planes,
-    detector: Detector,
-    noise: Mapping[str, AmplifierNoise],
-    offsets: NDArray[np.float64],
-) -> dict[str, Any]:
-    """Return the columns of the table ``isr_statistics``."""
-    read = {a.amp.name: a for a in planes.amplifiers}
-    rows = []
-    for amp, offset in zip(detector.amplifiers, offsets, strict=True):
-        x0, x1, y0, y1 = amp.data_section
-        box = slice(y0, y1), slice(x0, x1)
-        properties = noise[amp.name]
-        rows.append(
-            {
-                "detector": np.int32(detector.id),
-                "amplifier": amp.name,
-                "gain": properties.gain,
-                "read_noise_electron": properties.read_noise_electron,
-                "saturation_adu": properties.saturation_adu,
-                **_overscan_statistics(read.get(amp.name)),
-                "amp_offset_electron": float(offset),
-                "median_electron": _median(planes.image[box], planes.mask[box]),
-                "bad_fraction": float(planes.mask[box].any("BAD").mean()),
-                "saturated_fraction": float(planes.mask[box].any("SAT").mean()),
-                "suspect_fraction": float(planes.mask[box].any("SUSPECT").mean()),
-                "interpolated_fraction": float(planes.mask[box].any("INTRP").mean()),
-            }
-        )
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+def failed_exposure(detector: Detector, visit_info: VisitInfo | None, reason: str) -> Exposure:
+    """Return the complete form of an exposure whose isr failed: NaN, NO_DATA everywhere.
 
-
-def _overscan_statistics(amplifier: AmplifierSignal | None) -> dict[str, Any]:
-    """Return what the serial overscan tells; NaN where there is none."""
-    nan = float("nan")
-    serial = amplifier.serial if amplifier else None
-    return {
-        "overscan_level_adu": float(np.median(serial.level)) if serial else nan,
-        "overscan_sigma_adu": serial.noise_adu if serial else nan,
-        "overscan_drift_adu": float(serial.level.std()) if serial else nan,
-        "overscan_error_adu": serial.uncertainty_adu if serial else nan,
-        "overscan_trailed_rows": np.int32(serial.contaminated.sum() if serial else 0),
-        "is_usable": not (amplifier and amplifier.fault),
-    }
-
-
-def _median(image: Image, mask: Mask) -> float:
-    """Return the median of the usable pixels, of every 16th that is."""
-    sparse = slice(None, None, 4), slice(None, None, 4)
-    values = image[sparse][~mask[sparse].any(_NO_LEVEL)]
-    return float(np.median(values)) if values.size else float("nan")
+    Parameters
+    ----------
+    detector
+        Gives the shape.
+    visit_info
+        The visit, if its metadata can be read.
+    reason
+        Why the other components are missing.
+    """
+    mask = Mask.zeros(detector.shape)
+    mask.array[:] = mask.bit("NO_DATA")
+    instrument = visit_info.instrument if visit_info else ""
+    return Exposure(
+        np.full(detector.shape, np.nan, np.float32),
+        mask,
+        np.full(detector.shape, np.nan, np.float32),
+        unit="electron",
+        components={"visit_info": visit_info, "detector": DetectorInfo(detector, instrument)},
+        missing={"wcs": reason},
+    )

@@ -14,6 +14,7 @@ from drpflow import paths
 from drpflow.config.run import build_run
 from drpflow.errors import InputError, suggest
 from drpflow.io.datasets import DatasetTable
+from drpflow.io.sheets import CALIBRATIONS
 from drpflow.workflow.fingerprint import fingerprints
 from drpflow.workflow.survey import load_survey
 
@@ -109,7 +110,8 @@ def load_plan(run: RunConfig, *, check_files: bool = True) -> Plan:
         return table.status_path(run.output, "isr", **job).is_file()
 
     camera = load_camera(run.camera)
-    survey = load_survey(run, camera, is_done if check_files else None)
+    kinds = [name for name, entry in table.inputs.items() if entry.where == CALIBRATIONS]
+    survey = load_survey(run, camera, is_done if check_files else None, kinds)
     scripts = {task: paths.script(task) for task in table.tasks if paths.script(task).is_file()}
     return Plan(run, table, survey, fingerprints(scripts))
 

@@ -11,9 +11,10 @@ import json
 import shlex
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
-from drpflow.errors import InputError
+from drpflow.config.isr import CalibrationKind
+from drpflow.errors import InputError, suggest
 from drpflow.io.sheets import (
     CALIBRATIONS,
     EXPOSURES,
@@ -75,40 +76,33 @@ class Survey:
         self.warnings = tuple(warnings)
         self._digests: dict[tuple[int, str], str] = {}
 
-    def raw(self, wildcards: Any) -> str:
-        """Return the path of a raw frame."""
-        return self.frames[wildcards.visit, wildcards.detector].exposure.path
+    def frame_files(self, wildcards: Any) -> dict[str, str]:
+        """Return the files that a frame needs, by name: ``raw``, and those that there are of
+        ``weight``, ``mask`` and each kind of calibration.
 
-    def hdu(self, wildcards: Any) -> str:
-        """Return the HDU of a raw frame."""
-        return str(self.frames[wildcards.visit, wildcards.detector].exposure.hdu)
-
-    def companions(self, wildcards: Any) -> dict[str, str]:
-        """Return the paths of weight and mask frames, where there are any."""
-        row = self.frames[wildcards.visit, wildcards.detector].exposure
-        paths = {"weight": row.weight_path, "mask": row.mask_path}
-        return {name: path for name, path in paths.items() if path}
-
-    def calibrations(self, wildcards: Any) -> dict[str, str]:
-        """Return the path of each kind of calibration that a frame has."""
-        frame = self.frames[wildcards.visit, wildcards.detector]
-        return {kind: row.path for kind, row in frame.calibrations.items()}
-
-    def options(self, wildcards: Any) -> str:
-        """Return the command line words for companions and calibrations, quoted for the shell.
-
-        Each file comes as ``--<kind> PATH``, with ``--<kind>-hdu HDU`` where that is not the
-        script's own default.
+        All at once, since each function that Snakemake calls for a job costs it some 30 µs
+        before the call.
         """
         frame = self.frames[wildcards.visit, wildcards.detector]
-        words: list[str] = []
-        for kind, path in self.companions(wildcards).items():
-            words += [f"--{kind}", path]
-        for kind, row in sorted(frame.calibrations.items()):
-            option = f"--{kind.replace('_', '-')}"
-            words += [option, row.path]
-            if row.hdu not in {0, ""}:
-                words += [f"{option}-hdu", str(row.hdu)]
+        row = frame.exposure
+        files = {"raw": row.path, "weight": row.weight_path, "mask": row.mask_path}
+        files |= {kind: calibration.path for kind, calibration in frame.calibrations.items()}
+        return {name: path for name, path in files.items() if path}
+
+    def frame_options(self, wildcards: Any) -> str:
+        """Return what the command line says of a frame beyond its raw file, quoted for the shell.
+
+        ``--hdu HDU``, and for each other file ``--<name> PATH``, with ``--<name>-hdu HDU`` where
+        it is not the one that the script takes by itself.
+        """
+        frame = self.frames[wildcards.visit, wildcards.detector]
+        words = ["--hdu", str(frame.exposure.hdu)]
+        for name, path in self.frame_files(wildcards).items():
+            option = f"--{name.replace('_', '-')}"
+            calibration = frame.calibrations.get(name)
+            words += [option, path] if name != "raw" else []
+            if calibration is not None and calibration.hdu not in {0, ""}:
+                words += [f"{option}-hdu", str(calibration.hdu)]
         return shlex.join(words)
 
     def visit_row(self, wildcards: Any) -> str:
@@ -157,7 +151,10 @@ class Survey:
 
 
 def load_survey(
-    run: RunConfig, camera: Camera, is_done: Callable[[ExposureRow], bool] | None = None
+    run: RunConfig,
+    camera: Camera,
+    is_done: Callable[[ExposureRow], bool] | None = None,
+    kinds: Iterable[str] = get_args(CalibrationKind),
 ) -> Survey:
     """Read the sheets of a run.
 
@@ -171,12 +168,14 @@ def load_survey(
         Where given, the files that the sheets name are looked for. A frame without raw file is
         left out with a warning, unless this says that it has been processed; a calibration
         without file is taken for one that does not exist.
+    kinds
+        Kinds of calibration that may stand in the sheet. Those that isr takes go to it.
 
     Raises
     ------
     InputError
-        If a sheet is faulty, names a detector or filter that the camera has not, or nothing is
-        left to do.
+        If a sheet is faulty, names a detector or filter that the camera has not or a kind of
+        calibration that there is not, or nothing is left to do.
     """
     visits_path = run.sheets / VISITS
     all_visits = read_visits(visits_path)
@@ -184,7 +183,7 @@ def load_survey(
     visits = {row.visit: row for row in all_visits if run.selects(row.visit)}
     exposures = [row for row in exposures if row.visit in visits]
     _check_camera(run, camera, visits.values(), exposures)
-    calibrations = read_calibrations(run.sheets / CALIBRATIONS)
+    calibrations = _isr_calibrations(run.sheets / CALIBRATIONS, set(kinds))
     warnings: list[str] = []
     if is_done is not None:
         exposures = _with_files(exposures, is_done, run.sheets / EXPOSURES, warnings)
@@ -224,6 +223,20 @@ def _check_camera(
                 f"visit {row.visit} has a detector {row.detector}",
                 f"Camera {camera.name} has no such detector; check `camera` in the config file",
             )
+
+
+def _isr_calibrations(sheet: Path, kinds: set[str]) -> list[CalibrationRow]:
+    """Return the rows of the calibration sheet that isr takes."""
+    rows = read_calibrations(sheet)
+    for row in rows:
+        if row.kind not in kinds:
+            raise InputError(
+                sheet,
+                f"{row.path} is of a kind {row.kind!r}{suggest(row.kind, kinds)}",
+                f"Kinds: {', '.join(sorted(kinds))}",
+            )
+    taken = get_args(CalibrationKind)
+    return [row for row in rows if row.kind in taken]
 
 
 def _with_files(

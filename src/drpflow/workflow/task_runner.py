@@ -21,6 +21,7 @@ The status file comes last, holds no times, and equal runs give equal bytes.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import os
@@ -134,16 +135,26 @@ def start_process(threads: int | None = None) -> None:
     count = str(threads or os.environ.get("OMP_NUM_THREADS") or 1)
     for name in _THREAD_VARIABLES:
         os.environ[name] = count
-    if "NUMBA_CACHE_DIR" not in os.environ:
-        from drpflow.paths import user_cache
-
-        os.environ["NUMBA_CACHE_DIR"] = str(user_cache() / "numba")
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(_numba_cache()))
     logging.basicConfig(
         level=os.environ.get("DRPFLOW_LOG_LEVEL", "INFO").upper(),
         format="%(levelname)s %(message)s",
         stream=sys.stderr,
     )
     logging.captureWarnings(capture=True)
+
+
+def _numba_cache() -> Path:
+    """Return where compiled kernels are kept: a folder for each version of the kernels.
+
+    numba looks for changes in a kernel's own file alone. A kernel that calls one of another
+    file would go on with the old one, since that is compiled into it.
+    """
+    from drpflow.paths import user_cache
+
+    sources = sorted((Path(__file__).parents[1] / "kernels").glob("*.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    return user_cache() / "numba" / digest[:16]
 
 
 def data_id_of(path: str | Path) -> dict[str, int | str]:

@@ -55,6 +55,22 @@ def check_exposure_time(exposure_time_s: float | None, visit: int) -> float:
     return exposure_time_s
 
 
+def check_raw_unit(unit: str, source: str) -> None:
+    """Check that a raw frame is in adu.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if unit != "adu":
+        raise InputError(
+            source,
+            f"its pixels are in {unit}, but a raw frame is in adu",
+            "Correct raw_unit in the camera file, or set isr.input to detrended",
+        )
+
+
 def check_raw(raw: Raw, detector: Detector, source: str) -> None:
     """Check that a raw frame has the pixels that the camera file speaks of.
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
     from drpflow.data.mask import Mask
 
+# Where a bad row crosses a bad column there is nothing along either. Such a spot, if it is no
+# larger than this, is filled in a second pass from what the first one filled.
+_CROSSING_PIX = 3
+
 
 def interpolate(
     image: NDArray[np.float32],
@@ -51,7 +55,12 @@ def interpolate(
     if rows.size == 0:
         return 0
     unusable = wanted | mask.any(("NO_DATA", "UNMASKEDNAN"))
-    filled = np.zeros(rows.size, np.bool_)
-    kernels.fill(image, variance, unusable, rows, columns, max_gap_pix, filled)
-    mask.array[rows[filled], columns[filled]] |= mask.bit("INTRP")
-    return int(filled.sum())
+    total = 0
+    for gap in (max_gap_pix, min(max_gap_pix, _CROSSING_PIX)):
+        filled = np.zeros(rows.size, np.bool_)
+        kernels.fill(image, variance, unusable, rows, columns, gap, filled)
+        mask.array[rows[filled], columns[filled]] |= mask.bit("INTRP")
+        unusable[rows[filled], columns[filled]] = False
+        rows, columns = rows[~filled], columns[~filled]
+        total += int(filled.sum())
+    return total

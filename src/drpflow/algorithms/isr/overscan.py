@@ -92,8 +92,10 @@ def serial_level(
     medians, rows, counts, noise = _row_levels(used, clip_sigma)
     if statistic == "median":
         rows = medians
-    known = np.isfinite(rows) & (counts > 0.5 * used.shape[1])
-    trailed = known & _is_trailed(used, rows, noise, trail_sigma)
+    known = np.isfinite(rows)
+    # Strong trails leave few pixels near the median.
+    few = counts < 0.5 * np.isfinite(used).sum(axis=1)
+    trailed = known & (few | _is_trailed(used, noise, trail_sigma))
     known &= ~trailed
     if not known.any():
         raise AlgorithmError("no row of the serial overscan has a level", {"rows": len(rows)})
@@ -136,12 +138,10 @@ def _row_levels(
     return medians, means, counts, float(np.sqrt(variance))
 
 
-def _is_trailed(
-    pixels: NDArray[np.float32], rows: Float64, noise: float, sigma: float
-) -> NDArray[np.bool_]:
+def _is_trailed(pixels: NDArray[np.float32], noise: float, sigma: float) -> NDArray[np.bool_]:
     """Find rows whose first columns lie above their last ones: charge trails into them."""
     half = pixels.shape[1] // 2
-    first, last, deviations = np.empty(len(rows)), np.empty(len(rows)), np.empty(len(rows))
+    first, last, deviations = (np.empty(len(pixels)) for _ in range(3))
     kernels.row_medians(np.ascontiguousarray(pixels[:, :half]), first, deviations)
     kernels.row_medians(np.ascontiguousarray(pixels[:, half:]), last, deviations)
     error = noise * np.sqrt(np.pi / 2 * (1.0 / half + 1.0 / (pixels.shape[1] - half)))

@@ -1,0 +1,60 @@
+"""isr: raw frame to detrended image in electrons, with variance and mask. docs/tasks/isr.md."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from drpflow.config.isr import CalibrationKind, IsrConfig
+from drpflow.workflow.task_runner import Failure, Task, main
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+KINDS = ("weight", "mask", *(kind.replace("_", "-") for kind in get_args(CalibrationKind)))
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--raw", required=True, type=Path, help="raw frame (FITS)")
+    parser.add_argument("--hdu", default="0", help="its HDU, index or name")
+    parser.add_argument("--camera", required=True, help="camera file or name")
+    parser.add_argument("--detector", required=True, type=int, help="id in the camera file")
+    parser.add_argument("--visit-info", required=True, type=Path, help="metadata of the visit")
+    parser.add_argument("--post-isr-image", required=True, type=Path, help="exposure to write")
+    parser.add_argument("--isr-statistics", required=True, type=Path, help="table to write")
+    for name in KINDS:
+        parser.add_argument(f"--{name}", type=Path, help="image or calibration (FITS)")
+        parser.add_argument(f"--{name}-hdu", help="its HDU, if not the usual one")
+
+
+def run(args: Namespace) -> dict[str, float | int | str]:
+    from drpflow.io.isr_files import read_geometry, read_pixels, write_outputs
+    from drpflow.tasks.isr import Companions, first_wcs, isr
+
+    of = read_geometry(args.camera, args.detector, args.visit_info)
+    given = read_pixels(of, args.raw, args.hdu, vars(args))
+    wcs, missing = first_wcs(of.camera, of.detector, of.visit_info, given.frame.header)
+    result = isr(given.frame.data, of.detector, of.visit_info, given.calibrations, args.config,
+                 wcs=wcs, missing=missing, source=str(args.raw),
+                 companions=Companions(of.camera.raw_unit, given.weight, given.mask))  # fmt: skip
+    outputs = args.post_isr_image, args.isr_statistics
+    write_outputs(of, result.exposure, result.statistics, *outputs,
+                  config=args.config, code=args.code, inputs=given.paths)  # fmt: skip
+    return result.numbers
+
+
+def write_stub(args: Namespace, failure: Failure) -> None:
+    from drpflow.io.isr_files import read_geometry, write_outputs
+    from drpflow.tasks.isr import failed_exposure
+
+    of = read_geometry(args.camera, args.detector, args.visit_info)
+    stub = failed_exposure(of.detector, of.visit_info, str(failure))
+    write_outputs(of, stub, None, args.post_isr_image, args.isr_statistics,
+                  config=args.config, code=args.code)  # fmt: skip
+
+
+TASK = Task("isr", run, write_stub, add_arguments, IsrConfig, __doc__ or "")
+
+if __name__ == "__main__":
+    sys.exit(main(TASK))

@@ -1,0 +1,215 @@
+"""The files of isr: what its script reads and writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drpflow import __version__
+from drpflow.data.calibrations import Calibrations
+from drpflow.data.dataset_ref import DatasetRef
+from drpflow.data.provenance import Provenance
+from drpflow.errors import InputError
+from drpflow.io.calibrations import read_calibrations
+from drpflow.io.camera_yaml import load_camera
+from drpflow.io.exposure_write import write_exposure
+from drpflow.io.raw import read_detector, read_raw
+from drpflow.io.records import read_component_json
+from drpflow.io.schemas import load_schema
+from drpflow.io.tables import write_table
+from drpflow.io.units import check_unit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from drpflow.config.isr import IsrConfig
+    from drpflow.data.camera import Camera, Detector
+    from drpflow.data.exposure import Exposure
+    from drpflow.data.visit_info import VisitInfo
+    from drpflow.io.raw import RawFrame
+
+_COMPANIONS = ("weight", "mask")
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Whose frame it is.
+
+    Parameters
+    ----------
+    camera, detector
+        From the camera file.
+    visit_info
+        From the visit's metadata.
+    """
+
+    camera: Camera
+    detector: Detector
+    visit_info: VisitInfo
+
+    @property
+    def data_id(self) -> dict[str, int]:
+        """Visit and detector."""
+        return {"visit": self.visit_info.visit, "detector": self.detector.id}
+
+
+def read_geometry(camera: str, detector: int, visit_info: Path) -> Geometry:
+    """Read the camera file and the visit's metadata.
+
+    Raises
+    ------
+    InputError
+        If one of them is faulty, or the camera has no such detector.
+    """
+    loaded = load_camera(camera)
+    try:
+        found = loaded.detector(detector)
+    except KeyError:
+        known = ", ".join(str(d.id) for d in loaded.detectors)
+        problem = f"there is no detector {detector}"
+        raise InputError(camera, problem, f"Detectors here: {known}") from None
+    return Geometry(loaded, found, read_component_json(visit_info))
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What was read for one frame.
+
+    Parameters
+    ----------
+    frame
+        Raw pixels and header.
+    calibrations
+        Of its detector and filter.
+    weight, mask
+        Inverse variance and flags that came along with a detrended frame.
+    paths
+        All files, by kind.
+    """
+
+    frame: RawFrame
+    calibrations: Calibrations
+    weight: NDArray[np.float32] | None
+    mask: NDArray[np.int64] | None
+    paths: Mapping[str, Path]
+
+
+def read_pixels(geometry: Geometry, raw: Path, hdu: str, options: Mapping[str, Any]) -> Pixels:
+    """Read a frame, its calibrations and companions.
+
+    Parameters
+    ----------
+    geometry
+        Whose frame it is.
+    raw, hdu
+        The frame; index or name of the HDU.
+    options
+        The path of each kind of calibration, ``weight`` and ``mask``, or None; under
+        ``<kind>_hdu`` its HDU, if that is not the HDU of the kind's name, for companions the
+        frame's.
+
+    Raises
+    ------
+    InputError
+        If a file is unreadable, or does not fit the detector.
+    """
+    kinds = [kind for kind in (*_COMPANIONS, *Calibrations.kinds()) if options.get(kind)]
+    files = {kind: (options[kind], options.get(f"{kind}_hdu")) for kind in kinds}
+    place = _place(hdu)
+    frame = read_detector(raw, place, geometry.detector)
+    check_unit(_text(frame.header.get("BUNIT")), geometry.camera.raw_unit, raw)
+    calibrations = {kind: f for kind, f in files.items() if kind not in _COMPANIONS}
+    weight, mask = (
+        _companion(files[kind], place, geometry.detector) if kind in files else None
+        for kind in _COMPANIONS
+    )
+    return Pixels(
+        frame,
+        read_calibrations(calibrations, geometry.detector, geometry.visit_info.physical_filter),
+        weight,
+        # float32 holds flags of up to 24 bits exactly.
+        None if mask is None else np.nan_to_num(mask, nan=1.0).astype(np.int64),
+        {"raw": raw, **{kind: path for kind, (path, _) in files.items()}},
+    )
+
+
+def _place(hdu: str) -> int | str:
+    return int(hdu) if hdu.isdecimal() else hdu
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _companion(
+    file: tuple[Path, str | None], place: int | str, detector: Detector
+) -> NDArray[np.float32]:
+    path, hdu = file
+    array = read_raw(path, _place(hdu) if hdu else place).data
+    assert isinstance(array, np.ndarray)  # one HDU was asked for
+    if array.shape != detector.shape:
+        raise InputError(
+            path,
+            f"it is {array.shape[1]} x {array.shape[0]} pixels, but detector {detector.id} has "
+            f"{detector.size_pix[0]} x {detector.size_pix[1]}",
+            "Weight and mask cover the assembled detector",
+        )
+    return array
+
+
+def write_outputs(
+    geometry: Geometry,
+    exposure: Exposure,
+    statistics: Mapping[str, Any] | None,
+    post_isr_image: Path,
+    isr_statistics: Path,
+    *,
+    config: IsrConfig,
+    code: str = "",
+    inputs: Mapping[str, Path] | None = None,
+) -> None:
+    """Write the exposure and the table.
+
+    Parameters
+    ----------
+    geometry
+        Gives the data ID.
+    exposure
+        Linked to the visit's metadata, not holding it.
+    statistics
+        Columns; None for a table without rows.
+    post_isr_image, isr_statistics
+        Files to write.
+    config, code, inputs
+        For the provenance: config section, fingerprint, input files by name.
+    """
+    provenance = Provenance(
+        version=__version__,
+        task="isr",
+        config=config.model_dump(mode="json"),
+        code=code,
+        inputs=tuple({"name": k, "path": str(v)} for k, v in (inputs or {}).items()),
+    )
+    write_exposure(
+        post_isr_image,
+        exposure.replace(provenance=provenance),
+        dataset="post_isr_image",
+        data_id=geometry.data_id,
+        links={"visit_info": DatasetRef("visit_info", {"visit": geometry.visit_info.visit})},
+    )
+    schema = load_schema("isr_statistics")
+    if statistics is None:
+        inner = schema.without(set(geometry.data_id))
+        statistics = {c.name: np.zeros(0, np.dtype(c.type)) for c in inner.columns}
+    write_table(
+        isr_statistics,
+        dict(statistics),
+        schema,
+        dataset="isr_statistics",
+        data_id=geometry.data_id,
+    )
