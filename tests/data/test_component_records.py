@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 from typing import Any
@@ -39,6 +40,7 @@ def test_round_trip_is_exact(kind: str, data: st.DataObject) -> None:
     assert type(again) is type(component)
     assert again.to_record() == record
     assert again == component
+    assert pickle.loads(pickle.dumps(component)) == component
     for name, array in again.to_record().arrays.items():
         assert array.dtype == record.arrays[name].dtype
         assert array.tobytes() == record.arrays[name].tobytes()

@@ -9,10 +9,8 @@ import pytest
 from drpflow.data.psf_moments import Moments, adaptive_moments
 
 
-def gaussian(
-    xx: float, yy: float, xy: float, x0: float = 0.0, y0: float = 0.0, n: int = 41
-) -> np.ndarray:
-    grid = np.arange(n) - (n - 1) / 2
+def gaussian(xx: float, yy: float, xy: float, x0: float = 0.0, y0: float = 0.0) -> np.ndarray:
+    grid = np.arange(41) - 20.0
     x, y = np.meshgrid(grid - x0, grid - y0)
     det = xx * yy - xy**2
     return np.exp(-0.5 * (yy * x**2 - 2 * xy * x * y + xx * y**2) / det)
@@ -60,9 +58,8 @@ def test_definition_holds_at_the_answer() -> None:
 
 
 def test_stack_is_its_images() -> None:
-    images = np.array(
-        [gaussian(4, 5, 1), gaussian(2, 2, 0), np.zeros((41, 41)), gaussian(9, 4, -1)]
-    )
+    empty = np.zeros((41, 41))
+    images = np.array([gaussian(4, 5, 1), gaussian(2, 2, 0), empty, gaussian(9, 4, -1)])
     found, x, _ = adaptive_moments(images.reshape(2, 2, 41, 41))
     assert found.xx.shape == x.shape == (2, 2)
     for k in (0, 1, 3):

@@ -11,8 +11,9 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from drpflow.data.geometry import Box
+from drpflow.data.plane_maps import AffineMap
 from drpflow.data.sky_wcs import SkyWcs
-from drpflow.data.tan_projection import separation_deg
+from drpflow.data.tan_projection import TanProjection, separation_deg
 from tests.data.wcs_cases import camera, pixels, visit_map, wcs_at
 
 POINTINGS = [(0.0, 0.0), (359.9, -30.0), (0.05, 60.0), (150.0, 89.8)]
@@ -124,6 +125,13 @@ def test_cards_fit_a_header_and_cost_little() -> None:
     assert len(text) % 2880 == 0
     assert all(len(keyword) <= 8 for keyword, _, _ in cards)
     assert {type(value) for _, value, _ in cards} == {int, float, str}
+
+
+def test_pixels_without_a_position_are_named() -> None:
+    # The image reaches from one side of the sky to the other, 150 degrees from its centre.
+    scale = AffineMap(60.0 * np.eye(2), np.array([-120.0, 0.0]))
+    with pytest.raises(ValueError, match=r"no position for some pixels of the box \(0, 40, 0, 3\)"):
+        SkyWcs((("scale", scale),), TanProjection(0, 0)).to_fits_header(Box(0, 40, 0, 3))
 
 
 def test_no_image_no_cards() -> None:

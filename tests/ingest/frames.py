@@ -25,14 +25,22 @@ CAMERA: dict[str, Any] = {
             "pixel_size_mm": 0.015,
             "amplifiers": [
                 {
-                    "name": "A", "data_section": [0, 10, 0, 12], "raw_data_section": [0, 10, 0, 12],
+                    "name": "A",
+                    "data_section": [0, 10, 0, 12],
+                    "raw_data_section": [0, 10, 0, 12],
                     "raw_serial_overscan": [10, 13, 0, 12],
-                    "gain": 1.5, "read_noise": 4.0, "saturation": 60000.0,
+                    "gain": 1.5,
+                    "read_noise": 4.0,
+                    "saturation": 60000.0,
                 },
                 {
-                    "name": "B", "data_section": [10, 20, 0, 12],
-                    "raw_data_section": [16, 26, 0, 12], "raw_serial_overscan": [13, 16, 0, 12],
-                    "gain": 1.6, "read_noise": 4.0, "saturation": 60000.0,
+                    "name": "B",
+                    "data_section": [10, 20, 0, 12],
+                    "raw_data_section": [16, 26, 0, 12],
+                    "raw_serial_overscan": [13, 16, 0, 12],
+                    "gain": 1.6,
+                    "read_noise": 4.0,
+                    "saturation": 60000.0,
                 },
             ],
         }

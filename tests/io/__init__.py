@@ -1,0 +1,1 @@
+"""Reading and writing."""  # noqa: A005 - mirrors drpflow.io

@@ -16,8 +16,10 @@ meta = st.dictionaries(
     texts.filter(lambda key: key != "$float"),
     st.recursive(
         scalars,
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(texts.filter(lambda key: key != "$float"), inner, max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(texts.filter(lambda key: key != "$float"), inner, max_size=3)
+        ),
         max_leaves=6,
     ),
     max_size=4,

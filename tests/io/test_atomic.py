@@ -35,9 +35,14 @@ def test_nothing_is_there_before_the_end(tmp_path):
 def test_failure_leaves_the_old_file_and_no_stray(tmp_path, error):
     path = tmp_path / "b.txt"
     write_text(path, "old")
-    with pytest.raises(error), atomic_path(path) as temporary:
-        temporary.write_text("new")
-        raise error
+
+    def fail() -> None:
+        with atomic_path(path) as temporary:
+            temporary.write_text("new")
+            raise error
+
+    with pytest.raises(error):
+        fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

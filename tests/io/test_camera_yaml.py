@@ -41,9 +41,7 @@ def test_throughputs_are_relative_to_the_camera_file(tmp_path: Path) -> None:
     assert camera.filter("i_duo").throughput is None
 
 
-def test_ones_own_folder_is_searched_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ones_own_folder_is_searched_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_camera("decam").is_absolute()
     write(tmp_path / "config/cameras/decam.yaml", CAMERA | {"name": "decam"})
@@ -106,7 +104,9 @@ def test_numbers_as_translated_values(tmp_path: Path) -> None:
 
 def test_throughput_is_read(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
-    path.write_text("# telescope, filter and CCD\nwavelength_nm,throughput\n550,0\n600,0.5\n650,1\n")
+    path.write_text(
+        "# telescope, filter and CCD\nwavelength_nm,throughput\n550,0\n600,0.5\n650,1\n"
+    )
     wavelength, throughput = read_throughput(path)
     np.testing.assert_array_equal(wavelength, [550.0, 600.0, 650.0])
     np.testing.assert_array_equal(throughput, [0.0, 0.5, 1.0])

@@ -156,7 +156,7 @@ FAULTS = [
     (("datasets", "visit_background", "row"), None, "`holds` and `row` go together"),
     (("datasets", "isolated_stars", "skypix_level"), None, "skypix is a dimension"),
     (("views", "recalibrated_pvi", "base"), "source", "source is no exposure"),
-    (("views", "recalibrated_pvi", "replace"), {"wsc": "final_visit_summary"}, "did you mean 'wcs'"),
+    (("views", "recalibrated_pvi", "replace"), {"wsc": "source"}, "did you mean 'wcs'"),
     (("views", "recalibrated_pvi", "replace"), {"mask": "source"}, "source holds no mask"),
     (("aggregates", "source_run", "over"), ["detector"], "'detector' is not declared"),
     (("joins", "standard_stars", "of"), ["isolated_stars", "source"], "differ in dimensions"),

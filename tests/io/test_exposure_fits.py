@@ -175,7 +175,7 @@ def test_opening_reads_nothing(tmp_path, monkeypatch):
 
 
 def test_absent_file(tmp_path):
-    with pytest.raises(MissingDatasetError, match="absent.fits does not exist"):
+    with pytest.raises(MissingDatasetError, match=r"absent\.fits does not exist"):
         open_exposure(tmp_path / "absent.fits")
 
 
@@ -268,7 +268,7 @@ def test_fits_of_other_programs_is_told(tmp_path):
 def test_a_later_format_says_upgrade(tmp_path):
     write_exposure(tmp_path / "e.fits", make_exposure())
     fits.setval(tmp_path / "e.fits", "DRPFMT", value=2)
-    with pytest.raises(InputError, match="its format is 2, this drpflow reads up to 1. Upgrade"):
+    with pytest.raises(InputError, match=r"format is 2, this drpflow reads up to 1\. Upgrade"):
         open_exposure(tmp_path / "e.fits").unit  # noqa: B018
 
 

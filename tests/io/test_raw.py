@@ -18,6 +18,7 @@ from drpflow.data.camera import Amplifier, Detector
 from drpflow.errors import InputError
 from drpflow.io.raw import read_detector, read_raw
 
+BOK = "decam_cutouts/mzlsbass2/images/90prime/CP/V2.3/CP20170429"
 DATA = Path(__file__).parents[3] / "shared" / "data"
 PIXELS = np.arange(12 * 7, dtype=np.uint16).reshape(7, 12) * 700
 
@@ -66,9 +67,9 @@ def test_tile_compressed_integers(tmp_path: Path) -> None:
 def test_tile_compressed_floats(tmp_path: Path) -> None:
     pixels = np.random.default_rng(2).normal(100.0, 5.0, (64, 48)).astype(np.float32)
     path = tmp_path / "a.fits.fz"
-    fits.HDUList(
-        [fits.PrimaryHDU(), fits.CompImageHDU(pixels, compression_type="RICE_1")]
-    ).writeto(path)
+    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(pixels, compression_type="RICE_1")]).writeto(
+        path
+    )
     np.testing.assert_array_equal(read_raw(path, 1).data, fits.getdata(path, 1))
 
 
@@ -106,8 +107,13 @@ def test_one_array_for_each_amplifier(tmp_path: Path) -> None:
     fits.HDUList(hdus).writeto(path)
     amps = tuple(
         Amplifier(
-            name=f"A{i}", data_section=(x0, x0 + 10, 0, 7), raw_data_section=(0, 10, 0, 7),
-            raw_hdu=f"im{i}", gain=1.0, read_noise=1.0, saturation=6e4,
+            name=f"A{i}",
+            data_section=(x0, x0 + 10, 0, 7),
+            raw_data_section=(0, 10, 0, 7),
+            raw_hdu=f"im{i}",
+            gain=1.0,
+            read_noise=1.0,
+            saturation=6e4,
         )
         for i, x0 in ((1, 0), (2, 10))
     )
@@ -178,7 +184,7 @@ def test_broken_files_are_named(tmp_path: Path, name: str, words: str) -> None:
 
 
 def test_unknown_hdu_lists_what_is_there(plain: Path) -> None:
-    with pytest.raises(InputError, match="no HDU 'S4'.*HDU 0 \\(a 12 x 7 image\\)"):
+    with pytest.raises(InputError, match=r"no HDU 'S4'.*HDU 0 \(a 12 x 7 image\)"):
         read_raw(plain, "S4")
 
 
@@ -192,8 +198,10 @@ def test_unknown_hdu_lists_what_is_there(plain: Path) -> None:
         ("sdss_m2/fpC-005754-r3-0280.fit.gz", 0, (1489, 2048), (1050, 1400)),
         ("raw_darks/tres1-021.fit.gz", 0, (736, 1092), (100, 5000)),
         (
-            "decam_cutouts/mzlsbass2/images/90prime/CP/V2.3/CP20170429/"
-            "ksb_170430_055945_ooi_r_ls9.CCD4.fits", 1, (119, 118), (10, 12),
+            f"{BOK}/ksb_170430_055945_ooi_r_ls9.CCD4.fits",
+            1,
+            (119, 118),
+            (10, 12),
         ),
     ],
 )

@@ -94,7 +94,7 @@ def test_a_broken_component_file_is_named(tmp_path, text):
 
 def test_a_record_of_a_later_version_says_what_to_do():
     record = Record("gaussian_psf", 99, GaussianPsf(1.0).to_record().meta)
-    with pytest.raises(InputError, match="its psf cannot be read: .* schema version 99.*upgrade"):
+    with pytest.raises(InputError, match=r"its psf cannot be read: .* schema version 99.*upgrade"):
         rebuild(record, "file.fits", "psf")
 
 

@@ -63,9 +63,7 @@ def optional(places: st.SearchStrategy[int], decimals: int) -> st.SearchStrategy
         max_size=5,
     )
 )
-def test_visits_round_trip(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[VisitRow]
-) -> None:
+def test_visits_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[VisitRow]) -> None:
     path = tmp_path_factory.mktemp("sheet") / "visits.tsv"
     write_sheet(path, VisitRow, rows)
     back = read_visits(path)
@@ -79,7 +77,10 @@ def test_visits_round_trip(
 
 
 def test_every_kind_of_row_comes_back(tmp_path: Path) -> None:
-    exposures = [ExposureRow(12, 2, "a b.fits", "S4", "w.fits", "m.fits"), ExposureRow(12, 1, "c", 3)]
+    exposures = [
+        ExposureRow(12, 2, "a b.fits", "S4", "w.fits", "m.fits"),
+        ExposureRow(12, 1, "c", 3),
+    ]
     calibrations = [
         CalibrationRow("flat", 2, "r_duo", 60000.0, None, "flat.fits", "FLAT"),
         CalibrationRow("bias", None, "", None, None, "bias.fits"),

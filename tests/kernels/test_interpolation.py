@@ -52,7 +52,7 @@ def test_a_star_on_a_bad_column_keeps_its_peak() -> None:
     bad[:, 20] = True
     image, _ = fill(star, bad)
     linear = 0.5 * (star[20, 19] + star[20, 21])
-    assert abs(image[20, 20] - star[20, 20]) < 0.2 * abs(linear - star[20, 20])
+    assert abs(image[20, 20] - star[20, 20]) < 0.3 * abs(linear - star[20, 20])
 
 
 def test_gaps_that_are_too_long_stay() -> None:

@@ -36,12 +36,14 @@ def transfer_matrix(n: int, loss: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("loss", [1e-6, 1e-5, 1e-4])
-def test_restore_inverts_the_full_transfer_matrix(loss: float) -> None:
+@pytest.mark.parametrize("before", [0, 10])
+def test_restore_inverts_the_full_transfer_matrix(loss: float, before: int) -> None:
     rng = np.random.default_rng(2)
     charge = rng.uniform(0, 1000, (5, 200))
     charge[2, 50] = 50000
-    read = (charge @ transfer_matrix(200, loss).T).astype(np.float32)
-    k.restore_serial_charge(read, loss)
+    matrix = transfer_matrix(200 + before, loss)[before:, before:]
+    read = (charge @ matrix.T).astype(np.float32)
+    k.restore_serial_charge(read, loss, before)
     # Third order in (transfers · loss) is kept: the rest is (0.02)^4 / 24 of the brightest pixel.
     np.testing.assert_allclose(read, charge, rtol=3e-7, atol=0.01)
 
@@ -49,6 +51,6 @@ def test_restore_inverts_the_full_transfer_matrix(loss: float) -> None:
 def test_restore_lets_nan_pass() -> None:
     signal = np.full((1, 30), 100, np.float32)
     signal[0, 10] = np.nan
-    k.restore_serial_charge(signal, 1e-4)
+    k.restore_serial_charge(signal, 1e-4, 0)
     assert np.isnan(signal[0, 10])
     assert np.isfinite(np.delete(signal[0], 10)).all()

@@ -21,7 +21,7 @@ datasets:
   detected_background:
     dimensions: [tract, patch, band]
     format: component
-    path: detected_background/tract={tract}/patch={patch}/detected_background_{tract}_{patch}_{band}.fits
+    path: detected_background/tract={tract}/patch={patch}/{band}.fits
     task: compareWarpAssembleCoadd
     keep: kept
     doc: Background that detection took off a coadd.

@@ -32,7 +32,7 @@ def test_some_columns(split):
 def test_rows_that_are_not_the_same_are_refused(split):
     wrong = {"isolated_star_id": np.array([11, 17, 12]), "mag_r": np.zeros(3)}
     split.store.put(wrong, "fgcm_standard_stars", skypix=4)
-    with pytest.raises(InputError, match="row 1 has isolated_star_id = 17.* 12"):
+    with pytest.raises(InputError, match=r"row 1 has isolated_star_id = 17.* 12"):
         split.fresh().get("standard_stars", skypix=4)
 
 

@@ -50,9 +50,7 @@ def test_nothing_of_the_inputs_is_copied_into_the_coadd(coadd):
 
 def test_an_input_itself(coadd):
     item = coadd.fresh().precursors("coadd", **ID)[1]
-    np.testing.assert_allclose(
-        item.get().image, coadd.truth[12, 3].final_njy, rtol=1e-6, atol=1e-3
-    )
+    np.testing.assert_allclose(item.get().image, coadd.truth[12, 3].final_njy, rtol=1e-6, atol=1e-3)
 
 
 def test_an_input_that_has_gone(coadd):

@@ -9,38 +9,7 @@ import pytest
 from drpflow.config.run import RunConfig
 from drpflow.data.camera import Camera
 from drpflow.io.sheets import CalibrationRow, ExposureRow, VisitRow, write_sheet
-
-NX, NY = 32, 24
-
-
-def camera_values(detectors: int = 2) -> dict:
-    """A camera of small detectors with one amplifier each, as a camera file holds it."""
-    amplifier = {
-        "name": "A",
-        "data_section": [0, NX, 0, NY],
-        "raw_data_section": [0, NX, 0, NY],
-        "raw_serial_overscan": [NX, NX + 16, 0, NY],
-        "gain": 1.5,
-        "read_noise": 5.0,
-        "saturation": 50000.0,
-    }
-    return {
-        "name": "tinycam",
-        "observatory": {"name": "nowhere", "longitude_deg": -70.0, "latitude_deg": -30.0},
-        "optics": {"plate_scale_arcsec_per_mm": 20.0},
-        "detectors": [
-            {
-                "id": d,
-                "name": f"ccd{d}",
-                "size_pix": [NX, NY],
-                "center_mm": [d * 1.0, 0.0],
-                "pixel_size_mm": 0.015,
-                "amplifiers": [amplifier],
-            }
-            for d in range(detectors)
-        ],
-        "filters": [{"physical_filter": f"{band}1", "band": band} for band in "gr"],
-    }
+from tests.workflow.small_survey import SmallSurvey, camera_values
 
 
 @pytest.fixture
@@ -83,3 +52,15 @@ class Sheets:
 @pytest.fixture
 def sheets(tmp_path: Path) -> Sheets:
     return Sheets(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> SmallSurvey:
+    """A small survey that has been run to its end; tests put back what they change."""
+    survey = SmallSurvey.make(tmp_path_factory.mktemp("survey"))
+    notes = survey.folder / "modules"
+    notes.mkdir()
+    survey.outcome.append(
+        survey.drpflow("run", "--cores", "2", "--verbose", DRPFLOW_NOTE_MODULES=str(notes))
+    )
+    return survey

@@ -123,9 +123,7 @@ class SmallSurvey:
         """Write the sheets of `visits`; `changes` are made to the row of the last one."""
         rows = [VisitRow(v, "n1", "g1", "g", 30.0, 61041.2 + v / 100, 10.0, -30.0) for v in visits]
         rows[-1] = rows[-1]._replace(**changes)
-        frames = [
-            ExposureRow(v, d, f"raw/{v}_{d}.fits") for v in visits for d in DETECTORS
-        ]
+        frames = [ExposureRow(v, d, f"raw/{v}_{d}.fits") for v in visits for d in DETECTORS]
         calibrations = [
             CalibrationRow(kind, d, "", None, None, f"calib/{kind}_{d}.fits")
             for kind in ("bias", "flat")

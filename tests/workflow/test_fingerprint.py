@@ -105,6 +105,22 @@ def test_what_counts(tree: Path, file: str, old: str, new: str) -> None:
     assert fingerprint(tree) == before
 
 
+def test_files_beside_the_code(tree: Path) -> None:
+    page = tree / "drpflow/inner/templates/page.html"
+    page.parent.mkdir()
+    page.write_text("a page")
+    before = fingerprint(tree)
+    page.write_text("another page")
+    assert fingerprint(tree) != before
+    page.write_text("a page")
+    (tree / "drpflow/inner/__pycache__").mkdir()
+    (tree / "drpflow/inner/__pycache__/x.pyc").touch()
+    (tree / "drpflow/top.txt").touch()
+    assert fingerprint(tree) == before
+    source = SourceTree(tree / "drpflow", tree / "cache.json")
+    assert source.fingerprint(tree / "script.py", [page]) != before
+
+
 def test_touching_and_a_broken_cache_change_nothing(tree: Path) -> None:
     before = fingerprint(tree)
     (tree / "script.py").touch()

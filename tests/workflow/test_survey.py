@@ -161,7 +161,7 @@ def test_observatory_digest(sheets, camera: Camera) -> None:
 
 
 def test_megapixels(sheets, camera: Camera) -> None:
-    assert load_survey(sheets.write(), camera).megapixels == pytest.approx(32 * 24 / 1e6)
+    assert load_survey(sheets.write(), camera).megapixels == pytest.approx(64 * 48 / 1e6)
 
 
 def test_sheet_path_is_named(sheets, camera: Camera) -> None:

@@ -23,11 +23,12 @@ rule makeReport:
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=10),
     params:
-        root=PLAN.root,
+        store=lambda wildcards: PLAN.root,
         code=PLAN.code["makeReport"],
     shell:
         'python "$DRPFLOW_SCRIPTS/make_report.py"'
-        " --store {params.root:q}"
+        " --store {params.store:q}"
         " --report {output.report:q}"
         " --status {output.status:q}"
+        " --code {params.code}"
         " > {log:q} 2>&1"

@@ -1,0 +1,1 @@
+"""Pure functions of arrays and of the in-memory model, by task."""

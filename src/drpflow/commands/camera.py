@@ -61,11 +61,16 @@ def _init(args: argparse.Namespace) -> int:
 def _list() -> int:
     from rich.console import Console
 
+    from drpflow.errors import InputError
     from drpflow.io.camera_yaml import camera_names, load_camera
 
     table = _table("name", "detectors", "filters", "description")
     for name, path in camera_names().items():
-        camera = load_camera(path)
+        try:
+            camera = load_camera(path)
+        except InputError as fault:
+            table.add_row(name, "", "", str(fault))
+            continue
         filters = ", ".join(item.physical_filter for item in camera.filters)
         table.add_row(name, str(len(camera.detectors)), filters, camera.description)
     Console().print(table)

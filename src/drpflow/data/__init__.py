@@ -1,0 +1,1 @@
+"""The in-memory model: exposures and their components, which know nothing of files."""

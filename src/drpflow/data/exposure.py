@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
 import numpy as np
 
+from drpflow.data.component_names import COMPONENTS
 from drpflow.data.geometry import Box
 from drpflow.data.provenance import Provenance
 from drpflow.errors import MissingDatasetError, suggest
@@ -38,20 +39,6 @@ PlaneName: TypeAlias = Literal["image", "mask", "variance"]
 
 UNITS: tuple[Unit, ...] = ("adu", "electron", "nJy")
 PLANE_NAMES: tuple[PlaneName, ...] = ("image", "mask", "variance")
-COMPONENTS = (
-    "wcs",
-    "psf",
-    "photo_calib",
-    "ap_corr",
-    "background",
-    "transmission",
-    "valid_polygon",
-    "visit_info",
-    "detector",
-    "summary_stats",
-    "coadd_inputs",
-)
-"""Names under which an exposure carries components."""
 
 
 class ExposureSource(Protocol):
@@ -411,6 +398,9 @@ class LazyComponents(Mapping[str, Any]):
         if name not in self._loaded:
             self._loaded[name] = self._load(name)
         return self._loaded[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names  # without loading it, as Mapping would
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

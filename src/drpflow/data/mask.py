@@ -6,7 +6,6 @@ what drpflow writes into new masks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ import numpy as np
 from drpflow.errors import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -83,7 +82,7 @@ class Mask:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return self.array.shape  # type: ignore[return-value]
+        return self.array.shape
 
     def bit(self, names: str | Iterable[str]) -> np.int32:
         """Return the OR of the bits of one or several planes.

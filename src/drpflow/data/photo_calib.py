@@ -12,12 +12,18 @@ from drpflow.data.polynomial import Basis2D, Polynomial2D
 from drpflow.data.record import Record, StoredComponent, component
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import ArrayLike, NDArray
 
     Floats: TypeAlias = NDArray[np.float64]
 
 NJY_ZERO_POINT_MAG = 31.4
 """AB magnitude of 1 nJy: -2.5 log10(1e-32 erg s⁻¹ cm⁻² Hz⁻¹) - 48.6, exactly."""
+
+
+# A block of rows and its temporaries stay near the cache; a whole image in float64 does not.
+_ROWS = 64
 
 
 @component
@@ -154,11 +160,20 @@ class PhotoCalib(StoredComponent):
     def _times_power(
         self, image: NDArray[np.float32], xy0: tuple[int, int], power: int
     ) -> NDArray[np.float32]:
-        field = self.field if self.field is not None else Polynomial2D.constant(1.0)
         out = np.empty(image.shape, np.float32)
-        for rows, values in field.row_blocks(Box.from_shape(image.shape, xy0)):
-            out[rows] = image[rows] * _positive(self.mean * values) ** power
+        for rows, factor in self._factor_blocks(Box.from_shape(image.shape, xy0)):
+            c = factor if power > 0 else 1 / factor
+            out[rows] = image[rows] * (c if abs(power) == 1 else c * c)
         return out
+
+    def _factor_blocks(self, box: Box) -> Iterator[tuple[slice, Floats]]:
+        """Yield slices of rows with c(x, y) there, or with one number where there is no field."""
+        if self.field is not None:
+            for rows, values in self.field.row_blocks(box, _ROWS):
+                yield rows, _positive(self.mean * values)
+            return
+        for start in range(0, box.height, _ROWS):
+            yield slice(start, start + _ROWS), np.array(self.mean)
 
     def to_record(self) -> Record:
         """Return the stored form."""

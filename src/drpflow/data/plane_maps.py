@@ -336,7 +336,7 @@ class RadialMap(PlaneMap):
         powers = np.arange(1, len(self.coefficients) + 1)
         slope = (2 * powers + 1) * np.array(self.coefficients)
         unit = float(np.max(np.abs(slope) ** (1 / powers), initial=0.0))
-        if unit == 0:
+        if unit < 1e-30:
             return np.inf
         scaled = slope / unit**powers
         scaled = np.trim_zeros(np.where(np.abs(scaled) < 1e-12, 0.0, scaled), "b")

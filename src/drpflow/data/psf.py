@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["GaussianPsf", "Moments", "PixelGridPsf", "Psf", "adaptive_moments", "sinc_matrix"]
 
 _KAISER_BETA = 8.0
+_BESSEL_TERMS = 26
 
 
 @component
@@ -249,13 +250,23 @@ def sinc_matrix(positions: ArrayLike, n_grid: int, order: int) -> Floats:
     # Every lattice point that the kernel reaches, whether or not the grid has it.
     lattice = nearest[:, None] + np.arange(1 - order, order + 1)
     t = positions[:, None] - lattice
-    window = np.i0(_KAISER_BETA * np.sqrt(np.maximum(1 - (t / order) ** 2, 0)))
-    weights = np.sinc(t) * window
+    weights = np.sinc(t) * _bessel_i0_root(_KAISER_BETA**2 / 4 * (1 - (t / order) ** 2))
     weights /= weights.sum(axis=1, keepdims=True)
     matrix = np.zeros((positions.size, n_grid))
     row, tap = np.nonzero((lattice >= 0) & (lattice < n_grid))
     matrix[row, lattice[row, tap].astype(np.intp)] = weights[row, tap]
     return matrix
+
+
+def _bessel_i0_root(z: Floats) -> Floats:
+    """Return I₀(2 √z) = Σ z^k/(k!)² for 0 ≤ z ≤ 16 to rounding.
+
+    With numpy.i0 an image takes twice as long.
+    """
+    total = np.ones_like(z)
+    for k in range(_BESSEL_TERMS, 0, -1):
+        total = total * z / k**2 + 1
+    return total
 
 
 def _grid(values: ArrayLike, n_terms: int) -> Floats:

@@ -133,6 +133,10 @@ class StoredComponent(ABC):
 
     __hash__ = None  # type: ignore[assignment]
 
+    def __reduce__(self) -> tuple[Any, tuple[Record]]:
+        """Pickle and copy by way of the stored form."""
+        return from_record, (self.to_record(),)
+
 
 _REGISTRY: dict[str, type[Component]] = {}
 # Where a kind's class lives, so that reading one kind never imports the others.

@@ -33,6 +33,12 @@ _J2000_MJD = 51544.5
 _ARCSEC = np.pi / 180 / 3600
 
 
+def in_circle_deg(angle_deg: ArrayLike) -> Floats:
+    """Return angles in [0, 360); the remainder of a tiny negative one rounds to 360 itself."""
+    wrapped = np.asarray(angle_deg) % 360.0
+    return np.where(wrapped == 360.0, 0.0, wrapped)[()]
+
+
 def tai_minus_utc_s(mjd_utc: ArrayLike) -> Floats:
     """Return TAI - UTC in seconds; 10 s before 1972, when UTC had no whole seconds yet."""
     steps = np.searchsorted(_LEAP_MJD, np.asarray(mjd_utc, np.float64), side="right")
@@ -73,7 +79,7 @@ def sidereal_time_deg(mjd_tai: ArrayLike, longitude_deg: ArrayLike) -> Floats:
     precession_arcsec = 0.014506 + t * (
         4612.156534 + t * (1.3915817 + t * (-4.4e-7 + t * (-2.9956e-5 - 3.68e-8 * t)))
     )
-    return (360.0 * turns + precession_arcsec / 3600.0 + np.asarray(longitude_deg)) % 360.0
+    return in_circle_deg(360.0 * turns + precession_arcsec / 3600.0 + np.asarray(longitude_deg))
 
 
 def mean_place_deg(
@@ -93,7 +99,7 @@ def mean_place_deg(
     y = np.cos(d) * np.sin(a)
     sin_dec = np.sin(theta) * np.cos(d) * np.cos(a) + np.cos(theta) * np.sin(d)
     dec = np.arctan2(sin_dec, np.hypot(x, y))
-    return np.degrees(np.arctan2(y, x) + z) % 360.0, np.degrees(dec)
+    return in_circle_deg(np.degrees(np.arctan2(y, x) + z)), np.degrees(dec)
 
 
 def horizontal_deg(
@@ -105,7 +111,7 @@ def horizontal_deg(
     east = -np.cos(d) * np.sin(h)
     up = np.sin(phi) * np.sin(d) + np.cos(phi) * np.cos(d) * np.cos(h)
     altitude = np.degrees(np.arctan2(up, np.hypot(north, east)))
-    return altitude, np.degrees(np.arctan2(east, north)) % 360.0
+    return altitude, in_circle_deg(np.degrees(np.arctan2(east, north)))
 
 
 def parallactic_angle_deg(

@@ -51,7 +51,10 @@ class _Samples:
         (xc, yc), half_width, half_height = box.center, box.width / 2, box.height / 2
         u, v = (grid.ravel() for grid in np.meshgrid(t * half_width, t * half_height))
         ra, dec = wcs.pixel_to_world_values(u + xc, v + yc)
-        return cls(u, v, *projection.from_sky(ra, dec), ra, dec)
+        xi, eta = projection.from_sky(ra, dec)
+        if not np.isfinite([xi, eta]).all():
+            raise ValueError(f"the WCS gives no position for some pixels of the box {tuple(box)}")
+        return cls(u, v, xi, eta, ra, dec)
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,13 @@ def sip_cards(wcs: SkyWcs, box: Box, tolerance_arcsec: float) -> list[Card]:
     Raises
     ------
     ValueError
-        If the box is empty or has no position on the sky.
+        If the box is empty, or a pixel has no position on the sky.
     """
     if box.is_empty:
         raise ValueError(f"box {tuple(box)} holds no pixel")
     ra, dec = wcs.pixel_to_world_values(*box.center)
     if not np.isfinite([ra, dec]).all():
-        raise ValueError(f"the WCS gives no position at {box.center}, the centre of the box")
+        raise ValueError(f"the WCS gives no position at the centre of the box {tuple(box)}")
     projection = TanProjection(float(ra), float(dec))
     # Chebyshev–Lobatto nodes: dense at the rim, where a polynomial errs most.
     nodes = _Samples.of(wcs, box, projection, np.cos(np.pi * np.arange(_NODES) / (_NODES - 1)))

@@ -122,6 +122,8 @@ class Table:
         """
         import pyarrow as pa
 
+        from drpflow.data.arrow_arrays import to_arrow
+
         if schema is None:
             arrays = {name: np.asarray(values) for name, values in columns.items()}
             units, descriptions = units or {}, descriptions or {}
@@ -167,6 +169,8 @@ class Table:
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self.columns:
             raise KeyError(f"the table has no column {name!r}{suggest(name, self.columns)}")
+        from drpflow.data.arrow_arrays import from_arrow
+
         return from_arrow(self.arrow.column(name))
 
     def __repr__(self) -> str:
@@ -178,8 +182,10 @@ class Table:
 
     def select(self, rows: NDArray[np.bool_] | NDArray[np.integer[Any]]) -> Table:
         """Return the rows that a boolean array marks, or that an array of numbers lists."""
+        from drpflow.data.arrow_arrays import to_arrow
+
         chosen = np.flatnonzero(rows) if rows.dtype == bool else rows
-        return Table(self.arrow.take(chosen), meta=self.meta, components=self._components)
+        return Table(self.arrow.take(to_arrow(chosen)), meta=self.meta, components=self._components)
 
     def only(self, columns: list[str]) -> Table:
         """Return some of the columns, in the order given."""
@@ -227,52 +233,6 @@ class Table:
         frame = self.arrow.to_pandas()
         frame.attrs = {**self.meta, "units": {k: v for k, v in self.units.items() if v}}
         return frame
-
-
-def to_arrow(array: NDArray[Any]) -> pa.Array:
-    """Return an Arrow array of shape (N,), or of lists of fixed length for shape (N, k).
-
-    Raises
-    ------
-    ValueError
-        If the array has more axes, or holds what no column type can.
-    """
-    import pyarrow as pa
-
-    if array.ndim == 2:
-        flat = to_arrow(np.ascontiguousarray(array).reshape(-1))
-        return pa.FixedSizeListArray.from_arrays(flat, array.shape[1])
-    if array.ndim != 1:
-        raise ValueError(f"a column has one or two axes, not the shape {array.shape}")
-    if array.dtype.kind == "U":
-        return pa.array(array.tolist(), pa.string())
-    if array.dtype.kind in "SO":
-        values = array.tolist()
-        kind = pa.binary() if array.dtype.kind == "S" or _all_bytes(values) else pa.string()
-        return pa.array(values, kind)
-    return pa.array(array.astype(array.dtype.newbyteorder("="), copy=False))
-
-
-def from_arrow(column: pa.ChunkedArray) -> NDArray[Any]:
-    """Return a column as an array; texts as numpy's fixed-width ones, bytes as objects."""
-    import pyarrow as pa
-
-    kind = column.type
-    if pa.types.is_fixed_size_list(kind):
-        chunks = [from_arrow(pa.chunked_array([c.flatten()])) for c in column.chunks]
-        flat = np.concatenate(chunks) if chunks else np.zeros(0, kind.value_type.to_pandas_dtype())
-        return flat.reshape(len(column), kind.list_size)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return np.array(column.to_pylist(), dtype=np.str_)
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        values = np.empty(len(column), dtype=object)
-        values[:] = column.to_pylist()
-        return values
-    return np.asarray(column.to_numpy())
-
-
-def _all_bytes(values: list[Any]) -> bool:
-    return bool(values) and all(isinstance(value, bytes) for value in values)
 
 
 def _about(field: pa.Field, key: bytes) -> str:

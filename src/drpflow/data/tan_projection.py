@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import numpy as np
 
+from drpflow.data.sky_geometry import in_circle_deg
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -67,10 +69,8 @@ class TanProjection:
     def to_sky(self, fx: ArrayLike, fy: ArrayLike) -> tuple[Floats, Floats]:
         """Return (ra, dec) in degrees, ra in [0, 360)."""
         vector = self._vector(fx, fy)
-        ra = np.degrees(np.arctan2(vector[1], vector[0])) % 360.0
-        # The remainder of a tiny negative angle rounds to 360 itself.
-        ra = np.where(ra == 360.0, 0.0, ra)
-        return ra[()], np.degrees(np.arctan2(vector[2], np.hypot(vector[0], vector[1])))[()]
+        ra = in_circle_deg(np.degrees(np.arctan2(vector[1], vector[0])))
+        return ra, np.degrees(np.arctan2(vector[2], np.hypot(vector[0], vector[1])))[()]
 
     def from_sky(self, ra_deg: ArrayLike, dec_deg: ArrayLike) -> tuple[Floats, Floats]:
         """Return (fx, fy); NaN for points 90° or more from the tangent point."""
@@ -151,9 +151,7 @@ def separation_deg(
 
     atan2(|a × b|, a · b): the arc cosine alone loses half the digits of small angles.
     """
-    ra1_deg, dec1_deg, ra2_deg, dec2_deg = np.broadcast_arrays(
-        ra1_deg, dec1_deg, ra2_deg, dec2_deg
-    )
+    ra1_deg, dec1_deg, ra2_deg, dec2_deg = np.broadcast_arrays(ra1_deg, dec1_deg, ra2_deg, dec2_deg)
     a, b = unit_vectors(ra1_deg, dec1_deg), unit_vectors(ra2_deg, dec2_deg)
     cross = np.linalg.norm(np.cross(a, b, axis=0), axis=0)
     return np.degrees(np.arctan2(cross, (a * b).sum(axis=0)))[()]

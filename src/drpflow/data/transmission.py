@@ -207,7 +207,7 @@ class TransmissionCurve(StoredComponent):
         total = np.ones((*shape, wavelength.size))
         for factor in self.factors:
             total = total * factor.sample(wavelength.ravel(), xs, ys)
-        return total.reshape(*shape, *wavelength.shape)[()]
+        return total.reshape((*shape, *wavelength.shape))[()]
 
     def effective_wavelength_nm(
         self, x: ArrayLike | None = None, y: ArrayLike | None = None

@@ -37,6 +37,8 @@ _NUMBERS = {
     "pressure_hpa": "pressure_hpa",
     "humidity_percent": "humidity_percent",
 }
+# Columns that hold text, named as the fields that take it.
+_LABELS = ("physical_filter", "band", "night", "target")
 
 
 @component
@@ -150,7 +152,7 @@ class VisitInfo(StoredComponent):
             for column, field in _NUMBERS.items()
         }
         site = camera.observatory
-        labels: dict[str, Any] = {k: text.get(k, "") for k in ("physical_filter", "band", "night", "target")}
+        labels: dict[str, Any] = {key: text.get(key, "") for key in _LABELS}
         try:
             return cls(
                 visit=visit,

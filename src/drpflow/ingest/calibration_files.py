@@ -63,7 +63,9 @@ def _detector(file: FileHeaders, camera: Camera, hdu: Hdu, kind: str) -> int | N
         value = HeaderReader(camera, file, hdu).value("detector")
     text = "" if value is None else str(value).strip()
     for detector in camera.detectors:
-        if text == detector.name or (text.isdigit() and int(text) == detector.id):
+        if text.casefold() == detector.name.casefold() or (
+            text.isdigit() and int(text) == detector.id
+        ):
             return detector.id
     if text:
         raise _fault(file, f"its detector is {text!r}, which camera {camera.name} lacks", _REMEDY)

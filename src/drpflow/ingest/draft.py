@@ -207,8 +207,8 @@ def _quoted(name: str) -> str:
 
 
 def _band(name: str) -> str:
-    """Guess a band: a lone letter at the beginning of the name, else the name itself."""
-    match = re.match(r"([A-Za-z])(?![A-Za-z])", name)
+    """Guess a band: the first letter that stands alone in the name, else the name itself."""
+    match = re.search(r"(?<![A-Za-z])([A-Za-z])(?![A-Za-z])", name)
     return match[1].lower() if match else _slug(name)
 
 

@@ -248,12 +248,22 @@ def _visit(samples: Samples) -> list[Entry]:
         if not str(found).isdigit():
             raise ValueError(found)
 
+    detector = detector_key(samples.files)
     for key in _VISIT:
-        numbers = {str(found) for found in samples.values(key)}
-        if samples.find((key,), whole) and len(numbers) == len(samples.files):
+        if samples.find((key,), whole) and _tells_visits(samples, key, detector):
             return [Entry("visit", f"{{key: {key}}}", f"guessed from {key}")]
     note = "no key was recognised: visit numbers will be made from the time of the exposure"
     return [Entry("# visit", "{key: …}", note)]
+
+
+def _tells_visits(samples: Samples, key: str, detector: str | None) -> bool:
+    """Tell whether a key gives every file and detector of the samples a visit of its own."""
+    files, visits = set(), set()
+    for file, hdu in samples.images:
+        name = value(file, hdu, detector) if detector else hdu.name
+        files.add((file.path, name))
+        visits.add((value(file, hdu, key), name))
+    return len(visits) == len(files)
 
 
 def _detector(samples: Samples) -> list[Entry]:

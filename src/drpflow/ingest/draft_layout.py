@@ -50,6 +50,7 @@ class DraftAmplifier:
     serial: Section | None = None
     parallel: Section | None = None
     raw_hdu: int | str | None = None
+    place: tuple[Section, bool, bool] | None = None
     flip_x: bool = False
     flip_y: bool = False
     gain: float | None = None
@@ -154,79 +155,100 @@ def _detector(name: str, hdus: list[Hdu], file: FileHeaders, number: int) -> Dra
     ny, nx = hdus[0].shape
     notes: list[str] = []
     if len(hdus) > 1:
-        amplifiers, label = _own_hdu_amplifiers(file, hdus), name
+        amplifiers, label = [_own_amplifier(file, hdu) for hdu in hdus], name
     else:
         amplifiers = _shared_hdu_amplifiers(file, hdus[0], notes)
-        # Where a number names the detector, its HDU often has the name that people use.
-        label = hdus[0].name or name if name.isdigit() else name
+        # Where a number names the detector, another card often has the name that people use.
+        other = value(file, hdus[0], "CCDNAME") or value(file, hdus[0], "DETPOS") or hdus[0].name
+        label = str(other or name) if name.isdigit() else name
+    _place(amplifiers)
     size = max(a.data[1] for a in amplifiers), max(a.data[3] for a in amplifiers)
     return DraftDetector(detector_id, label, size, (nx, ny), amplifiers, hdus[0], notes)
 
 
 def _shared_hdu_amplifiers(file: FileHeaders, hdu: Hdu, notes: list[str]) -> list[DraftAmplifier]:
     """Return the amplifiers that one image's header describes; `notes` gets what was odd."""
-    ny, nx = hdu.shape
     suffixes = [s for s in _SUFFIXES if value(file, hdu, f"DATASEC{s}") is not None]
-    if not suffixes and parse_section(value(file, hdu, "DATASEC")) is None:
-        trim = "TRIMSEC" if parse_section(value(file, hdu, "TRIMSEC")) else ""
-    else:
-        trim = "DATASEC"
+    plain = parse_section(value(file, hdu, "DATASEC")) is None
+    trim = "TRIMSEC" if plain and not suffixes else "DATASEC"
     amplifiers = []
     for suffix in suffixes or [""]:
-        data_key = f"{trim}{suffix}" if trim else ""
-        parsed = parse_section(value(file, hdu, data_key)) if data_key else None
-        if parsed is not None and not _inside(parsed[0], nx, ny):
+        key = f"{trim}{suffix}"
+        name = str(value(file, hdu, f"AMPNAM{suffix}") or suffix or "A")
+        amplifiers.append(_amplifier(file, hdu, name, key, suffix))
+        section = parse_section(value(file, hdu, key))
+        if section and not _inside(section[0], hdu):
+            ny, nx = hdu.shape
             notes.append(
-                f"{data_key} {value(file, hdu, data_key)} reaches beyond the {nx} x {ny} image: "
-                "it seems to be trimmed already"
+                f"{key} {value(file, hdu, key)} reaches beyond the {nx} x {ny} image: it seems to "
+                "be trimmed already"
             )
-            parsed = None
-        raw = parsed[0] if parsed else (0, nx, 0, ny)
-        amp = DraftAmplifier(suffix or "A", raw, raw)
-        if parsed is not None:
-            amp.keys["raw"] = data_key
-            _add_overscan(amp, file, hdu, f"BIASSEC{suffix}")
-        _add_numbers(amp, file, hdu, suffix)
-        amplifiers.append(amp)
-    _place_side_by_side(amplifiers)
     return amplifiers
 
 
-def _own_hdu_amplifiers(file: FileHeaders, hdus: list[Hdu]) -> list[DraftAmplifier]:
-    """Return amplifiers of which each has an image of its own."""
-    amplifiers = []
-    placed = [_placed_section(file, hdu) for hdu in hdus]
-    known = [p[0] for p in placed if p is not None]
-    x_first = min((box[0] for box in known), default=0)
-    y_first = min((box[2] for box in known), default=0)
-    x_next = 0
-    for hdu, place in zip(hdus, placed, strict=True):
-        ny, nx = hdu.shape
-        parsed = parse_section(value(file, hdu, "DATASEC"))
-        raw = parsed[0] if parsed and _inside(parsed[0], nx, ny) else (0, nx, 0, ny)
-        width, height = raw[1] - raw[0], raw[3] - raw[2]
-        amp = DraftAmplifier(hdu.name or str(hdu.index), (x_next, x_next + width, 0, height), raw)
-        amp.raw_hdu = hdu.name or hdu.index
-        if place is not None:
-            (x0, _, y0, _), amp.flip_x, amp.flip_y = place
-            x0, y0 = x0 - x_first, y0 - y_first
-            amp.data = x0, x0 + width, y0, y0 + height
-        x_next += width
-        _add_overscan(amp, file, hdu, "BIASSEC")
-        _add_numbers(amp, file, hdu, "")
-        amplifiers.append(amp)
-    return amplifiers
+def _own_amplifier(file: FileHeaders, hdu: Hdu) -> DraftAmplifier:
+    """Return an amplifier that has an image of its own."""
+    amp = _amplifier(file, hdu, hdu.name or str(hdu.index), "DATASEC", "")
+    amp.raw_hdu = hdu.name or hdu.index
+    return amp
 
 
-def _placed_section(file: FileHeaders, hdu: Hdu) -> tuple[Section, bool, bool] | None:
-    """Return where an amplifier's pixels go, from CCDSEC, else DETSEC."""
-    return parse_section(value(file, hdu, "CCDSEC")) or parse_section(value(file, hdu, "DETSEC"))
+def _amplifier(
+    file: FileHeaders, hdu: Hdu, name: str, data_key: str, suffix: str
+) -> DraftAmplifier:
+    ny, nx = hdu.shape
+    parsed = parse_section(value(file, hdu, data_key))
+    trimmed = parsed is not None and not _inside(parsed[0], hdu)
+    raw = parsed[0] if parsed and not trimmed else (0, nx, 0, ny)
+    amp = DraftAmplifier(name, raw, raw)
+    if parsed and not trimmed:
+        amp.keys["raw"] = data_key
+        _add_overscan(amp, file, hdu, f"BIASSEC{suffix}")
+    for key in (f"CCDSEC{suffix}", f"DETSEC{suffix}"):
+        amp.place = amp.place or parse_section(value(file, hdu, key))
+    _add_numbers(amp, file, hdu, suffix)
+    return amp
+
+
+def _place(amplifiers: list[DraftAmplifier]) -> None:
+    """Set where each amplifier's pixels go: as headers tell, else as they lie in the raw image."""
+    places = [amp.place for amp in amplifiers]
+    if any(
+        p is None or _size(p[0]) != _size(a.raw) for p, a in zip(places, amplifiers, strict=True)
+    ):
+        (_place_in_order if amplifiers[0].raw_hdu is not None else _place_as_read)(amplifiers)
+        return
+    x_first = min(place[0][0] for place in places if place)
+    y_first = min(place[0][2] for place in places if place)
+    for amp in amplifiers:
+        assert amp.place is not None
+        (x0, x1, y0, y1), amp.flip_x, amp.flip_y = amp.place
+        amp.data = x0 - x_first, x1 - x_first, y0 - y_first, y1 - y_first
+
+
+def _place_in_order(amplifiers: list[DraftAmplifier]) -> None:
+    """Put amplifiers that have images of their own side by side."""
+    x0 = 0
+    for amp in amplifiers:
+        width, height = _size(amp.raw)
+        amp.data = x0, x0 + width, 0, height
+        x0 += width
+
+
+def _place_as_read(amplifiers: list[DraftAmplifier]) -> None:
+    """Put amplifiers as they lie in the raw image, without what lies between them."""
+    columns = sorted({amp.raw[:2] for amp in amplifiers})
+    rows = sorted({amp.raw[2:] for amp in amplifiers})
+    for amp in amplifiers:
+        width, height = _size(amp.raw)
+        x0 = sum(x1 - x0 for x0, x1 in columns if x1 <= amp.raw[0])
+        y0 = sum(y1 - y0 for y0, y1 in rows if y1 <= amp.raw[2])
+        amp.data = x0, x0 + width, y0, y0 + height
 
 
 def _add_overscan(amp: DraftAmplifier, file: FileHeaders, hdu: Hdu, key: str) -> None:
     parsed = parse_section(value(file, hdu, key))
-    ny, nx = hdu.shape
-    if parsed is None or not _inside(parsed[0], nx, ny):
+    if parsed is None or not _inside(parsed[0], hdu):
         return
     box, raw = parsed[0], amp.raw
     if box[1] <= raw[0] or box[0] >= raw[1]:
@@ -252,15 +274,10 @@ def _add_numbers(amp: DraftAmplifier, file: FileHeaders, hdu: Hdu, suffix: str) 
                 break
 
 
-def _place_side_by_side(amplifiers: list[DraftAmplifier]) -> None:
-    """Set where each amplifier's pixels go: as in the raw image, without what lies between."""
-    columns = sorted({amp.raw[:2] for amp in amplifiers})
-    rows = sorted({amp.raw[2:] for amp in amplifiers})
-    for amp in amplifiers:
-        x0 = sum(x1 - x0 for x0, x1 in columns if x1 <= amp.raw[0])
-        y0 = sum(y1 - y0 for y0, y1 in rows if y1 <= amp.raw[2])
-        amp.data = x0, x0 + amp.raw[1] - amp.raw[0], y0, y0 + amp.raw[3] - amp.raw[2]
+def _size(box: Section) -> tuple[int, int]:
+    return box[1] - box[0], box[3] - box[2]
 
 
-def _inside(box: Section, nx: int, ny: int) -> bool:
+def _inside(box: Section, hdu: Hdu) -> bool:
+    ny, nx = hdu.shape
     return box[1] <= nx and box[3] <= ny

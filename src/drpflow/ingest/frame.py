@@ -150,7 +150,8 @@ def find_detector(reader: HeaderReader) -> Detector:
     if not value:
         raise reader.missing("detector")
     for detector in camera.detectors:
-        if value == detector.name or (value.isdigit() and int(value) == detector.id):
+        # astropy writes EXTNAME in capitals, whatever the camera calls its detectors.
+        if value.casefold() == detector.name.casefold() or _is_number(value, detector.id):
             return detector
     names = [d.name for d in camera.detectors]
     raise RejectedError(
@@ -160,6 +161,10 @@ def find_detector(reader: HeaderReader) -> Detector:
         f"Add it to 'detectors:', translate it under 'header: detector: values:', or pass it "
         f"over with 'ignore_hdus:'; known: {_some(names)}",
     )
+
+
+def _is_number(text: str, number: int) -> bool:
+    return text.isdigit() and int(text) == number
 
 
 def _detector_by_hdu(reader: HeaderReader) -> Detector:
@@ -236,10 +241,7 @@ def _raw_extent(amplifiers: Sequence[Amplifier]) -> tuple[int, int]:
 
 def _check_unit(reader: HeaderReader) -> None:
     expected = reader.camera.raw_unit
-    if "unit" in reader.camera.header:
-        found = reader.text("unit")
-    else:
-        found = str(reader.card("BUNIT") or "")
+    found = reader.text("unit")
     if not found or normalize_unit(found) == expected:
         return
     raise RejectedError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from drpflow.data.camera import HeaderValue
 from drpflow.errors import InputError
 from drpflow.ingest.formats import read_angle, read_number, read_time
 from drpflow.io.headers import card
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from drpflow.data.camera import Camera, HeaderValue
+    from drpflow.data.camera import Camera
     from drpflow.io.headers import FileHeaders, Hdu
 
 # What a frame cannot do without. `detector` and `physical_filter` are in demand where the
 # camera leaves a choice.
 _MANDATORY: Final = ("exposure_time_s", "mjd", "ra_deg", "dec_deg")
+# Where a property stands if the camera file does not say.
+_IMPLIED: Final = {"unit": HeaderValue(key="BUNIT")}
 _ANGLES: Final = frozenset({"ra_deg", "dec_deg", "rotation_deg", "hour_angle_deg"})
 # What an optional number can be on Earth; others are placeholders or in another unit.
 _PLAUSIBLE: Final = {
@@ -81,7 +84,7 @@ class HeaderReader:
         RejectedError
             If the header card is broken, or a pattern or template does not fit it.
         """
-        rule = self.camera.header.get(name)
+        rule = self._rule(name)
         if rule is None:
             return None
         try:
@@ -145,6 +148,9 @@ class HeaderReader:
             )
         return RejectedError("missing header key", self.file.path, problem, remedy)
 
+    def _rule(self, name: str) -> HeaderValue | None:
+        return self.camera.header.get(name) or _IMPLIED.get(name)
+
     def _convert(self, name: str, value: Any) -> float:
         rule = self.camera.header[name]
         if name == "mjd":
@@ -158,7 +164,12 @@ class HeaderReader:
         return number * rule.scale + rule.offset
 
     def _time_of_day(self, rule: HeaderValue) -> Any:
-        return None if rule.time_key is None else self.card(rule.time_key)
+        if rule.time_key is None:
+            return None
+        clock = self._card(rule.time_key)
+        if clock is None:
+            raise ValueError(f"header key {rule.time_key} is missing")
+        return clock
 
     def _source(self, rule: HeaderValue) -> Any:
         if rule.constant is not None:
@@ -171,12 +182,12 @@ class HeaderReader:
         if rule.filename is not None:
             return _joined(match) if match else None
         for key in (rule.key,) if isinstance(rule.key, str) else rule.key or ():
-            value = self.card(key)
+            value = self._card(key)
             if value is not None:
                 return value
         return None
 
-    def card(self, key: str) -> Any:
+    def _card(self, key: str) -> Any:
         """Return a card of the image HDU, else of the primary; blank text counts as none."""
         for header in (self.hdu.header, self.file.primary):
             value = card(header, key)
@@ -187,13 +198,14 @@ class HeaderReader:
         return None
 
     def _fill(self, template: str, groups: dict[str, str]) -> str | None:
-        values = {key: groups.get(key) or self.card(key) for key in template_keys(template)}
+        values = {key: groups.get(key) or self._card(key) for key in template_keys(template)}
         if None in values.values():
             return None
         return template.format_map(values)
 
     def _unreadable(self, name: str, fault: ValueError) -> RejectedError:
-        rule = self.camera.header[name]
+        rule = self._rule(name)
+        assert rule is not None  # without one there is nothing to misread
         return RejectedError(
             "unreadable header value",
             self.file.path,

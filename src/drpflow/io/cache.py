@@ -4,11 +4,38 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
+
+from drpflow.errors import MissingDatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
+    from pathlib import Path
+
+
+class Signature(NamedTuple):
+    """What tells one content of a path from another without reading it."""
+
+    path: str
+    inode: int
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> Signature:
+        """Return the present signature of a file.
+
+        Raises
+        ------
+        MissingDatasetError
+            If there is no such file.
+        """
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            raise MissingDatasetError(f"{path} does not exist") from None
+        return cls(str(path), status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 class ComponentCache:
@@ -16,7 +43,7 @@ class ComponentCache:
 
     An object that anybody still holds is always found again. Of those that nobody holds, the
     ones used last are kept. Keys carry the signature of the file
-    (:class:`~drpflow.io.fits_index.Signature`), so that a file that is replaced gives new
+    (:class:`Signature`), so that a file that is replaced gives new
     objects.
 
     Parameters

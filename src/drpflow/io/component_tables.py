@@ -14,7 +14,7 @@ import numpy as np
 
 from drpflow.data.table import Table
 from drpflow.errors import InputError, MissingDatasetError
-from drpflow.io.fits_index import Signature
+from drpflow.io.cache import Signature
 from drpflow.io.records import pack_record, rebuild, unpack_record
 from drpflow.io.tables import open_parquet, read_table, write_table
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from drpflow.data.component_table import ComponentRow, ComponentTable
+    from drpflow.data.provenance import Provenance
     from drpflow.data.table import TableSchema
     from drpflow.io.cache import ComponentCache
 
@@ -39,6 +40,7 @@ def write_component_table(
     *,
     dataset: str = "",
     data_id: Mapping[str, int | str] | None = None,
+    provenance: Provenance | None = None,
 ) -> None:
     """Write components and plain columns as one Parquet table, a row each, atomically.
 
@@ -56,6 +58,8 @@ def write_component_table(
         What the plain columns must be, `row` among them.
     dataset, data_id
         Dataset type and data ID.
+    provenance
+        What made it.
 
     Raises
     ------
@@ -63,33 +67,35 @@ def write_component_table(
         If a row has a component that the table does not hold, or columns do not fit the schema.
     """
     holds = tuple(holds)
+    _check_held(path, table, holds, row)
+    keys = {row: np.array(list(table.rows), np.int64), **table.columns}
+    plain = Table.from_columns(keys, schema)
+    columns, about = plain.to_dict(), dict(plain.descriptions)
+    for name in holds:
+        cells = [_pack(entry, name) for entry in table.rows.values()]
+        text, data = PREFIX + name, f"{PREFIX}{name}_data"
+        columns[text] = np.array([cell[0] for cell in cells], object)
+        columns[data] = _bytes_array([cell[1] for cell in cells])
+        about |= {text: f"{name}: record as JSON", data: f"{name}: bytes of the record's arrays"}
+    whole = Table.from_columns(columns, units=plain.units, descriptions=about)
+    write_table(path, whole, dataset=dataset, data_id=data_id, provenance=provenance)
+
+
+def _check_held(path: Path, table: ComponentTable, holds: tuple[str, ...], row: str) -> None:
     for key, entry in table.rows.items():
         unknown = sorted({*entry.components, *entry.missing} - set(holds))
         if unknown:
             raise InputError(
                 path,
                 f"row {row}={key} has a {unknown[0]}, which it does not hold",
-                f"Holds {holds}",
+                f"It holds {', '.join(holds)}",
             )
-    keys = {row: np.array(list(table.rows), np.int64), **table.columns}
-    plain = Table.from_columns(keys, schema)
-    packed = {}
-    for name in holds:
-        texts, data = zip(*(_pack(entry, name) for entry in table.rows.values()), strict=True)
-        packed[PREFIX + name] = np.array(texts, object)
-        packed[f"{PREFIX}{name}_data"] = _bytes_array(data)
-    columns = {**plain.to_dict(), **packed}
-    about = {f"{PREFIX}{name}": f"{name}: record as JSON" for name in holds}
-    about |= {f"{PREFIX}{name}_data": f"{name}: bytes of the record's arrays" for name in holds}
-    whole = Table.from_columns(
-        columns, units=plain.units, descriptions={**plain.descriptions, **about}
-    )
-    write_table(path, whole, dataset=dataset, data_id=data_id)
 
 
-def _bytes_array(values: Iterable[bytes]) -> np.ndarray[Any, Any]:
-    values = list(values)
-    array = np.empty(len(values), object)
+def _bytes_array(values: list[bytes]) -> np.ndarray[Any, Any]:
+    if not values:
+        return np.zeros(0, "S1")
+    array = np.empty(len(values), object)  # numpy's own type would cut zeros off the ends
     array[:] = values
     return array
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from drpflow.data.exposure import COMPONENTS
+from drpflow.data.component_names import COMPONENTS
 from drpflow.errors import suggest
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from drpflow.data.component_names import COMPONENTS
 from drpflow.data.dataset_ref import DatasetRef
-from drpflow.data.exposure import COMPONENTS, UNITS, Exposure, LazyComponents, check_inside
+from drpflow.data.exposure import UNITS, Exposure, LazyComponents, check_inside
 from drpflow.data.geometry import Box
 from drpflow.data.provenance import Provenance
 from drpflow.errors import InputError, MissingDatasetError, suggest

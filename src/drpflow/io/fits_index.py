@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
 
-from drpflow.errors import InputError, MissingDatasetError, suggest
+from drpflow.errors import InputError, suggest
+from drpflow.io.cache import Signature
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,30 +27,6 @@ if TYPE_CHECKING:
 BLOCK = 2880
 """Everything in a FITS file comes in blocks of this many bytes."""
 _REMEDY = "Make it again; if it was copied, copy it again"
-
-
-class Signature(NamedTuple):
-    """What tells one content of a path from another without reading it."""
-
-    path: str
-    inode: int
-    size: int
-    mtime_ns: int
-
-    @classmethod
-    def of(cls, path: Path) -> Signature:
-        """Return the present signature of a file.
-
-        Raises
-        ------
-        MissingDatasetError
-            If there is no such file.
-        """
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            raise MissingDatasetError(f"{path} does not exist") from None
-        return cls(str(path), status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -124,16 +101,15 @@ class FitsIndex:
         Raises
         ------
         InputError
-            If there is none of that name, or it cannot be read.
+            If there is none of that name, or it is no table.
         """
         entry = self.entry(name)
+        if entry.header.get("XTENSION") != "BINTABLE":
+            raise InputError(self.path, f"its HDU {name} is no table", _REMEDY)
         with self.path.open("rb") as file:
             file.seek(entry.start)
             raw = file.read(entry.end - entry.start)
-        try:
-            return fits.BinTableHDU.fromstring(raw)
-        except Exception as error:
-            raise InputError(self.path, f"its HDU {name} is no table ({error})", _REMEDY) from error
+        return fits.BinTableHDU.fromstring(raw)
 
     def pixels(self, name: str, box: Box) -> NDArray[np.generic]:
         """Return a part of an image, in native byte order, reading no more than it must.

@@ -9,9 +9,8 @@ from drpflow.data.exposure import PLANE_NAMES, Exposure
 from drpflow.data.geometry import Box
 from drpflow.data.table import Table
 from drpflow.errors import InputError, MissingDatasetError, suggest
-from drpflow.io.cache import ComponentCache
+from drpflow.io.cache import ComponentCache, Signature
 from drpflow.io.component_tables import PREFIX, ComponentRows
-from drpflow.io.fits_index import FitsIndex, Signature
 from drpflow.io.records import read_component_json
 from drpflow.io.schemas import load_schema
 from drpflow.io.tables import open_parquet, read_table
@@ -191,6 +190,7 @@ class DatasetReader:
     def _exported_part(self, name: str, component: str, data_id: Mapping[str, Any]) -> Any:
         """Return a component that stands without its exposure in a root searched before it."""
         from drpflow.io.exposure_fits import parts_folder, read_component
+        from drpflow.io.fits_index import FitsIndex
 
         for root in self.roots:
             path = self.table.path(root, name, **data_id)
@@ -232,6 +232,7 @@ class DatasetReader:
             signature = Signature.of(path)
             return self.cache.get((signature, ""), lambda: read_component_json(path))
         from drpflow.io.exposure_fits import read_component
+        from drpflow.io.fits_index import FitsIndex
 
         index = FitsIndex(path)
         (name,) = index.entries

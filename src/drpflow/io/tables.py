@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from drpflow.data.arrow_arrays import to_arrow
 from drpflow.data.table import Table
 from drpflow.errors import InputError, MissingDatasetError, suggest
 from drpflow.io.atomic import atomic_path
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from drpflow.data.provenance import Provenance
     from drpflow.data.table import TableSchema
 
 FORMAT_VERSION = 1
@@ -83,7 +86,7 @@ def write_table(
     *,
     dataset: str = "",
     data_id: Mapping[str, int | str] | None = None,
-    meta: Mapping[str, Any] | None = None,
+    provenance: Provenance | None = None,
 ) -> None:
     """Write a table, atomically. Equal tables give equal bytes.
 
@@ -97,8 +100,8 @@ def write_table(
         What the columns must be; columns of the data ID may be left out of `table`.
     dataset, data_id
         Dataset type and data ID, which are stored once for the whole table.
-    meta
-        More that holds for the whole table, JSON-able, such as the provenance.
+    provenance
+        What made it.
 
     Raises
     ------
@@ -116,7 +119,9 @@ def write_table(
     about: dict[str, Any] = {"dataset": dataset, "data_id": data_id}
     if schema is not None:
         about |= {"schema": schema.name, "schema_version": schema.version}
-    about |= {**prepared.meta, **(meta or {})}
+    about |= prepared.meta
+    if provenance is not None:
+        about["provenance"] = json.loads(provenance.to_json())
     arrow = prepared.arrow.combine_chunks()
     keys = footers(arrow.schema, _widths(arrow), about)
     keys[META_KEY] = json.dumps({"format": FORMAT_VERSION, **about}).encode()
@@ -138,8 +143,6 @@ def _without_data_id(table: Table, data_id: Mapping[str, Any]) -> Table:
 
 def _widths(arrow: pa.Table) -> dict[str, int]:
     """Return the largest length of each column of texts or bytes."""
-    import pyarrow.compute as pc
-
     widths = {}
     for name in arrow.column_names:
         column = arrow.column(name)
@@ -234,10 +237,10 @@ def _with_constant(
     known = {c.name: c for c in schema.columns} if schema else {}
     about = known.get(name)
     kind = about.type if about else ("int64" if isinstance(value, int) else "str")
-    arrow_type = pa.string() if kind == "str" else pa.from_numpy_dtype(np.dtype(kind))
-    column = pa.repeat(pa.scalar(value, arrow_type), rows)
+    values = np.full(rows, value, np.str_ if kind == "str" else kind)
+    column = to_arrow(values)
     metadata = {"unit": about.unit if about else "", "description": about.doc if about else ""}
-    field = pa.field(name, arrow_type, nullable=False, metadata=metadata)
+    field = pa.field(name, column.type, nullable=False, metadata=metadata)
     if not arrow.column_names:
         return pa.Table.from_arrays([column], schema=pa.schema([field]))
     return arrow.add_column(0, field, column)

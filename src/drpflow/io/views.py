@@ -9,7 +9,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from drpflow.data.exposure import COMPONENTS, LazyComponents
+from drpflow.data.component_names import COMPONENTS
+from drpflow.data.exposure import LazyComponents
 from drpflow.data.recalibration import PixelCalibration
 from drpflow.errors import InputError, MissingDatasetError
 

@@ -1,0 +1,1 @@
+"""numba loops over arrays; nothing here knows of files, configs or components."""

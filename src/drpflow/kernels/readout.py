@@ -60,13 +60,13 @@ def linearize(signal: Float32, nodes: Float64, coefficients: Float64, gain: floa
 
 
 @njit(cache=True, nogil=True)
-def restore_serial_charge(signal: Float32, cti: float) -> None:
+def restore_serial_charge(signal: Float32, cti: float, before: int) -> None:
     """Undo the serial transfer loss of an amplifier, in place.
 
-    Pixel k undergoes k + 1 transfers. At each a fraction ε stays behind, so that of its charge
-    ``C(k + m, m) ε^m (1 - ε)^(k + 1)`` arrives m pixels late. Terms beyond m = 3 are left out:
-    they are below (kε)⁴/24, 1e-7 of the charge after 4000 transfers at ε = 1e-5. The
-    matrix is lower triangular in the order of readout: forward substitution inverts it.
+    Cell k of the register undergoes k + 1 transfers. At each a fraction ε stays behind, so that
+    of its charge ``C(k + m, m) ε^m (1 - ε)^(k + 1)`` arrives m pixels late. Terms beyond m = 3
+    are left out: they are below (kε)⁴/24, 1e-7 of the charge after 4000 transfers at ε = 1e-5.
+    The matrix is lower triangular in the order of readout: forward substitution inverts it.
 
     Parameters
     ----------
@@ -74,11 +74,13 @@ def restore_serial_charge(signal: Float32, cti: float) -> None:
         electron, in the order of readout. NaN passes through and sends nothing on.
     cti : float
         ε.
+    before : int
+        Cells of the register before the first pixel; they are taken as empty.
     """
     ny, nx = signal.shape
     kept = np.empty(nx, np.float64)
     for x in range(nx):
-        kept[x] = (1.0 - cti) ** (x + 1)
+        kept[x] = (1.0 - cti) ** (x + before + 1)
     second = 0.5 * cti * cti
     third = cti * cti * cti / 6.0
     for y in range(ny):
@@ -86,8 +88,9 @@ def restore_serial_charge(signal: Float32, cti: float) -> None:
         b = 0.0
         c = 0.0
         for x in range(nx):
-            late = cti * x * a + second * x * (x - 1.0) * b
-            late += third * x * (x - 1.0) * (x - 2.0) * c
+            k = np.float64(x + before)
+            late = cti * k * a + second * k * (k - 1.0) * b
+            late += third * k * (k - 1.0) * (k - 2.0) * c
             charge = (signal[y, x] - late) / kept[x]
             signal[y, x] = np.float32(charge)
             c = b

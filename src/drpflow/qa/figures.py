@@ -91,7 +91,8 @@ def focal_plane(
                 interpolation="nearest",
             )
     if shown is not None:
-        figure.colorbar(shown, ax=axes, shrink=0.8, label=unit)
+        ticks = norm.inverse(np.linspace(0, 1, 6))
+        figure.colorbar(shown, ax=axes, shrink=0.8, label=unit, ticks=ticks, format="%.5g")
     _fit(axes, detectors)
     return _png(figure)
 
@@ -152,11 +153,12 @@ def series(
     axes = figure.add_subplot()
     for name, (x, y) in curves.items():
         axes.plot(x, y, marker=".", markersize=4, linewidth=0.6, label=name)
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.spines[["top", "right"]].set_visible(False)
     if len(curves) <= _MOST_LABELS:
-        axes.legend(fontsize=6, ncols=6, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.2))
+        axes.legend(fontsize=7, ncols=8, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.2))
     return _png(figure)
 
 

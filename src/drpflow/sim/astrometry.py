@@ -3,7 +3,7 @@
 The way of the light: proper motion and parallax; aberration; refraction towards the zenith;
 the gnomonic projection about the (equally displaced) boresight; the rotator; the smooth
 distortion and the turbulence of the visit; the true optics. The boresight is the ICRS direction
-from which a reference star would fall on the centre of the field.
+from which light of the reference wavelength falls on the centre of the field.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class VisitGeometry:
     air
         For refraction; None without it.
     wavelength_nm
-        Of the reference star, whose light defines the boresight.
+        Whose refraction defines the boresight: the mean of the reference star's light.
     velocity_c
         Velocity of the observer over that of light; zeros without aberration.
     flexure_mas
@@ -102,7 +102,7 @@ class VisitGeometry:
         return float(np.rad2deg(np.arccos(np.clip(self.boresight @ self.zenith, -1, 1))))
 
     def reference_refraction(self, direction: np.ndarray) -> np.ndarray:
-        """Return the refraction [arcsec] of the reference star's light, shape (N,)."""
+        """Return the refraction [arcsec] at the reference wavelength, shape (N,)."""
         if self.air is None:
             return np.zeros(direction.shape[:-1])
         zenith_deg = np.rad2deg(np.arccos(np.clip(direction @ self.zenith, -1, 1)))
@@ -118,14 +118,16 @@ class VisitGeometry:
         direction
             ICRS unit vectors as seen from the Earth, shape (N, 3).
         color_ratio
-            Refraction of each source over that of the reference star.
+            Refraction of each source over that at the reference wavelength.
         """
         x, y = self._project(self._observed(direction, color_ratio))
         dx, dy = self.displacement_deg(x, y)
         return x + dx, y + dy
 
-    def field_to_sky(self, x_deg: np.ndarray, y_deg: np.ndarray) -> np.ndarray:
-        """Undo :meth:`sky_to_field` for the reference star, shape (N, 3)."""
+    def field_to_sky(
+        self, x_deg: np.ndarray, y_deg: np.ndarray, color_ratio: float = 1.0
+    ) -> np.ndarray:
+        """Undo :meth:`sky_to_field` (to 1e-6 arcsec), shape (N, 3)."""
         x, y = x_deg, y_deg
         for _ in range(6):
             dx, dy = self.displacement_deg(x, y)
@@ -133,7 +135,7 @@ class VisitGeometry:
         observed = self._deproject(x, y)
         true = observed
         for _ in range(5):
-            true = true + observed - self._observed(true, 1.0)
+            true = true + observed - self._observed(true, color_ratio)
             true = true / np.linalg.norm(true, axis=-1, keepdims=True)
         return true
 
@@ -206,8 +208,13 @@ def sky_to_pixel(
 
 
 def pixel_to_sky(
-    optics: TrueOptics, detector: int, geometry: VisitGeometry, x: np.ndarray, y: np.ndarray
+    optics: TrueOptics,
+    detector: int,
+    geometry: VisitGeometry,
+    x: np.ndarray,
+    y: np.ndarray,
+    color_ratio: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ICRS place [deg] of a reference star imaged on these pixels."""
+    """Return the ICRS place [deg] from which light falls on these pixels."""
     field_x, field_y = optics.focal_to_field(*optics.detectors[detector].to_focal(x, y))
-    return ra_dec_deg(geometry.field_to_sky(field_x, field_y))
+    return ra_dec_deg(geometry.field_to_sky(field_x, field_y, color_ratio))

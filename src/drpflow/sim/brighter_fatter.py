@@ -51,7 +51,7 @@ class BoundaryShifts:
 def boundary_shifts(config: BrighterFatter) -> BoundaryShifts:
     """Compute the displacements, scaled to the loss of area that a pixel causes to itself."""
     reach = config.range_pix
-    across = np.arange(-reach - 1, reach + 1) + 0.5
+    across = np.arange(-reach - 1, reach + 1, dtype=np.float64) + 0.5
     along = np.arange(-reach, reach + 1, dtype=np.float64)
     field = _mean_field(across[None, :], along[:, None], config)
     right, upper = config.serial_to_parallel * field, field.T

@@ -2,8 +2,8 @@
 
 Charge in one pixel makes its neighbours larger and itself smaller, so that the fluctuations of a
 flat are correlated. With C the covariance of pixels at lag r and μ the mean, electrons, and no
-other cause of correlations, each spatial frequency of the fluctuations grows as dP/dt = λ + 2 λ â P,
-where â is the transform of the relative change of area a(r) by one electron. Hence
+other cause of correlations, each spatial frequency of the fluctuations grows as dP/dt = λ + 2 λ â P
+with the flux λ, where â is the transform of the relative change of area a(r) by one electron. Hence
 
     P(k) = (exp(2 â(k) μ) - 1) / (2 â(k)),      C(r) = μ δ(r) + a(r) μ² + …
 
@@ -42,6 +42,8 @@ TAIL_REACH_PIX = 40
 # How well charge conservation binds the sum, relative to a(0): the error of the gain enters.
 SUM_ERROR = 0.015
 EDGE_PIX = 4
+# A pixel that loses less than this of its area to an electron shows no effect at full well.
+LEAST_LOSS_PER_ELECTRON = 1e-7
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,14 @@ class Covariances:
     squares: NDArray[np.float64]
     weight: float
 
-    def __add__(self, other: Covariances) -> Covariances:
-        return Covariances(
-            self.products + other.products,
-            self.squares + other.squares,
-            self.weight + other.weight,
-        )
+
+def sum_covariances(parts: Sequence[Covariances]) -> Covariances:
+    """Add the sums of several pairs, or of several detectors."""
+    return Covariances(
+        np.sum([p.products for p in parts], axis=0),
+        np.sum([p.squares for p in parts], axis=0),
+        float(sum(p.weight for p in parts)),
+    )
 
 
 def pair_covariances(
@@ -93,7 +97,9 @@ def pair_covariances(
     level_a, level_b = (float(np.median(f)) for f in (first, second))
     mean_level = (level_a + level_b) / 2
     mean = (first + second) / 2
-    difference = first * np.float32(mean_level / level_a) - second * np.float32(mean_level / level_b)
+    difference = first * np.float32(mean_level / level_a) - second * np.float32(
+        mean_level / level_b
+    )
     use = np.abs(mean / mean_level - 1) < 0.15
     use &= ~cosmic_rays(difference)
     for edge in (slice(0, EDGE_PIX), slice(-EDGE_PIX, None)):
@@ -148,6 +154,8 @@ def _with_tail(quadrant: NDArray[np.float64]) -> NDArray[np.float64]:
     copies[:, 0] /= 2
     near = np.where((radius > 0) & (radius < MODEL_FROM_PIX), quadrant, 0)
     near_sum, loss = float(unfold(near).sum()), -float(quadrant[0, 0])
+    if loss < LEAST_LOSS_PER_ELECTRON:
+        return near
 
     def law(r: NDArray, amplitude: float, slope: float) -> NDArray:
         return amplitude * (np.maximum(r, 1) / 2) ** -slope
@@ -207,18 +215,17 @@ def solve_kernel(change: NDArray[np.float64]) -> NDArray[np.float64]:
     return fft.idstn(spectrum, type=1)
 
 
-def brighter_fatter_kernel(parts: Sequence[Covariances]) -> NDArray[np.float64]:
+def brighter_fatter_kernel(covariances: Covariances) -> NDArray[np.float64]:
     """Return the scalar kernel of a type of sensor from the flat pairs of all its detectors.
 
     Returns
     -------
     ndarray of float64, shape (17, 17)
-        Kernel K, electron-1.
+        Kernel K, electron-1; zero if there is no effect worth the name.
     """
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    quadrant, level = area_changes(total)
+    quadrant, level = area_changes(covariances)
+    if -quadrant[0, 0] < LEAST_LOSS_PER_ELECTRON:
+        return np.zeros((2 * KERNEL_REACH_PIX + 1,) * 2)
     return solve_kernel(first_order(unfold(quadrant), level))
 
 

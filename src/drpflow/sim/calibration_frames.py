@@ -13,27 +13,34 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drpflow.sim.amplifiers import assemble
 from drpflow.sim.calibration_covariance import (
     Covariances,
     brighter_fatter_kernel,
     correct,
     pair_covariances,
+    sum_covariances,
 )
 from drpflow.sim.calibration_crosstalk import measure_crosstalk
 from drpflow.sim.calibration_lamps import CalibrationFrames
-from drpflow.sim.calibration_ramp import (
+from drpflow.sim.calibration_ptc import (
+    CurvePoint,
     PhotonTransfer,
+    fit_photon_transfer,
+    pair_statistics,
+)
+from drpflow.sim.calibration_ramp import (
     RampPair,
     Saturation,
+    inner_part,
+    linear_pair,
     measure_linearizers,
-    measure_photon_transfer,
     measure_saturation,
     measure_serial_cti,
     reduce_pairs,
 )
 from drpflow.sim.calibration_reduction import Linearizer, Reduction
 from drpflow.sim.calibration_stacks import (
+    BiasMeasurement,
     FoundDefect,
     Master,
     combine_biases,
@@ -41,10 +48,9 @@ from drpflow.sim.calibration_stacks import (
     combine_flats,
     find_defects,
 )
-from drpflow.sim.streams import FrameKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -116,97 +122,96 @@ def calibrate_detector(
         How many detectors share the flat pairs for the brighter-fatter kernel.
     """
     frames = CalibrationFrames(readout, detector, illumination)
+    plan = frames.plan
     layout = readout.layout(detector)
-    first_filter = next(iter(illumination))
     bias = combine_biases(frames.biases(), Reduction(layout))
     known = Reduction(layout, bias=bias.blocks, overscan_bias=bias.overscan)
-    known = replace(known, crosstalk=measure_crosstalk(frames.spots(first_filter), known))
-    pairs = reduce_pairs(frames.ramp(first_filter), known)
-    saturation = measure_saturation(pairs, bias.level_adu)
-    known = replace(known, linearizers=measure_linearizers(pairs, saturation))
-    pairs = [_linear(pair, known) for pair in pairs]
-    cti = measure_serial_cti(pairs, saturation, layout[0].prescan_pix)
-    transfer_known = replace(known, serial_cti=cti)
-    for pair in pairs:
-        for signal in pair.signal:
-            transfer_known.restore(signal)
-    transfer = measure_photon_transfer(pairs, saturation, bias.noise_adu)
-    known = replace(transfer_known, gain=transfer.gain)
+    known = replace(known, crosstalk=measure_crosstalk(frames.spots(frames.first_filter), known))
+    ramp = reduce_pairs(frames.ramp(frames.first_filter), known)
+    saturation = measure_saturation(ramp, bias.level_adu)
+    known = replace(known, linearizers=measure_linearizers(ramp, saturation))
+    ramp = [linear_pair(pair, known) for pair in ramp]
+    cti = measure_serial_cti(ramp, saturation, layout[0].prescan_pix)
+    known = replace(known, serial_cti=cti)
+    # The flats of the first filter are needed before the gain is known, and once more after.
+    blocks = [(known.blocks(raw), told) for raw, told in frames.flats(frames.first_filter)]
+    transfer = _photon_transfer(known, ramp, [b for b, _ in blocks], saturation, bias)
+    known = replace(known, gain=transfer.gain)
     noise = float(np.sqrt(np.mean(transfer.read_noise**2)))
-    plan = frames.plan
     dark = combine_darks(frames.darks(), plan.dark_exposure_s, known, noise)
-    flats, covariances = _flats(frames, known, noise, detectors)
+    flats, covariances = _flats(frames, known, blocks, noise, detectors)
     return DetectorCalibrations(
         detector_id=detector.id,
         amplifiers=tuple(c.name for c in layout),
-        bias=_bias_image(known, bias.blocks, bias.noise_adu, bias.frames),
+        bias=bias.master(layout),
         dark=dark,
         flats=flats,
         defects=find_defects(flats, dark),
         photon_transfer=transfer,
         saturation_adu=saturation.level_adu,
         linearizers=known.linearizers or (),
-        crosstalk=known.crosstalk if known.crosstalk is not None else np.zeros((4, 4)),
+        crosstalk=np.asarray(known.crosstalk),
         serial_cti=cti,
         covariances=covariances,
         flat_level_electron=plan.flat_level_electron,
     )
 
 
-def _linear(pair: RampPair, known: Reduction) -> RampPair:
-    return replace(pair, signal=np.stack([known.linearize(signal) for signal in pair.signal]))
-
-
-def _bias_image(
-    known: Reduction, blocks: NDArray[np.float32], noise_adu: NDArray[np.float64], frames: int
-) -> Master:
-    variance = np.broadcast_to((noise_adu**2 / frames)[:, None, None], blocks.shape)
-    return Master(
-        assemble(list(blocks), known.layout),
-        assemble(list(variance.astype(np.float32)), known.layout),
-        frames,
-    )
+def _photon_transfer(
+    known: Reduction,
+    ramp: Sequence[RampPair],
+    flats: Sequence[NDArray[np.float32]],
+    saturation: Saturation,
+    bias: BiasMeasurement,
+) -> PhotonTransfer:
+    """Fit the photon-transfer curve to the ramp and to flat pairs of one level."""
+    for pair in ramp:
+        for signal in pair.signal:
+            known.restore(signal)
+    points = [
+        CurvePoint(pair_statistics(pair.inner), usable)
+        for pair, usable in zip(ramp, saturation.usable, strict=True)
+    ]
+    always = np.ones(len(saturation.level_adu), bool)
+    points += [
+        CurvePoint(pair_statistics(inner_part(np.stack([first, second]))), always)
+        for first, second in zip(flats[::2], flats[1::2], strict=False)
+    ]
+    return fit_photon_transfer(points, saturation.level_adu, bias.noise_adu)
 
 
 def _flats(
-    frames: CalibrationFrames, known: Reduction, noise: float, detectors: int
+    frames: CalibrationFrames,
+    known: Reduction,
+    first_blocks: list[tuple[NDArray[np.float32], float]],
+    noise: float,
+    detectors: int,
 ) -> tuple[dict[str, Master], Covariances]:
     """Average the flats of each filter; correlate their pairs, and more pairs if need be."""
     flats, covariances = {}, []
-    plan = frames.plan
     for physical_filter in frames.illumination:
-        images, light = [], []
-        for raw, told in frames.flats(physical_filter, plan.flat_frames):
-            images.append(known.image(raw))
-            light.append(told)
+        if physical_filter == frames.first_filter:
+            light = [told for _, told in first_blocks]
+            images = [known.assembled(first_blocks.pop(0)[0]) for _ in light]
+        else:
+            taken = [(known.image(raw), told) for raw, told in frames.flats(physical_filter)]
+            images, light = [image for image, _ in taken], [told for _, told in taken]
         covariances += [
             pair_covariances(a, b, noise) for a, b in zip(images[::2], images[1::2], strict=False)
         ]
         flats[physical_filter] = combine_flats(images, light, noise)
-    more = extra_pairs(plan, frames.detector, len(covariances), detectors)
-    for first, second in _image_pairs(frames, known, more):
+    more = extra_pairs(frames.plan, frames.detector, len(covariances), detectors)
+    images_of_pairs = (known.image(raw) for raw in frames.pairs(more))
+    for first, second in zip(images_of_pairs, images_of_pairs, strict=True):
         covariances.append(pair_covariances(first, second, noise))
-    total = covariances[0]
-    for part in covariances[1:]:
-        total = total + part
-    return flats, total
-
-
-def _image_pairs(
-    frames: CalibrationFrames, known: Reduction, number: int
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    first_filter = next(iter(frames.illumination))
-    images = (
-        known.image(raw) for raw, _ in frames.flats(first_filter, 2 * number, FrameKind.PAIR)
-    )
-    yield from zip(images, images, strict=True)
+    return flats, sum_covariances(covariances)
 
 
 def extra_pairs(plan: CalibrationPlan, detector: DetectorShape, taken: int, detectors: int) -> int:
     """Return how many flat pairs a detector still needs for the brighter-fatter kernel."""
     megapixels = detector.size_pix[0] * detector.size_pix[1] / 1e6
     needed = int(np.ceil(plan.pair_megapixels / detectors / megapixels))
-    return max(0, needed - taken)
+    return max(0, min(needed, plan.most_pairs) - taken)
 
 
 def finish_camera(parts: Sequence[DetectorCalibrations]) -> list[DetectorCalibrations]:
@@ -215,26 +220,22 @@ def finish_camera(parts: Sequence[DetectorCalibrations]) -> list[DetectorCalibra
     The kernel is one for the type of sensor. Flats are freed of the effect, which blurs the
     pixel-to-pixel response, and divided by their median over the camera in each filter.
     """
-    kernel = brighter_fatter_kernel([p.covariances for p in parts])
-    corrected = [
+    kernel = brighter_fatter_kernel(sum_covariances([p.covariances for p in parts]))
+    sharp = [
         {name: _unblur(flat, kernel, part) for name, flat in part.flats.items()} for part in parts
     ]
-    finished = []
     levels = {
-        name: float(np.median(np.concatenate([c[name].image.ravel() for c in corrected])))
-        for name in corrected[0]
+        name: float(np.median(np.concatenate([flats[name].image.ravel() for flats in sharp])))
+        for name in sharp[0]
     }
-    for part, flats in zip(parts, corrected, strict=True):
-        scaled = {
-            name: Master(
-                flat.image / np.float32(levels[name]),
-                flat.variance / np.float32(levels[name]) ** 2,
-                flat.frames,
-            )
-            for name, flat in flats.items()
-        }
-        finished.append(replace(part, flats=scaled, kernel=kernel))
-    return finished
+    return [
+        replace(
+            part,
+            flats={name: flat.divided(levels[name]) for name, flat in flats.items()},
+            kernel=kernel,
+        )
+        for part, flats in zip(parts, sharp, strict=True)
+    ]
 
 
 def _unblur(flat: Master, kernel: NDArray[np.float64], part: DetectorCalibrations) -> Master:

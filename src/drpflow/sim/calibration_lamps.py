@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from drpflow.sim.amplifiers import Channel, DetectorShape
     from drpflow.sim.readout import Readout
 
-FLAT_EXPOSURE_S = 8.0
+FLAT_EXPOSURE_S = 4.0
 SPOT_EXPOSURE_S = 4.0
 SPOT_RADIUS_FRACTION = 0.32
 SPOT_STEEPNESS = 150.0
@@ -58,20 +58,33 @@ class CalibrationFrames:
             ids = (FrameKind.DARK, i)
             yield self.readout.expose(None, self.detector, self.plan.dark_exposure_s, ids=ids).adu
 
-    def flats(
-        self, physical_filter: str, number: int, kind: FrameKind = FrameKind.FLAT
-    ) -> Iterator[tuple[NDArray[np.uint16], float]]:
+    @property
+    def first_filter(self) -> str:
+        """The filter for frames that any filter is good for."""
+        return next(iter(self.illumination))
+
+    def flats(self, physical_filter: str) -> Iterator[tuple[NDArray[np.uint16], float]]:
         """Yield flat frames with the light of each as the lamp's monitor tells it, electrons."""
-        level = self.plan.flat_level_electron
         index = list(self.illumination).index(physical_filter)
-        for i in range(number):
-            ids = (int(kind), index, i)
-            true, told = self._lamp(ids)
-            electrons = self.illumination[physical_filter] * (level * true)
-            exposure = self.readout.expose(
-                electrons, self.detector, FLAT_EXPOSURE_S, ids=ids, physical_filter=physical_filter
-            )
-            yield exposure.adu, level * told
+        for i in range(self.plan.flat_frames):
+            yield self._flat(physical_filter, (int(FrameKind.FLAT), index, i))
+
+    def pairs(self, number: int) -> Iterator[NDArray[np.uint16]]:
+        """Yield further flats, two for each of so many pairs."""
+        for i in range(2 * number):
+            yield self._flat(self.first_filter, (int(FrameKind.PAIR), i))[0]
+
+    def _flat(self, physical_filter: str, ids: tuple[int, ...]) -> tuple[NDArray[np.uint16], float]:
+        level = self.plan.flat_level_electron
+        true, told = self._lamp(ids)
+        exposure = self.readout.expose(
+            self.illumination[physical_filter] * (level * true),
+            self.detector,
+            FLAT_EXPOSURE_S,
+            ids=ids,
+            physical_filter=physical_filter,
+        )
+        return exposure.adu, level * told
 
     def ramp(self, physical_filter: str) -> Iterator[tuple[NDArray[np.uint16], float]]:
         """Yield pairs of windowed flats of growing exposure time, with their nominal light.
@@ -81,7 +94,10 @@ class CalibrationFrames:
         well = self.readout.effects.saturation.full_well_electron
         beyond = max(2, self.plan.ramp_levels // 6)
         levels = np.concatenate(
-            [np.linspace(0.03, 0.93, self.plan.ramp_levels - beyond), np.linspace(1.05, 1.25, beyond)]
+            [
+                np.linspace(0.03, 0.93, self.plan.ramp_levels - beyond),
+                np.linspace(1.05, 1.25, beyond),
+            ]
         )
         light = self.illumination[physical_filter]
         for i, level in enumerate(np.repeat(levels, 2) * well):

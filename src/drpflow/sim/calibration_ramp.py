@@ -1,16 +1,16 @@
-"""What a ramp of exposure times tells: linearity, saturation, gain, charge transfer.
+"""What a ramp of exposure times tells: linearity, saturation, charge transfer.
 
-All come from the same pairs of windowed flats, reduced to a few numbers per pair and amplifier.
+All come from the same pairs of windowed flats.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drpflow.sim.calibration_reduction import SKIP_LEADING, Linearizer, cosmic_rays
+from drpflow.sim.calibration_reduction import SKIP_LEADING, Linearizer
 from drpflow.sim.electronics import ADC_MAX
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class RampPair:
     @property
     def inner(self) -> NDArray[np.float32]:
         """The signal without the margins."""
-        return self.signal[:, :, MARGIN_PIX:-MARGIN_PIX, MARGIN_PIX:-MARGIN_PIX]
+        return inner_part(self.signal)
 
     def means(self) -> NDArray[np.float64]:
         """Mean signal of each frame and amplifier, adu, shape (2, amplifiers).
@@ -61,6 +61,16 @@ class RampPair:
         middle = np.median(self.inner[:, :, ::4, ::4], axis=(2, 3), keepdims=True)
         use = np.abs(self.inner - middle) < 0.12 * np.abs(middle)
         return np.mean(self.inner, axis=(2, 3), where=use, dtype=np.float64)
+
+
+def inner_part(signal: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return blocks, whose last two axes are rows and columns, without their margins (a view)."""
+    return signal[..., MARGIN_PIX:-MARGIN_PIX, MARGIN_PIX:-MARGIN_PIX]
+
+
+def linear_pair(pair: RampPair, known: Reduction) -> RampPair:
+    """Return a pair with linear signals."""
+    return replace(pair, signal=np.stack([known.linearize(signal) for signal in pair.signal]))
 
 
 def reduce_pairs(
@@ -117,13 +127,13 @@ def measure_saturation(pairs: list[RampPair], bias_adu: NDArray[np.float64]) -> 
     level = ADC_MAX - bias_adu
     for a in np.flatnonzero(~usable[-1]):
         # Pixels differ: the level must hold for all but the weakest.
-        full = np.concatenate([p.inner[:, a].ravel() for p, ok in zip(pairs, usable, strict=True)
-                               if not ok[a]][-1:])
+        full = np.concatenate(
+            [p.inner[:, a].ravel() for p, ok in zip(pairs, usable, strict=True) if not ok[a]][-1:]
+        )
         level[a] = min(level[a], 0.985 * np.percentile(full, 1))
     top = np.array([p.inner.max(axis=(0, 2, 3)) for p in pairs])
     usable &= np.median(top, axis=1, keepdims=True) < ADC_MAX
-    for row, pair in zip(usable, pairs, strict=True):
-        row &= np.percentile(pair.inner, 99, axis=(0, 2, 3)) < level
+    usable &= np.array([np.percentile(p.inner, 99, axis=(0, 2, 3)) for p in pairs]) < level
     return Saturation(level, usable)
 
 
@@ -170,112 +180,14 @@ def measure_serial_cti(
     number of transfers, w + prescan (Janesick 2001, Scientific Charge-Coupled Devices, 5.3).
     Levels are weighted with their signal.
     """
-    trailing, last = 0.0, 0.0
-    top = saturation.level_adu
-    width = pairs[0].signal.shape[3]
+    trailing, last = np.zeros_like(saturation.level_adu), np.zeros_like(saturation.level_adu)
+    low, high = (fraction * saturation.level_adu for fraction in MIDDLE_LEVELS)
     for pair in pairs:
         mean = pair.means().mean(axis=0)
-        use = (mean > MIDDLE_LEVELS[0] * top) & (mean < MIDDLE_LEVELS[1] * top)
+        use = (mean > low) & (mean < high)
         late = pair.overscan[:, :, : SKIP_LEADING - 1].sum(axis=2).mean(axis=0)
-        trailing = trailing + np.where(use, late, 0.0)
         edge = np.median(pair.signal[..., -1], axis=2).mean(axis=0)
-        last = last + np.where(use, edge, 0.0)
-    return np.asarray(np.maximum(trailing / last, 0) / (width + prescan_pix))
-
-
-@dataclass(frozen=True)
-class PhotonTransfer:
-    """Gain and noise of amplifiers, and their errors.
-
-    Attributes
-    ----------
-    gain, gain_error
-        electron adu-1.
-    read_noise
-        electron.
-    area_loss
-        Curvature of the photon-transfer curve: relative area lost to an electron, electron-1.
-    """
-
-    gain: NDArray[np.float64]
-    gain_error: NDArray[np.float64]
-    read_noise: NDArray[np.float64]
-    area_loss: float
-
-
-def measure_photon_transfer(
-    pairs: list[RampPair], saturation: Saturation, noise_adu: NDArray[np.float64]
-) -> PhotonTransfer:
-    """Fit the photon-transfer curve of each amplifier.
-
-    The variance of differences within pairs, halved, is fitted with equation 16 of Astier et al.
-    (2019, A&A 629 A36), V = [exp(2 a g μ) - 1] / (2 a g²) + n², with the noise n from bias frames.
-
-    Parameters
-    ----------
-    pairs
-        The ramp; signals must be linear.
-    saturation
-        Which pairs to use.
-    noise_adu
-        Read noise by amplifier.
-    """
-    statistics = np.array([_pair_statistics(p) for p in pairs])
-    # Beyond three quarters of the full well some pixels begin to overflow.
-    usable = saturation.usable & (statistics[:, 0] < 0.75 * saturation.level_adu)
-    curves = [statistics[use, :, a].T for a, use in enumerate(usable.T)]
-    single = np.array([_fit_curve(*c, n) for c, n in zip(curves, noise_adu, strict=True)])
-    # The sensor is one, so that all amplifiers share the curvature.
-    weight = 1 / single[:, 3] ** 2
-    loss = float(np.average(single[:, 2], weights=weight))
-    fits = np.array([_fit_curve(*c, n, loss) for c, n in zip(curves, noise_adu, strict=True)])
-    # A wrong curvature moves all gains together: dg/da from the two fits of each amplifier.
-    slope = (single[:, 0] - fits[:, 0]) / np.where(single[:, 2] == loss, 1, single[:, 2] - loss)
-    error = np.hypot(fits[:, 1], slope / np.sqrt(weight.sum()))
-    return PhotonTransfer(fits[:, 0], error, noise_adu * fits[:, 0], loss)
-
-
-def _pair_statistics(pair: RampPair) -> NDArray[np.float64]:
-    """Return mean, variance and its error by amplifier, shape (3, amplifiers)."""
-    first, second = pair.inner.astype(np.float64)
-    middle_a = np.median(first, axis=(1, 2), keepdims=True)
-    middle_b = np.median(second, axis=(1, 2), keepdims=True)
-    mean = (middle_a + middle_b) / 2
-    difference = first * (mean / middle_a) - second * (mean / middle_b)
-    result = []
-    for part, signal, level in zip(difference, (first + second) / 2, mean, strict=True):
-        # Pixels of odd response do not share the mean; cosmic rays are in one frame only.
-        use = np.abs(signal / level - 1) < 0.1
-        use &= ~cosmic_rays(part)
-        values = part[use]
-        variance = values.var() / 2
-        result.append((signal[use].mean(), variance, variance * np.sqrt(2 / values.size)))
-    return np.array(result).T
-
-
-def _fit_curve(
-    mean: NDArray[np.float64],
-    variance: NDArray[np.float64],
-    error: NDArray[np.float64],
-    noise_adu: float,
-    known_loss: float | None = None,
-) -> tuple[float, float, float, float]:
-    """Return gain and its error, area loss (positive) and its error; the latter may be given."""
-    from scipy.optimize import curve_fit
-
-    def model(mu: NDArray, gain: float, loss_ppm: float) -> NDArray:
-        loss = loss_ppm * 1e-6
-        return -np.expm1(-2 * loss * gain * mu) / (2 * loss * gain**2) + noise_adu**2
-
-    guess = [float(np.median(mean / (variance - noise_adu**2)))]
-    if known_loss is None:
-        (gain, loss), covariance = curve_fit(
-            model, mean, variance, [*guess, 1.0], sigma=error, absolute_sigma=True
-        )
-        errors = np.sqrt(np.diag(covariance))
-        return float(gain), float(errors[0]), float(loss) * 1e-6, float(errors[1]) * 1e-6
-    (gain,), covariance = curve_fit(
-        lambda mu, gain: model(mu, gain, known_loss * 1e6),
-        mean, variance, guess, sigma=error, absolute_sigma=True,
-    )
-    return float(gain), float(np.sqrt(covariance[0, 0])), known_loss, 0.0
+        trailing += np.where(use, late, 0.0)
+        last += np.where(use, edge, 0.0)
+    width = pairs[0].signal.shape[3]
+    return np.maximum(trailing / last, 0) / (width + prescan_pix)

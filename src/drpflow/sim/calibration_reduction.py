@@ -14,8 +14,6 @@ import numpy as np
 from drpflow.sim.amplifiers import Channel, assemble, slices
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
 # Columns of the serial overscan that are left out: late charge arrives in the first ones.
@@ -92,7 +90,7 @@ class Reduction:
         Returns
         -------
         ndarray of float32, shape (amplifiers, rows, columns)
-            Electrons if the gain is known, else adu.
+            adu above bias.
         """
         layout = self.layout_of(raw)
         parts = []
@@ -106,21 +104,25 @@ class Reduction:
             signal -= np.tensordot(self.crosstalk.astype(np.float32), signal, axes=(1, 0))
         if self.linearizers is not None:
             signal = self.linearize(signal)
-        if self.gain is not None:
-            signal *= self.gain.astype(np.float32)[:, None, None]
-        if self.serial_cti is not None:
-            self.restore(signal)
+        self.restore(signal)
         return signal
 
     def linearize(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the linear signal of blocks, adu; unchanged where no linearizer is known."""
         if self.linearizers is None:
             return signal
-        return np.stack([l.apply(part) for part, l in zip(signal, self.linearizers, strict=True)])
+        pairs = zip(self.linearizers, signal, strict=True)
+        return np.stack([linearizer.apply(part) for linearizer, part in pairs])
 
     def image(self, raw: NDArray[np.uint16]) -> NDArray[np.float32]:
-        """Return the signal as a detector image."""
-        return assemble(list(self.blocks(raw)), self.layout_of(raw))
+        """Return the signal as a detector image; electrons if the gain is known, else adu."""
+        return self.assembled(self.blocks(raw))
+
+    def assembled(self, blocks: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Put blocks together to a detector image, and multiply by the gain where it is known."""
+        if self.gain is not None:
+            blocks = blocks * self.gain.astype(np.float32)[:, None, None]
+        return assemble(list(blocks), self.layout_of_rows(blocks.shape[1]))
 
     def overscan(self, raw: NDArray[np.uint16]) -> NDArray[np.float32]:
         """Return the serial overscans above the level of their rows, adu.
@@ -131,7 +133,9 @@ class Reduction:
         above = np.stack(
             [raw[slices(c.raw_serial_overscan)] - self.row_level(raw, c) for c in layout]
         )
-        return above if self.overscan_bias is None else above - self.overscan_bias[:, None, :]
+        if self.overscan_bias is not None:
+            above -= self.overscan_bias[:, None, :].astype(np.float32)
+        return above
 
     @property
     def level_samples(self) -> int:
@@ -148,9 +152,18 @@ class Reduction:
     def layout_of(self, raw: NDArray[np.uint16]) -> tuple[Channel, ...]:
         """Return the layout that fits a raw array, which may be windowed in y."""
         missing = self.layout[-1].block[3] - raw.shape[0]
-        if missing == 0:
+        return self.layout_of_rows(self._rows - missing // 2)
+
+    def layout_of_rows(self, rows: int) -> tuple[Channel, ...]:
+        """Return the layout for so many image rows in each amplifier."""
+        if rows == self._rows:
             return self.layout
-        return tuple(_windowed(c, missing // 2) for c in self.layout)
+        return tuple(_windowed(c, self._rows - rows) for c in self.layout)
+
+    @property
+    def _rows(self) -> int:
+        """Image rows of an amplifier."""
+        return self.layout[0].data_section[3]
 
     def restore(self, signal: NDArray[np.float32]) -> None:
         """Move late charge back, to first order in the loss, in place.
@@ -161,10 +174,9 @@ class Reduction:
         if self.serial_cti is None:
             return
         columns = np.arange(signal.shape[2]) + self.layout[0].prescan_pix + 1
-        for part, loss in zip(signal, self.serial_cti, strict=True):
-            late = part * (loss * columns).astype(np.float32)
-            part += late
-            part[:, 1:] -= late[:, :-1]
+        late = signal * (self.serial_cti[:, None, None] * columns).astype(np.float32)
+        signal += late
+        signal[:, :, 1:] -= late[:, :, :-1]
 
 
 def _windowed(channel: Channel, fewer_rows: int) -> Channel:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drpflow.sim.amplifiers import assemble
 from drpflow.sim.calibration_reduction import clipped_mean
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from drpflow.sim.amplifiers import Box
+    from drpflow.sim.amplifiers import Box, Channel
     from drpflow.sim.calibration_reduction import Reduction
 
 # What counts as a defect.
@@ -33,6 +34,12 @@ class Master:
     image: NDArray[np.float32]
     variance: NDArray[np.float32]
     frames: int
+
+    def divided(self, level: float) -> Master:
+        """Return the frame over a number."""
+        return Master(
+            self.image / np.float32(level), self.variance / np.float32(level**2), self.frames
+        )
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,15 @@ class BiasMeasurement:
     noise_adu: NDArray[np.float64]
     level_adu: NDArray[np.float64]
     frames: int
+
+    def master(self, layout: tuple[Channel, ...]) -> Master:
+        """Return the structure as a detector image, with the variance of its mean."""
+        variance = (self.noise_adu**2 / self.frames).astype(np.float32)[:, None, None]
+        return Master(
+            assemble(list(self.blocks), layout),
+            assemble(list(np.broadcast_to(variance, self.blocks.shape)), layout),
+            self.frames,
+        )
 
 
 def combine_biases(frames: Iterable[NDArray[np.uint16]], reduction: Reduction) -> BiasMeasurement:
@@ -102,7 +118,7 @@ def combine_darks(
     """Average dark frames to electrons per second, without cosmic rays."""
     stack = np.stack([reduction.image(raw) for raw in frames])
     mean, variance = clipped_mean(stack, noise_electron)
-    return Master(mean / np.float32(exposure_s), variance / np.float32(exposure_s**2), len(stack))
+    return Master(mean, variance, len(stack)).divided(exposure_s)
 
 
 def combine_flats(
@@ -124,7 +140,7 @@ def combine_flats(
         [image * np.float32(mean_light / told) for image, told in zip(frames, light, strict=True)]
     )
     mean, variance = clipped_mean(stack, noise_electron)
-    return Master(mean / np.float32(mean_light), variance / np.float32(mean_light**2), len(stack))
+    return Master(mean, variance, len(stack)).divided(mean_light)
 
 
 @dataclass(frozen=True)

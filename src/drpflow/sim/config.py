@@ -187,7 +187,7 @@ class PsfConfig(StrictModel):
         0.08, "change of that radius from centre to radius_mm", unit="arcsec", ge=0
     )
     astigmatism_arcsec: float = param(0.10, "spot radius at radius_mm", unit="arcsec", ge=0)
-    coma_arcsec: float = param(0.12, "cube root of the coma's third moment", unit="arcsec", ge=0)
+    coma_arcsec: float = param(0.08, "cube root of the coma's third moment", unit="arcsec", ge=0)
     jitter_arcsec: float = param(0.08, "rms of the guiding, along one axis", unit="arcsec", ge=0)
 
 

@@ -52,15 +52,23 @@ def draw_defects(
     """
     ny, nx = shape
     columns, area = nx / 1024, nx * ny / 1024**2
-    found = []
-    for _ in range(rng.poisson(config.dead_columns * columns)):
-        found.append(Defect(_column(shape, rng), "dead_column", response=rng.uniform(0, 0.3)))
-    for _ in range(rng.poisson(config.hot_columns * columns)):
-        rate = config.hot_column_electron_s * rng.lognormal(0, 0.6)
-        found.append(Defect(_column(shape, rng), "hot_column", dark_electron_s=rate))
-    for _ in range(rng.poisson(config.dead_spots * area)):
-        found.append(Defect(_spot(shape, rng), "dead_spot", response=rng.uniform(0.1, 0.7)))
-    return tuple(found)
+    dead = [
+        Defect(_column(shape, rng), "dead_column", response=rng.uniform(0, 0.3))
+        for _ in range(rng.poisson(config.dead_columns * columns))
+    ]
+    hot = [
+        Defect(
+            _column(shape, rng),
+            "hot_column",
+            dark_electron_s=config.hot_column_electron_s * rng.lognormal(0, 0.6),
+        )
+        for _ in range(rng.poisson(config.hot_columns * columns))
+    ]
+    spots = [
+        Defect(_spot(shape, rng), "dead_spot", response=rng.uniform(0.1, 0.7))
+        for _ in range(rng.poisson(config.dead_spots * area))
+    ]
+    return (*dead, *hot, *spots)
 
 
 def _column(shape: tuple[int, int], rng: np.random.Generator) -> Box:

@@ -34,8 +34,11 @@ class BrighterFatter(Effect):
     """Charge that a pixel holds pushes its boundaries, so that it collects less of the next."""
 
     area_loss_per_electron: float = param(
-        1.7e-6, "relative area that a pixel loses to each electron it holds", unit="electron-1",
-        ge=0, lt=1e-5,
+        1.7e-6,
+        "relative area that a pixel loses to each electron it holds",
+        unit="electron-1",
+        ge=0,
+        lt=1e-5,
     )
     charge_height_pix: float = param(
         0.22, "height of the stored charge above the gates", unit="pix", gt=0.02, lt=2
@@ -75,7 +78,7 @@ class Defects(Effect):
 class CosmicRays(Effect):
     """Muons, electrons that scatter (worms) and X-rays."""
 
-    rate_cm2_s: float = param(0.15, "hits", unit="cm-2 s-1", ge=0)
+    rate_cm2_s: float = param(0.6, "hits", unit="cm-2 s-1", ge=0)
     muon_fraction: float = param(0.55, "straight tracks among the hits", ge=0, le=1)
     worm_fraction: float = param(0.2, "scattered electrons among the hits", ge=0, le=1)
     thickness_um: float = param(200.0, "depth of the sensor", unit="um", gt=5)
@@ -175,9 +178,13 @@ class CalibrationPlan(StrictModel):
     )
     spot_frames: int = param(2, "frames with bright spots, for the crosstalk", ge=1)
     pair_megapixels: float = param(
-        40.0, "pixels of flat pairs of all detectors that the brighter-fatter kernel is made from; "
-        "the flats count, more pairs are taken if need be", unit="Mpix", gt=0,
+        40.0,
+        "pixels of flat pairs of all detectors that the brighter-fatter kernel is made from; "
+        "the flats count, more pairs are taken if need be",
+        unit="Mpix",
+        gt=0,
     )
+    most_pairs: int = param(30, "flat pairs of a detector that are taken for it at most", ge=1)
 
 
 class DetectorEffects(StrictModel):
@@ -197,6 +204,7 @@ class DetectorEffects(StrictModel):
         default_factory=CalibrationPlan, description="calibration frames"
     )
     photon_noise: bool = param(True, "whether photons and dark electrons arrive at random")
+    truth_images: bool = param(True, "keep the true images beside the tables")
 
     @classmethod
     def none(cls) -> DetectorEffects:
@@ -205,8 +213,16 @@ class DetectorEffects(StrictModel):
         return cls.model_validate(
             {
                 **dict.fromkeys(
-                    ("response", "brighter_fatter", "dark_current", "defects", "cosmic_rays",
-                     "saturation", "serial_cti"), off
+                    (
+                        "response",
+                        "brighter_fatter",
+                        "dark_current",
+                        "defects",
+                        "cosmic_rays",
+                        "saturation",
+                        "serial_cti",
+                    ),
+                    off,
                 ),
                 "photon_noise": False,
                 "electronics": {

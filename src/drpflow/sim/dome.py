@@ -45,7 +45,8 @@ def dome_illumination(
     means = []
     for key, true in optics.detectors.items():
         nx, ny = true.place.size_pix
-        x, y = np.meshgrid(np.linspace(0, nx - 1, 9), np.linspace(0, ny - 1, 9))
+        middles = (np.arange(16) + 0.5) / 16
+        x, y = np.meshgrid(middles * nx - 0.5, middles * ny - 0.5)
         means.append(efficiency[key] * light(*true.place.pixel_to_focal(x, y)).mean())
     level = efficiency[detector] / float(np.mean(means))
     return level * smooth_map(optics.detectors[detector].place, light)

@@ -159,10 +159,10 @@ class Amplification:
     def _amplify(self, charge: NDArray[np.float32]) -> NDArray[np.float32]:
         """Divide by the gain and bend; in adu."""
         signal = charge / self._true.gain.astype(np.float32)[:, None, None]
-        for part, bend, phase in zip(
-            signal, self._true.nonlinearity, self._true.wave_phase, strict=True
+        for a, (bend, phase) in enumerate(
+            zip(self._true.nonlinearity, self._true.wave_phase, strict=True)
         ):
-            part -= nonlinearity_loss(part, self._config.nonlinearity, bend, phase)
+            signal[a] -= nonlinearity_loss(signal[a], self._config.nonlinearity, bend, phase)
         return signal
 
     def _crosstalk(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:

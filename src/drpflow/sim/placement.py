@@ -9,6 +9,7 @@ import numpy as np
 
 from drpflow.sim.photometry import mag_to_njy
 from drpflow.sim.psf_model import PsfCumulants
+from drpflow.sim.sed import REFERENCE_TEMPERATURE_K, SedLibrary
 
 if TYPE_CHECKING:
     from drpflow.sim.optics import TrueDetector
@@ -25,7 +26,7 @@ class Placed:
     sources
         Array of :data:`drpflow.sim.sources.SOURCE_DTYPE`.
     x, y
-        Pixels of the centroids.
+        Pixels of their places.
     x_mm, y_mm
         Places in the focal plane.
     flux_electron
@@ -62,10 +63,7 @@ def place_sources(model: VisitModel, detector: int, sources: np.ndarray) -> Plac
     Sources may lie anywhere; places far beyond the detector are extrapolated.
     """
     response = model.response(detector).at(sources["sed"])
-    ratio = np.ones(len(sources))
-    if model.geometry.air is not None:
-        boresight = model.geometry.boresight[None, :]
-        ratio = response.refraction_arcsec / model.geometry.reference_refraction(boresight)
+    ratio = refraction_ratio(model, response)
     field = model.geometry.sky_to_field(sources["direction"], ratio)
     x_mm, y_mm = model.optics.field_to_focal(*field)
     true = model.optics.detectors[detector]
@@ -76,6 +74,20 @@ def place_sources(model: VisitModel, detector: int, sources: np.ndarray) -> Plac
     cumulants = blur(model, detector, x_mm, y_mm, response)
     flux = rate * model.truth.exposure_time_s * light
     return Placed(sources, x, y, x_mm, y_mm, flux, cumulants)
+
+
+def refraction_ratio(model: VisitModel, response: BandResponse) -> np.ndarray:
+    """Return sources' mean refraction over that at the reference wavelength; ones without air."""
+    if model.geometry.air is None:
+        return np.ones(len(response.wavelength_nm))
+    at_boresight = model.geometry.reference_refraction(model.geometry.boresight[None, :])
+    return response.refraction_arcsec / at_boresight
+
+
+def reference_ratio(model: VisitModel, detector: int) -> float:
+    """Return :func:`refraction_ratio` of the reference star on a detector (within 1e-3 of 1)."""
+    index = SedLibrary.star_index(np.array([REFERENCE_TEMPERATURE_K]))
+    return float(refraction_ratio(model, model.response(detector).at(index))[0])
 
 
 def blur(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from drpflow.sim.psf_model import PsfCumulants
     from drpflow.sim.visit_model import VisitModel
 
-_FINE = 8
+_FINE = 16
 
 
 def star_blur(
@@ -56,7 +56,7 @@ def psf_image(
     model, detector
         Visit and detector.
     x, y
-        Its centroid; the image's middle pixel is the detector's pixel nearest to it.
+        Its place; the image's middle pixel is the detector's pixel nearest to it.
     temperature_k
         Its temperature.
     size
@@ -72,7 +72,8 @@ def psf_image(
     # Twice the size keeps what a periodic stamp brings in from beyond its edges below 1e-4.
     box = next((b for b in BOXES_PIX if b >= 2 * size), BOXES_PIX[-1])
     half = box // 2
-    center = (half + x - round(x), half + y - round(y))
+    off = blurs.centering_pix()[0]
+    center = (half + x - round(x) + off[0], half + y - round(y) + off[1])
     stamp = canvas(box, sampling(turbulence, covariance)).draw(center, turbulence, covariance, coma)
     reach = size // 2
     return stamp[half - reach : half + reach + 1, half - reach : half + reach + 1]
@@ -89,7 +90,7 @@ def central_fwhm_pix(model: VisitModel, detector: int) -> float:
     nx, ny = model.optics.detectors[detector].place.size_pix
     blurs = star_blur(model, detector, np.array([nx / 2]), np.array([ny / 2]))
     turbulence, covariance, coma = blurs.row(0)
-    # A star that is eight times as large on a canvas of the same pixels.
+    # A star that is sixteen times as large on a canvas of the same pixels.
     board = canvas(512, 1)
     image = board.draw(
         (256.0, 256.0), turbulence * _FINE ** (5 / 3), covariance * _FINE**2, coma * _FINE**3

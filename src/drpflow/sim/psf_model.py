@@ -7,7 +7,9 @@ The image of a star is given by its transfer function (characteristic function)
 with ``a`` Kolmogorov's turbulence (``a = 3.4419 (FWHM / (0.97586 · 2π))^(5/3)``; Fried 1966), Σ the
 covariance of everything that blurs like a Gaussian (optics, guiding, dispersion by the air
 within the band) and ``q`` the third cumulant of coma. It is exact in the centroid ``x0`` and in
-the flux, and it is no member of any family of profiles that one would fit.
+the flux, and it is no member of any family of profiles that one would fit. What is called the
+place of a source is not x0 but where a matched centroid finds it, see
+:meth:`PsfCumulants.centering_pix`.
 
 Optics: a point of the pupil (u) lands at ``M u`` with ``M = [[d + a1, a2], [a2, d - a1]]``,
 defocus d and astigmatism a; over a uniform pupil this has the covariance ``M Mᵀ / 4``.
@@ -49,6 +51,24 @@ class PsfCumulants:
     turbulence: np.ndarray
     covariance: np.ndarray
     coma: np.ndarray
+
+    def centering_pix(self) -> np.ndarray:
+        """Return by how far x0 lies from the place where the image is measured, shape (N, 2).
+
+        Coma leaves the mean of all light in place and shifts the core. Whoever measures under
+        a weight W of the core's own width finds a source where the phase of the transfer
+        function vanishes on average, ``∫ (k·e) phase OTF W d²k = 0``. For a round image this
+        gives ``x0 - place = ½ q ∫ k⁵ OTF W dk / ∫ k³ OTF W dk``.
+        """
+        k = np.linspace(0.0, 2 * np.pi, 97)[1:]
+        blur = self.covariance[:, [0, 2]].mean(axis=1)
+        otf = np.exp(
+            -np.multiply.outer(self.turbulence, k ** (5 / 3)) - np.multiply.outer(blur / 2, k**2)
+        )
+        # The width of the core is that of its curvature: 2/σ² = ∫ k³ OTF / ∫ k OTF.
+        width2 = 2 * (otf @ k) / (otf @ k**3)
+        otf *= np.exp(-np.multiply.outer(width2 / 2, k**2))
+        return 0.5 * self.coma * ((otf @ k**5) / (otf @ k**3))[:, None]
 
     def row(self, index: int) -> tuple[float, np.ndarray, np.ndarray]:
         """Return those of one place."""

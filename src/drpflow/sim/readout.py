@@ -180,7 +180,8 @@ class Readout:
         sensor = self._assembly(detector).sensor
         dark = self._poisson(
             sensor.dark_electron_s[window] * np.float32(exposure_time_s),
-            Stage.DARK_ELECTRONS, (detector.id, *ids),
+            Stage.DARK_ELECTRONS,
+            (detector.id, *ids),
         )
         hits, number = self._cosmic_rays(detector, dark.shape, exposure_time_s, ids)
         truth: dict[str, Any] = {"dark": dark, "cosmic_ray": hits, "hits": number}
@@ -196,7 +197,9 @@ class Readout:
             )
         return truth
 
-    def _poisson(self, expected: NDArray, stage: Stage, ids: tuple[int, ...]) -> NDArray[np.float32]:
+    def _poisson(
+        self, expected: NDArray, stage: Stage, ids: tuple[int, ...]
+    ) -> NDArray[np.float32]:
         if not self.effects.photon_noise or not expected.any():
             return expected.astype(np.float32)
         rng = generator(self.seed, stage, *ids)

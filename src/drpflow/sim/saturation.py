@@ -66,9 +66,9 @@ def _flow(
     source: NDArray[np.float64], room: NDArray[np.float64], carry: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Carry charge along axis 0, filling `room` in place; return what is left at the end."""
-    for row_source, row_room in zip(source, room, strict=True):
-        carry = carry + row_source
-        taken = np.minimum(carry, row_room)
-        row_room -= taken
+    for row in range(len(source)):
+        carry = carry + source[row]
+        taken = np.minimum(carry, room[row])
+        room[row] -= taken
         carry -= taken
     return carry

@@ -32,6 +32,8 @@ from drpflow.sim.sources import Kind
 from drpflow.sim.wings import build_wings, wing_fraction
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from drpflow.sim.canvas import Canvas
     from drpflow.sim.optics import TrueDetector
     from drpflow.sim.visit_model import VisitModel
@@ -60,7 +62,7 @@ OBJECT_DTYPE = np.dtype(
         ("effective_area_pix", "f8"),
     ]
 )
-"""Truth of one source on one detector. ``x, y``: centroid; ``flux_electron``: all its light,
+"""Truth of one source on one detector. ``x, y``: its place; ``flux_electron``: all its light,
 wings included; ``mag``: standard AB magnitude in the visit's band at that time; ``ra, dec``:
 ICRS direction as seen from the Earth (parallax included); ``peak_electron``: its own brightest
 pixel; ``effective_area_pix``: 1/Σp², of its image without wings."""
@@ -118,18 +120,34 @@ def render_scene(model: VisitModel, detector: int, sources: np.ndarray) -> Scene
 def render_sky(model: VisitModel, detector: int) -> np.ndarray:
     """Return electrons per pixel from sky and scattered light, shape (ny, nx)."""
     place = model.optics.detectors[detector].place
+    return smooth_map(place, _sky_function(model, detector))
+
+
+def median_sky(model: VisitModel, detector: int) -> float:
+    """Return the median of :func:`render_sky` to 1e-3, from a few hundred places."""
+    place = model.optics.detectors[detector].place
+    middles = (np.arange(20) + 0.5) / 20
+    x, y = np.meshgrid(middles * place.size_pix[0] - 0.5, middles * place.size_pix[1] - 0.5)
+    return float(np.median(_sky_function(model, detector)(*place.pixel_to_focal(x, y))))
+
+
+def _sky_function(
+    model: VisitModel, detector: int
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return the sky in electrons per pixel as a function of the focal plane [mm]."""
     item = next(f for f in model.config.instrument.filters if f.band == model.truth.band)
     # Airglow comes from a shell: more of it in the line of sight further down.
     mag = item.sky_mag + model.truth.sky_offset_mag
-    brightness = mag_to_njy(mag) * model.truth.airmass**0.6
-    rate = brightness * model.flat_rate(detector, through_air=False)
-    scale = rate * model.truth.exposure_time_s * pixel_arcsec(model, detector) ** 2
+    brightness = float(mag_to_njy(mag)) * model.truth.airmass**0.6
+    level = brightness * model.flat_rate(detector, through_air=False)
+    level *= model.truth.exposure_time_s * pixel_arcsec(model, detector) ** 2
 
-    def pattern(x_mm: np.ndarray, y_mm: np.ndarray) -> np.ndarray:
+    def electrons(x_mm: np.ndarray, y_mm: np.ndarray) -> np.ndarray:
         proper = model.sky.sky(x_mm, y_mm) * model.optics.illumination(x_mm, y_mm)
-        return (proper + model.sky.scattered(x_mm, y_mm)) * model.optics.pixel_area(x_mm, y_mm)
+        area = model.optics.pixel_area(x_mm, y_mm)
+        return level * (proper + model.sky.scattered(x_mm, y_mm)) * area
 
-    return float(scale) * smooth_map(place, pattern)
+    return electrons
 
 
 def _draw_sources(
@@ -144,6 +162,7 @@ def _draw_sources(
     placed, boxes = placed.select(near), boxes[near]
     compact = 1 - wing_fraction(model.config.artifacts)
     peak, area = np.zeros(len(boxes)), np.zeros(len(boxes))
+    x0, y0 = np.stack([placed.x, placed.y]) + placed.cumulants.centering_pix().T
     angles = pixel_angles(model, true, placed.sources["position_angle_deg"])
     trails = trail_pixels(model, true, placed.sources["trail_arcsec"], scale)
     for i, box in enumerate(boxes):
@@ -154,7 +173,7 @@ def _draw_sources(
         shape = _shape(board, placed.sources[i], scale, angles[i], trails[i])
         column, row = round(placed.x[i]), round(placed.y[i])
         half = int(box) // 2
-        center = (half + placed.x[i] - column, half + placed.y[i] - row)
+        center = (half + x0[i] - column, half + y0[i] - row)
         stamp = board.draw(center, turbulence, covariance, coma, shape)
         area[i] = 1 / np.einsum("ij,ij", stamp, stamp)
         stamp *= placed.flux_electron[i] * compact

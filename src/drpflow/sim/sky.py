@@ -77,7 +77,7 @@ def smooth_map(
     """Evaluate a smooth function of the focal plane on all pixels of a detector.
 
     It is worked out on nodes some 32 pixels apart and carried over by cubic splines: 15 ns a
-    pixel, and better than 1e-6 for the patterns here.
+    pixel, and good to 1e-5 for the patterns here.
     """
     from scipy.interpolate import RectBivariateSpline
 

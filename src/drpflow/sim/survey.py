@@ -19,7 +19,7 @@ from drpflow.sim.dome import dome_illumination
 from drpflow.sim.earth import unit_vector
 from drpflow.sim.instrument import build_instrument
 from drpflow.sim.optics import build_true_optics
-from drpflow.sim.placement import place_sources
+from drpflow.sim.placement import place_sources, reference_ratio
 from drpflow.sim.pointing import build_log
 from drpflow.sim.psf_image import psf_image
 from drpflow.sim.scene import render_scene
@@ -165,12 +165,14 @@ class Survey:
         ra, dec
             ICRS, degrees; as seen from the Earth, without aberration and refraction.
         """
+        model = self.model(visit)
         return pixel_to_sky(
             self.optics,
             detector,
-            self.model(visit).geometry,
+            model.geometry,
             np.asarray(x, dtype=float),
             np.asarray(y, dtype=float),
+            reference_ratio(model, detector),
         )
 
     def sky_to_pixel(

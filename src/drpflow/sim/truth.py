@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drpflow.sim.placement import Placed, pixel_arcsec, place_sources
-from drpflow.sim.psf_image import central_fwhm_pix, central_image
-from drpflow.sim.scene import render_sky
+from drpflow.sim.psf_image import central_image
+from drpflow.sim.scene import median_sky
 from drpflow.sim.sources import Kind
 from drpflow.sim.wings import wing_fraction
 
@@ -47,7 +47,7 @@ class FrameStars:
         No neighbour disturbs it.
     central
         Far enough from the edges.
-    fwhm_pix, effective_area_pix
+    effective_area_pix
         Of the point-spread function at the detector's centre.
     sky_electron
         Median sky.
@@ -58,7 +58,6 @@ class FrameStars:
     saturated: np.ndarray
     isolated: np.ndarray
     central: np.ndarray
-    fwhm_pix: float
     effective_area_pix: float
     sky_electron: float
 
@@ -97,7 +96,7 @@ def frame_stars(model: VisitModel, detector: int, sources: np.ndarray) -> FrameS
     placed = place_sources(model, detector, sources)
     on = (placed.x >= -0.5) & (placed.x < nx - 0.5) & (placed.y >= -0.5) & (placed.y < ny - 0.5)
     placed = placed.select(on)
-    sky = float(np.median(render_sky(model, detector)))
+    sky = median_sky(model, detector)
     profile = central_image(model, detector) * (1 - wing_fraction(model.config.artifacts))
     area, peak = 1 / float((profile**2).sum()), float(profile.max())
     effects = model.config.detector
@@ -113,7 +112,6 @@ def frame_stars(model: VisitModel, detector: int, sources: np.ndarray) -> FrameS
         saturated=placed.flux_electron * peak + sky > limit,
         isolated=_isolated(placed, ISOLATION_ARCSEC / pixel_arcsec(model, detector)),
         central=edge > EDGE_PIX,
-        fwhm_pix=central_fwhm_pix(model, detector),
         effective_area_pix=area,
         sky_electron=sky,
     )

@@ -26,8 +26,8 @@ import numpy as np
 from drpflow.sim.astrometry import pixel_to_sky
 from drpflow.sim.earth import ra_dec_deg
 from drpflow.sim.photometry import band_flux, reference_curve, standard_curve
-from drpflow.sim.placement import pixel_arcsec
-from drpflow.sim.psf_image import star_blur
+from drpflow.sim.placement import pixel_arcsec, reference_ratio
+from drpflow.sim.psf_image import central_fwhm_pix, star_blur
 from drpflow.sim.reference import reference_table
 from drpflow.sim.sed import REFERENCE_TEMPERATURE_K, WAVELENGTH_NM, SedLibrary
 from drpflow.sim.tables import structured_columns, write_curve, write_table
@@ -178,7 +178,7 @@ def _frame_row(
         "electron_per_reference_njy": electron_per_njy(model, detector, catalog),
         "cloud_mag": float(model.cloud_extinction_mag(x_mm, y_mm)),
         "sky_electron": stars.sky_electron,
-        "fwhm_arcsec": stars.fwhm_pix * scale,
+        "fwhm_arcsec": central_fwhm_pix(model, detector) * scale,
         "effective_area_pix": stars.effective_area_pix,
         "psf_stars": int(stars.psf_star.sum()),
         "bright_reference_stars": int(stars.bright_reference_star(reference_ids).sum()),
@@ -200,7 +200,8 @@ def _label(model: VisitModel, detector: int, number: int) -> dict[str, np.ndarra
 
 def _wcs_grid(model: VisitModel, detector: int) -> dict[str, np.ndarray]:
     x, y = _grid(model, detector)
-    ra, dec = pixel_to_sky(model.optics, detector, model.geometry, x, y)
+    ratio = reference_ratio(model, detector)
+    ra, dec = pixel_to_sky(model.optics, detector, model.geometry, x, y, ratio)
     return {**_label(model, detector, len(x)), "x": x, "y": y, "ra": ra, "dec": dec}
 
 

@@ -37,6 +37,7 @@ from drpflow.algorithms.isr.dequantize import dequantize
 from drpflow.algorithms.isr.flat import divide_flat
 from drpflow.algorithms.isr.interpolate import interpolate
 from drpflow.algorithms.isr.linearity import linearize, nonlinearity
+from drpflow.algorithms.isr.readout import cells_before
 from drpflow.algorithms.isr.saturation import grow
 from drpflow.algorithms.isr.statistics import NO_LEVEL, amplifier_statistics
 from drpflow.algorithms.isr.variance import calibration_variance, poisson_and_read_noise
@@ -293,7 +294,9 @@ def _assemble(
             a.suspect |= a.pixels > np.float32(given.node_adu[-1])
         linearize(a.pixels, curve, a.noise.gain)
         if known.cti is not None:
-            restore_serial_charge(a.pixels, known.cti.serial[a.amp.name])
+            restore_serial_charge(
+                a.pixels, known.cti.serial[a.amp.name], cells_before(a.amp, detector)
+            )
     mask = Mask.zeros(detector.shape)
     for plane, flags in (
         ("SAT", [a.saturated for a in amplifiers]),

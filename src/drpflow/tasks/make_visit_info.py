@@ -53,5 +53,11 @@ def make_visit_info(
 
 def stub_visit_info(row: Mapping[str, str], camera: Camera) -> VisitInfo:
     """Return the least that is known of a visit whose row is faulty."""
-    labels = {name: row.get(name, "") for name in ("physical_filter", "band", "night", "target")}
-    return VisitInfo(visit=int(row["visit"]), instrument=camera.name, **labels)
+    return VisitInfo(
+        visit=int(row["visit"]),
+        instrument=camera.name,
+        physical_filter=row.get("physical_filter", ""),
+        band=row.get("band", ""),
+        night=row.get("night", ""),
+        target=row.get("target", ""),
+    )

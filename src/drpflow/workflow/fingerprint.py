@@ -8,7 +8,9 @@ and imports for type checkers alone do not count.
 
 Import statements are followed wherever they stand. A module that is loaded by a name in a
 string (the registry of components) is not: a task that uses one imports it by a statement,
-which the workflow's tests verify on what has really been loaded.
+which the workflow's tests verify on what has really been loaded. Files other than code count by
+their content: those below an imported package (page templates), and those that the caller names
+(column schemas).
 
 Syntax trees cost 2 to 5 ms a module, so their hashes are kept in the user's cache, keyed by
 file content: hashing contents alone costs about 0.1 ms a module.
@@ -30,7 +32,7 @@ from drpflow.io.atomic import write_text
 from drpflow.paths import user_cache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 _PACKAGE: Final = "drpflow"
 # Part of every cache key: what a digest means, and the grammar that it was made with.
@@ -66,11 +68,22 @@ class SourceTree:
         self._modules: dict[str, Source | None] = {}
         self._new = False
 
-    def fingerprint(self, script: Path) -> str:
-        """Return the fingerprint of a script and all that it imports, 16 hexadecimal digits."""
+    def fingerprint(self, script: Path, data: Iterable[Path] = ()) -> str:
+        """Return the fingerprint of a script and all that it imports, 16 hexadecimal digits.
+
+        Parameters
+        ----------
+        script
+            The script.
+        data
+            Further files whose content counts.
+        """
         own = self._read(script)
+        reached = sorted(self._reach(own))
         parts = [own.digest]
-        parts += [f"{name} {source.digest}" for name, source in sorted(self._reach(own))]
+        parts += [f"{name} {source.digest}" for name, source in reached]
+        files = [*data, *(file for name, _ in reached for file in self._data_files(name))]
+        parts += [f"{file.name} {_hash(file.read_bytes())}" for file in files]
         return _hash("\n".join(parts))
 
     def modules(self, script: Path) -> frozenset[str]:
@@ -106,6 +119,15 @@ class SourceTree:
             self._modules[name] = self._read(path) if path.is_file() else None
         return self._modules[name]
 
+    def _data_files(self, name: str) -> list[Path]:
+        """Return the files below a package that are no code and belong to no package below it."""
+        folder = self._package.joinpath(*name.split(".")[1:])
+        if folder == self._package or not folder.is_dir():
+            return []
+        folders = [f for f in folder.iterdir() if f.is_dir() and not _is_code(f)]
+        found = [file for f in folders for file in f.rglob("*") if file.is_file()]
+        return sorted(found + [f for f in folder.iterdir() if f.is_file() and f.suffix != ".py"])
+
     def _read(self, path: Path) -> Source:
         content = path.read_bytes()
         key = _hash(_FORMAT.encode() + content)
@@ -125,26 +147,25 @@ class SourceTree:
             return {}
 
 
-def modules_of(script: Path) -> frozenset[str]:
-    """Return the names of the drpflow modules that a script may load."""
-    return SourceTree().modules(script)
-
-
-def fingerprints(scripts: dict[str, Path]) -> dict[str, str]:
+def fingerprints(
+    scripts: Mapping[str, Path], data: Mapping[str, Iterable[Path]] | None = None
+) -> dict[str, str]:
     """Return the fingerprints of several scripts.
 
     Parameters
     ----------
     scripts
         Script file by task.
+    data
+        Further files whose content counts, by task.
 
     Returns
     -------
     dict
         Fingerprint by task.
     """
-    tree = SourceTree()
-    result = {task: tree.fingerprint(path) for task, path in scripts.items()}
+    tree, data = SourceTree(), data or {}
+    result = {task: tree.fingerprint(path, data.get(task, ())) for task, path in scripts.items()}
     tree.save()
     return result
 
@@ -232,6 +253,10 @@ def _is_idle(statement: ast.AST) -> bool:
         targets = {getattr(target, "id", "") for target in statement.targets}
         return targets <= _UNCOUNTED
     return False
+
+
+def _is_code(folder: Path) -> bool:
+    return folder.name == "__pycache__" or (folder / "__init__.py").is_file()
 
 
 def _with_parents(name: str) -> Iterator[str]:

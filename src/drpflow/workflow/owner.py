@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import subprocess
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ _NOTE: Final = Path(".snakemake") / "drpflow-owner.json"
 # differ by less than this.
 _START_TOLERANCE_S: Final = 1.0
 _GRACE_S: Final = 10.0
+_POLL_S: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,7 @@ class Owner:
 
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < _START_TOLERANCE_S
-            return same and process.status() != psutil.STATUS_ZOMBIE
+            return abs(process.create_time() - self.started) < _START_TOLERANCE_S and _runs(process)
         except psutil.Error:
             return False
 
@@ -143,12 +144,34 @@ def end_orphans(dead: Owner) -> int:
     for process in orphans:
         with suppress(psutil.Error):
             process.terminate()
-    _, stubborn = psutil.wait_procs(orphans, timeout=_GRACE_S)
-    for process in stubborn:
+    for process in _still_running(orphans):
         with suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(stubborn, timeout=_GRACE_S)
+    _still_running(orphans)
     return len(orphans)
+
+
+def _still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Give processes time to end; return those that have not.
+
+    A process that has ended and that nobody has asked about (a zombie) has ended: in a
+    container the first process may never ask.
+    """
+    deadline = time.monotonic() + _GRACE_S
+    running = processes
+    while running and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+        running = [process for process in running if _runs(process)]
+    return running
+
+
+def _runs(process: psutil.Process) -> bool:
+    import psutil
+
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _orphans(dead: Owner) -> list[psutil.Process]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +114,7 @@ def load_plan(run: RunConfig, *, check_files: bool = True) -> Plan:
     kinds = [name for name, entry in table.inputs.items() if entry.where == CALIBRATIONS]
     survey = load_survey(run, camera, is_done if check_files else None, kinds)
     scripts = {task: paths.script(task) for task in table.tasks if paths.script(task).is_file()}
-    return Plan(run, table, survey, fingerprints(scripts))
+    return Plan(run, table, survey, fingerprints(scripts, _schema_files(table)))
 
 
 def plan_for_snakemake(values: dict[str, Any], workflow: Any) -> Plan:
@@ -156,6 +157,16 @@ def shell_prefix(workflow: Any) -> str:
     exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
     # Snakemake formats the prefix, so that braces must be doubled.
     return f"set -euo pipefail; export {exports.replace('{', '{{').replace('}', '}}')}; "
+
+
+def _schema_files(table: DatasetTable) -> dict[str, list[Path]]:
+    """Return the column schemas of the tables that each task writes."""
+    folder = Path(drpflow.__file__).parent / "schemas"
+    files: dict[str, list[Path]] = defaultdict(list)
+    for entry in table.datasets.values():
+        if entry.table_schema is not None:
+            files[entry.task].append(folder / f"{entry.table_schema}.yaml")
+    return files
 
 
 def _check_keep(run: RunConfig, table: DatasetTable) -> None:

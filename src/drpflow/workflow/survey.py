@@ -77,11 +77,11 @@ class Survey:
         self._digests: dict[tuple[int, str], str] = {}
 
     def frame_files(self, wildcards: Any) -> dict[str, str]:
-        """Return the files that a frame needs, by name: ``raw``, and those that there are of
-        ``weight``, ``mask`` and each kind of calibration.
+        """Return the files that a frame needs, by name.
 
-        All at once, since each function that Snakemake calls for a job costs it some 30 µs
-        before the call.
+        That is ``raw``, and those that there are of ``weight``, ``mask`` and each kind of
+        calibration. All at once, since each function that Snakemake calls for a job costs some
+        30 µs before the call.
         """
         frame = self.frames[wildcards.visit, wildcards.detector]
         row = frame.exposure

@@ -7,12 +7,15 @@ import pytest
 
 from drpflow.algorithms.isr.assembly import assemble
 from drpflow.algorithms.isr.readout import (
+    cells_before,
     detector_section,
     is_mirrored,
     raw_section,
     serial_overscan,
 )
 from drpflow.data.camera import Amplifier, Detector
+
+from .cameras import two_by_two
 
 
 def amplifier(name: str = "A", **changes: object) -> Amplifier:
@@ -75,3 +78,16 @@ def test_assembly_undoes_the_order_of_readout(
 def test_one_array_for_each_amplifier() -> None:
     raw = {"A": np.full((4, 12), 5, np.float32)}
     assert raw_section(raw, amplifier(), (0, 12, 0, 4)).mean() == 5
+
+
+@pytest.mark.parametrize("prescan", [0, 7])
+def test_prescan_is_the_gap_before_the_pixels(prescan: int) -> None:
+    detector = two_by_two(prescan=prescan)
+    assert [cells_before(a, detector) for a in detector.amplifiers] == [prescan] * 4
+    # The same, mirrored: overscan, pixels, prescan.
+    amp = amplifier(raw_data_section=(3, 9, 0, 4), raw_serial_overscan=(0, 3, 0, 4))
+    mirrored = Detector(
+        id=0, name="X", size_pix=(6, 4), pixel_size_mm=0.01, amplifiers=(amp,),
+        raw_size_pix=(9 + prescan, 4),
+    )  # fmt: skip
+    assert cells_before(amp, mirrored) == prescan

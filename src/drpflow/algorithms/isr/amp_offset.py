@@ -98,33 +98,56 @@ def measure_steps(
 ) -> list[Step]:
     """Measure the step across each border that two amplifiers share.
 
-    The level at the border is where a straight line through the medians of a strip's lines
-    parallel to it ends, so that a gradient of the sky makes no step.
+    The levels of the strips on both sides are compared, less what the gradient of the sky makes
+    of the distance of their centres. That gradient is taken from the whole amplifiers: a strip
+    is too narrow to know it.
     """
     steps = []
-    for i, first in enumerate(amplifiers):
-        for j, second in enumerate(amplifiers):
-            for axis in (1, 0):
-                strips = _strips(
-                    first.data_section, second.data_section, axis, strip_pix, inset_pix
-                )
-                if strips is None:
+    for axis in (1, 0):
+        gradient = _gradient(image, masked, amplifiers, axis)
+        for i, first in enumerate(amplifiers):
+            for j, second in enumerate(amplifiers):
+                boxes = _strips(first.data_section, second.data_section, axis, strip_pix, inset_pix)
+                if boxes is None:
                     continue
-                levels = [
-                    _border_level(image[box], masked[box], axis, inset_pix, min_unmasked_fraction)
-                    for box in strips
-                ]
-                # Strips run away from the border: that of the lower amplifier is reversed.
-                (low, low_error), (high, high_error) = levels
-                if np.isfinite(low + high):
-                    steps.append(Step(i, j, high - low, float(np.hypot(low_error, high_error))))
+                low, high = (_line(image[b], masked[b], axis, min_unmasked_fraction) for b in boxes)
+                if low is None or high is None:
+                    continue
+                low_start, high_start = (box[axis].start for box in boxes)
+                distance = high.center + high_start - low.center - low_start
+                steps.append(
+                    Step(
+                        i,
+                        j,
+                        high.level - low.level - gradient * distance,
+                        float(np.hypot(low.level_error, high.level_error)),
+                    )
+                )
     return steps
+
+
+def _gradient(
+    image: NDArray[np.float32],
+    masked: NDArray[np.bool_],
+    amplifiers: Sequence[Amplifier],
+    axis: int,
+) -> float:
+    """Return the mean slope of the sky along an axis, from every fourth line of each amplifier."""
+    slopes, weights = [], []
+    for amp in amplifiers:
+        x0, x1, y0, y1 = amp.data_section
+        box = slice(y0, y1, 4), slice(x0, x1, 4)
+        line = _line(image[box], masked[box], axis, 0.5)
+        if line is not None and np.isfinite(line.slope_error):
+            slopes.append(line.slope / 4)
+            weights.append(line.slope_error**-2)
+    return float(np.average(slopes, weights=weights)) if slopes else 0.0
 
 
 def _strips(
     low: Section, high: Section, axis: int, width: int, inset: int
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
-    """Return the strips on both sides of a border, first index away from the border.
+    """Return the strips on the lower and the upper side of a border.
 
     None unless `high` begins, along `axis` (1: x, 0: y), where `low` ends.
     """
@@ -132,41 +155,51 @@ def _strips(
     other_along, other_across = (high[:2], high[2:]) if axis == 1 else (high[2:], high[:2])
     border = along[1]
     start, stop = max(across[0], other_across[0]), min(across[1], other_across[1])
+    before = slice(max(border - inset - width, along[0]), border - inset)
+    after = slice(border + inset, min(border + inset + width, other_along[1]))
     if other_along[0] != border or start >= stop:
         return None
-    near, far = border - inset, max(border - inset - width, along[0])
-    if near <= far or border + inset >= other_along[1]:
+    if before.start >= before.stop or after.start >= after.stop:
         return None
-    before = slice(near - 1, far - 1 if far > 0 else None, -1)
-    after = slice(border + inset, min(border + inset + width, other_along[1]))
     side = slice(start, stop)
     return ((side, before), (side, after)) if axis == 1 else ((before, side), (after, side))
 
 
-def _border_level(
-    strip: NDArray[np.float32],
-    masked: NDArray[np.bool_],
-    axis: int,
-    inset: int,
-    min_unmasked_fraction: float,
-) -> tuple[float, float]:
-    """Extrapolate the level of a strip to the border; return it and its error."""
-    values = np.where(masked, np.nan, strip).astype(np.float64)
-    values = values if axis == 0 else values.T  # first index: distance from the border
+@dataclass(frozen=True)
+class _Line:
+    """Straight line through the medians of lines of pixels: level at the center, and slope."""
+
+    level: float
+    level_error: float
+    slope: float
+    slope_error: float
+    center: float
+
+
+def _line(
+    pixels: NDArray[np.float32], masked: NDArray[np.bool_], axis: int, min_fraction: float
+) -> _Line | None:
+    """Fit a straight line along `axis` to the medians across it; None if too few are usable."""
+    values = np.where(masked, np.nan, pixels).astype(np.float64)
+    values = values if axis == 0 else values.T
     values[~np.isfinite(values)] = np.nan
-    if np.isfinite(values).mean() < min_unmasked_fraction:
-        return np.nan, np.nan
+    if np.isfinite(values).mean() < min_fraction:
+        return None
     _clip_sources(values)
-    distance = inset + 0.5 + np.arange(len(values))
-    usable = np.isfinite(values).mean(axis=1) >= min_unmasked_fraction
+    count = np.isfinite(values).sum(axis=1)
+    usable = count >= min_fraction * values.shape[1]
     if not usable.any():
-        return np.nan, np.nan
+        return None
     levels = np.nanmedian(values[usable], axis=1)
-    error = 1.2533 * np.nanstd(values) / np.sqrt(np.isfinite(values[usable]).mean(0).sum())
-    design = np.vander(distance[usable], 2 if usable.sum() > 3 else 1)
-    covariance = np.linalg.inv(design.T @ design)
-    level = (covariance @ design.T @ levels)[-1]
-    return float(level), float(error * np.sqrt(covariance[-1, -1]))
+    # √(π/2): scatter of a median over that of a mean.
+    error = max(1.2533 * float(np.nanstd(values)) / np.sqrt(count[usable].mean()), 1e-9)
+    at = np.flatnonzero(usable).astype(np.float64)
+    center = float(at.mean())
+    spread = float(np.sum((at - center) ** 2))
+    slope = float(np.sum((at - center) * levels)) / spread if spread > 0 else 0.0
+    slope_error = float(error / np.sqrt(spread)) if spread > 0 else np.inf
+    level_error = float(error / np.sqrt(len(levels)))
+    return _Line(float(levels.mean()), level_error, slope, slope_error, center)
 
 
 def _clip_sources(values: Float64) -> None:

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def restore_serial_charge(signal: NDArray[np.float32], serial_cti: float) -> None:
+def restore_serial_charge(
+    signal: NDArray[np.float32], serial_cti: float, cells_before: int = 0
+) -> None:
     """Put deferred charge back into the pixels that it came from, in place.
 
     The inverse of a transfer that leaves the same fraction behind at each step, to third
@@ -23,6 +25,8 @@ def restore_serial_charge(signal: NDArray[np.float32], serial_cti: float) -> Non
         Pixels in the order of readout, electron, C-contiguous.
     serial_cti
         Fraction left behind at each transfer.
+    cells_before
+        Cells of the register between the first pixel and the amplifier (the prescan).
     """
     if serial_cti > 0.0:
-        kernels.restore_serial_charge(signal, serial_cti)
+        kernels.restore_serial_charge(signal, serial_cti, cells_before)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from drpflow.data.camera import Amplifier, Section
+    from drpflow.data.camera import Amplifier, Detector, Section
 
     Raw = NDArray[np.float32] | Mapping[str, NDArray[np.float32]]
 
@@ -44,6 +44,25 @@ def is_mirrored(amp: Amplifier) -> tuple[bool, bool]:
     x0, _, y0, _ = amp.raw_data_section
     serial, parallel = amp.raw_serial_overscan, amp.raw_parallel_overscan
     return serial is not None and serial[0] < x0, parallel is not None and parallel[2] < y0
+
+
+def cells_before(amp: Amplifier, detector: Detector) -> int:
+    """Return how many cells of the serial register are read before an amplifier's first pixel.
+
+    That is the serial prescan: the raw columns between the pixels and whatever else there is on
+    the side of the register's end, or the end of the array.
+    """
+    x0, x1, y0, y1 = amp.raw_data_section
+    sections = [
+        section
+        for other in detector.amplifiers
+        for section in (other.raw_data_section, other.raw_serial_overscan)
+        if section and other.raw_hdu == amp.raw_hdu and section[2] < y1 and section[3] > y0
+    ]
+    if not is_mirrored(amp)[0]:
+        return x0 - max((s[1] for s in sections if s[1] <= x0), default=0)
+    width = detector.raw_size_pix[0] if detector.raw_size_pix else x1
+    return min((s[0] for s in sections if s[0] >= x1), default=width) - x1
 
 
 def raw_section(raw: Raw, amp: Amplifier, section: Section) -> NDArray[np.float32]:

@@ -1,0 +1,52 @@
+"""A run folder for a camera."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from drpflow import cli, paths
+from drpflow.config.run import load_run
+from drpflow.io.camera_yaml import camera_names
+
+HERE = sorted(paths.share_root().joinpath("config/cameras").glob("*.yaml"))
+
+
+@pytest.mark.skipif(not HERE, reason="no camera comes along")
+def test_camera_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = next(iter(camera_names()))
+    assert cli.main(["init", str(tmp_path / "run"), "--camera", name]) == 0
+    run = load_run(tmp_path / "run/config/config.yaml")
+    assert run.camera == name
+    assert run.sheets == Path("sheets")
+    assert f"drpflow ingest RAW_FOLDER --camera {name}" in capsys.readouterr().out
+
+
+def test_camera_by_file(tmp_path: Path) -> None:
+    camera = tmp_path / "mycam.yaml"
+    camera.write_text("name: mycam\n")
+    assert cli.main(["init", str(tmp_path / "run"), "--camera", str(camera)]) == 0
+    text = (tmp_path / "run/config/config.yaml").read_text()
+    assert yaml.safe_load(text)["camera"] == str(camera)
+    own = (paths.share_root() / "config/config.yaml").read_text()
+    assert text.count("#") == own.count("#"), "the comments come along"
+
+
+def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    camera = tmp_path / "mycam.yaml"
+    camera.touch()
+    arguments = ["init", str(tmp_path / "run"), "--camera", str(camera)]
+    cli.main(arguments)
+    config = tmp_path / "run/config/config.yaml"
+    config.write_text("mine")
+    assert cli.main(arguments) == 2
+    assert "it exists already" in capsys.readouterr().err
+    assert config.read_text() == "mine"
+
+
+def test_unknown_camera(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["init", str(tmp_path / "run"), "--camera", "nocam"]) == 2
+    assert "there is no camera of this name" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

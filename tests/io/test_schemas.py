@@ -1,0 +1,21 @@
+"""Every column schema is valid and documented."""
+
+from __future__ import annotations
+
+import pytest
+
+from drpflow import InputError
+from drpflow.io.schemas import load_schema, schema_names
+
+
+@pytest.mark.parametrize("name", schema_names())
+def test_schema(name):
+    schema = load_schema(name)
+    assert schema.doc
+    for column in schema.columns:
+        assert column.doc, f"{name}.{column.name} does not say what it holds"
+
+
+def test_misspelt_schema():
+    with pytest.raises(InputError, match="did you mean 'isr_statistics'"):
+        load_schema("isr_statistic")

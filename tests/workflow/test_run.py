@@ -1,0 +1,243 @@
+"""Whole runs: products, summary, failures, recovery."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from drpflow.io.store import Store
+from drpflow.workflow.fingerprint import SourceTree
+from drpflow.workflow.snakemake_log import Failed, Finished, Parser, Planned
+from tests.workflow.small_survey import SmallSurvey
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+
+
+def clone(survey: SmallSurvey, folder: Path) -> SmallSurvey:
+    """A second run folder of the same survey and code, not yet run."""
+    ignored = shutil.ignore_patterns("results", ".snakemake", "modules")
+    shutil.copytree(survey.folder, folder, ignore=ignored)
+    return SmallSurvey(folder, survey.code)
+
+
+def test_everything_is_made(finished: SmallSurvey) -> None:
+    (result,) = finished.outcome
+    assert result.returncode == 0, result.stdout + result.stderr
+    for line in ("makeVisitInfo: 2 of 2 done", "isr: 4 of 4 done", "makeReport: 1 of 1 done"):
+        assert line in result.stdout
+    assert "$ snakemake --cores 2 --snakefile " in result.stderr
+    assert "7 jobs: " in result.stderr
+    exposure = Store(finished.folder / "results").get("post_isr_image", visit=11, detector=0)
+    assert exposure.unit == "electron"
+    assert exposure.visit_info.visit == 11
+    assert not list(finished.folder.rglob(".*.tmp"))
+    assert not (finished.folder / ".snakemake/drpflow-owner.json").exists()
+
+
+def test_snakemake_says_what_the_parser_expects(finished: SmallSurvey) -> None:
+    parser = Parser()
+    lines = finished.outcome[0].stderr.splitlines()
+    events = [event for line in lines for event in parser.feed(line)]
+    (plan,) = [event for event in events if isinstance(event, Planned)]
+    assert plan.jobs == {"makeVisitInfo": 2, "isr": 4, "makeReport": 1, "all": 1}
+    ended = [event.rule for event in events if isinstance(event, Finished)]
+    assert sorted(ended) == sorted(rule for rule, n in plan.jobs.items() for _ in range(n))
+    assert not [event for event in events if isinstance(event, Failed)]
+
+
+def test_fingerprints_cover_what_has_been_loaded(finished: SmallSurvey) -> None:
+    tree = SourceTree()
+    notes = list((finished.folder / "modules").iterdir())
+    assert {note.stem for note in notes} == {"makeVisitInfo", "isr", "makeReport"}
+    for note in notes:
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", note.stem).lower()
+        listed = tree.modules(finished.code / "scripts" / f"{words}.py")
+        # Schemas are files beside no code; those that a task uses are named in the plan.
+        unlisted = set(note.read_text().split()) - listed - {"drpflow.schemas"}
+        assert not unlisted, note.stem
+
+
+def test_a_rerun_does_nothing(finished: SmallSurvey) -> None:
+    before = {p: p.stat().st_mtime_ns for p in (finished.folder / "results").rglob("*")}
+    result = finished.drpflow("run", "--cores", "2")
+    assert result.returncode == 0
+    assert "Nothing to do: every product is up to date." in result.stdout
+    assert {p: p.stat().st_mtime_ns for p in (finished.folder / "results").rglob("*")} == before
+
+
+def test_status_of_a_finished_run(finished: SmallSurvey) -> None:
+    result = finished.drpflow("status", "--all")
+    assert result.returncode == 0
+    assert "2 of 2 visits are complete" in result.stdout
+    assert re.search(r"│ +12 │ +1/1 │ +2/2 │", result.stdout)
+
+
+def test_temporary_products_go_and_kept_ones_stay(finished: SmallSurvey, tmp_path: Path) -> None:
+    """And a run that is the same but for `keep` makes the same products."""
+    survey = clone(finished, tmp_path / "run")
+    survey.write_config(keep=[])
+    result = survey.drpflow("run", "prompt", "--cores", "2")
+    assert result.returncode == 0, result.stdout + result.stderr
+    wanted = {
+        name: digest
+        for name, digest in finished.products().items()
+        if name.split("/")[0] not in {"post_isr_image", "report"} and "makeReport" not in name
+    }
+    assert survey.products() == wanted
+
+
+def test_declared_failures_and_errors(finished: SmallSurvey, tmp_path: Path) -> None:
+    """A broken frame is lost alone; an error is shown; the rest of the survey goes on."""
+    survey = clone(finished, tmp_path / "run")
+    raw = survey.raw_path(11, 0)
+    raw.write_bytes(raw.read_bytes()[:4000])
+    # The camera file of detector 1 is good, but its status file cannot be written.
+    blocked = survey.folder / "results/isr_statistics/visit=12/detector=1/isr_statistics.parquet"
+    blocked.mkdir(parents=True)
+    (blocked / "in the way").touch()
+    result = survey.drpflow("run", "--cores", "2")
+    text = result.stdout + result.stderr
+    assert result.returncode == 1, text
+    assert "isr: 2 of 4 done, 1 failed" in text
+    assert "isr visit=11, detector=0: raw/11_0.fits: " in text
+    assert "isr visit=12, detector=1 ended with an error; log: results/logs/isr/" in text
+    assert "  | Traceback" in text or "  | IsADirectoryError" in text or "  | OSError" in text
+    status = survey.drpflow("status")
+    assert status.returncode == 1
+    assert "1/2, 1 failed" in status.stdout
+    shutil.rmtree(blocked)
+    shutil.copy(finished.raw_path(11, 0), raw)
+    mended = survey.drpflow("run", "--cores", "2", "--retry-failed")
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert survey.products() == finished.products()
+
+
+def running(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Return the processes that have not ended."""
+    found = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def wait_for(condition, process: subprocess.Popen[str], what: str) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        assert process.poll() is None, f"the run ended before {what}"
+        time.sleep(0.05)
+    raise AssertionError(f"no {what}")
+
+
+def test_kill_9_and_the_same_command_again(finished: SmallSurvey, tmp_path: Path) -> None:
+    """Killed twice in the middle: first drpflow alone, then Snakemake as well."""
+    survey = clone(finished, tmp_path / "run")
+    images = survey.folder / "results/post_isr_image"
+
+    def count() -> int:
+        return len(list(images.rglob("*.fits")))
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            survey.command("run", "--cores", "1"),
+            cwd=survey.folder,
+            env=survey.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    first = start()
+    wait_for(lambda: count() >= 1, first, "first image")
+    refused = survey.drpflow("run", "--cores", "1")
+    assert refused.returncode == 2
+    assert f"process {first.pid} runs this workflow already" in refused.stderr
+    left = psutil.Process(first.pid).children(recursive=True)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    assert running(left)
+    done = count()
+
+    second = start()
+    wait_for(lambda: count() > done, second, "another image")
+    assert not running(left)
+    left = psutil.Process(second.pid).children(recursive=True)
+    for process in [psutil.Process(second.pid), *left[:1]]:
+        process.kill()
+    second.wait()
+    assert list((survey.folder / ".snakemake/locks").iterdir())
+
+    last = survey.drpflow("run", "--cores", "2")
+    assert last.returncode == 0, last.stdout + last.stderr
+    assert f"process {second.pid} was killed in this folder" in last.stderr
+    assert survey.products() == finished.products()
+
+
+def test_interruption_leaves_nothing_running(finished: SmallSurvey, tmp_path: Path) -> None:
+    survey = clone(finished, tmp_path / "run")
+    process = subprocess.Popen(
+        survey.command("run", "--cores", "1"),
+        cwd=survey.folder,
+        env=survey.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    status = survey.folder / "results/status/makeVisitInfo"
+    wait_for(lambda: list(status.rglob("*.json")), process, "first status file")
+    left = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGTERM)
+    _, text = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in text
+    assert not running(left)
+    assert not (survey.folder / ".snakemake/drpflow-owner.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("sections", "sentence"),
+    [
+        ({"kep": []}, "config/config.yaml: unknown key 'kep'; did you mean 'keep'?"),
+        ({"keep": ["post_isr"]}, "did you mean 'post_isr_image'?"),
+        ({"camera": "none.yaml"}, "none.yaml: the camera file does not exist."),
+        ({"sheets": "nowhere"}, "nowhere/visits.tsv: the sheet cannot be read"),
+    ],
+)
+def test_faults_of_the_user_are_one_sentence(
+    finished: SmallSurvey, tmp_path: Path, sections: dict, sentence: str
+) -> None:
+    """By Snakemake as by drpflow, without a traceback, before anything runs."""
+    survey = clone(finished, tmp_path / "run")
+    survey.write_config(**sections)
+    for result in (survey.drpflow("run"), survey.snakemake("--cores", "1")):
+        assert result.returncode in {1, 2}
+        assert sentence in result.stderr
+        assert "Traceback" not in result.stderr
+        assert 'File "' not in result.stderr
+    assert not (survey.folder / "results").exists()
+
+
+def test_a_config_file_of_another_name_is_the_only_one_read(
+    finished: SmallSurvey, tmp_path: Path
+) -> None:
+    survey = clone(finished, tmp_path / "run")
+    survey.write_config(isr={"seed": 99})
+    other = {"camera": "camera.yaml", "sheets": "sheets", "output": "other"}
+    (survey.folder / "other.yaml").write_text(yaml.safe_dump(other))
+    result = survey.drpflow("run", "--config", "other.yaml", "--", "--dry-run", "--printshellcmds")
+    assert result.returncode == 0, result.stderr
+    assert "--config '{}'" in result.stderr
+    assert "other/post_isr_image" in result.stderr
+    assert "results/" not in result.stderr

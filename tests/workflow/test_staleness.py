@@ -1,0 +1,222 @@
+"""What makes what stale: Snakemake's own plan after one change, which is then taken back."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.workflow.small_survey import NX, SmallSurvey, camera_values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+
+REPORT = {"makeReport"}
+ALL_ISR = {f"isr visit={v}, detector={d}" for v in (11, 12) for d in (0, 1)}
+
+
+def planned(survey: SmallSurvey) -> set[str]:
+    """Return the jobs that Snakemake would run, as rule and wildcards."""
+    result = survey.snakemake("--dry-run", "--cores", "1")
+    assert result.returncode == 0, result.stdout + result.stderr
+    jobs = set()
+    for block in re.split(r"\n(?=(?:local)?rule )", result.stdout + result.stderr):
+        rule = re.match(r"(?:local)?rule (\w+):", block)
+        wildcards = re.search(r"^ {4}wildcards: (.*)$", block, re.MULTILINE)
+        if rule and rule[1] not in {"all", "prompt"}:
+            jobs.add(rule[1] + (f" {wildcards[1]}" if wildcards else ""))
+    return jobs
+
+
+@contextmanager
+def restored(*paths: Path) -> Iterator[None]:
+    """Put files back afterwards, contents and times."""
+    kept = [(path, path.read_bytes(), path.stat()) for path in paths]
+    try:
+        yield
+    finally:
+        for path, content, stat in kept:
+            path.write_bytes(content)
+            os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def test_nothing_changed(finished: SmallSurvey) -> None:
+    assert planned(finished) == set()
+
+
+def test_one_raw_frame(finished: SmallSurvey) -> None:
+    with restored(finished.raw_path(11, 1)):
+        finished.write_raw(11, 1, extra_adu=50)
+        assert planned(finished) == {"isr visit=11, detector=1"} | REPORT
+
+
+def test_a_raw_frame_touched_or_lost(finished: SmallSurvey) -> None:
+    path = finished.raw_path(11, 1)
+    with restored(path):
+        path.touch()
+        assert planned(finished) == set()
+        path.unlink()
+        assert planned(finished) == set()
+
+
+def test_one_calibration(finished: SmallSurvey) -> None:
+    path = finished.folder / "calib/bias_1.fits"
+    with restored(path):
+        path.write_bytes(path.read_bytes() + b" ")
+        assert (
+            planned(finished)
+            == {
+                "isr visit=11, detector=1",
+                "isr visit=12, detector=1",
+            }
+            | REPORT
+        )
+
+
+def sheet_files(survey: SmallSurvey) -> list[Path]:
+    return sorted((survey.folder / "sheets").iterdir())
+
+
+def test_one_row_of_the_visit_sheet(finished: SmallSurvey) -> None:
+    with restored(*sheet_files(finished)):
+        finished.write_sheets((11, 12), airmass=1.2)
+        assert (
+            planned(finished)
+            == {
+                "makeVisitInfo visit=12",
+                "isr visit=12, detector=0",
+                "isr visit=12, detector=1",
+            }
+            | REPORT
+        )
+
+
+def test_a_new_visit(finished: SmallSurvey) -> None:
+    with restored(*sheet_files(finished)):
+        finished.write_sheets((11, 12, 13))
+        for d in (0, 1):
+            finished.write_raw(13, d)
+        assert (
+            planned(finished)
+            == {
+                "makeVisitInfo visit=13",
+                "isr visit=13, detector=0",
+                "isr visit=13, detector=1",
+            }
+            | REPORT
+        )
+
+
+def test_one_visit_less(finished: SmallSurvey) -> None:
+    with restored(*sheet_files(finished)):
+        finished.write_sheets((11,))
+        assert planned(finished) == REPORT
+
+
+@pytest.mark.parametrize(
+    ("sections", "jobs"),
+    [
+        ({"isr": {"amp_offset": {}}}, set()),
+        ({"isr": {"seed": 7}}, ALL_ISR | REPORT),
+        ({"reference_stars": "stars.parquet"}, set()),
+    ],
+    ids=["a default written out", "a parameter of isr", "what no task reads yet"],
+)
+def test_config(finished: SmallSurvey, sections: dict[str, Any], jobs: set[str]) -> None:
+    with restored(finished.folder / "config/config.yaml"):
+        finished.write_config(**sections)
+        assert planned(finished) == jobs
+
+
+def test_camera(finished: SmallSurvey) -> None:
+    values = camera_values()
+    with restored(finished.folder / "camera.yaml"):
+        values["header"] = {"visit": {"key": "EXPNUM"}}
+        values["description"] = "another text"
+        finished.write_camera(values)
+        assert planned(finished) == set()
+        values["detectors"][1]["amplifiers"] = [
+            {**values["detectors"][1]["amplifiers"][0], "gain": 1.6}
+        ]
+        finished.write_camera(values)
+        assert (
+            planned(finished)
+            == {
+                "isr visit=11, detector=1",
+                "isr visit=12, detector=1",
+            }
+            | REPORT
+        )
+
+
+ISR_CODE = "src/drpflow/algorithms/isr/overscan.py"
+
+
+def test_code_that_does_not_count(finished: SmallSurvey) -> None:
+    """Comments, docstrings, the version, a checkout that touches every file."""
+    files = [finished.code / name for name in (ISR_CODE, "src/drpflow/__init__.py")]
+    with restored(*files):
+        finished.edit(ISR_CODE, "from __future__", "# A comment.\n\nfrom __future__")
+        finished.edit(ISR_CODE, '"""', '"""Another text. ')
+        finished.edit("src/drpflow/__init__.py", '__version__ = "', '__version__ = "9')
+        for path in finished.code.rglob("*"):
+            path.touch()
+        assert planned(finished) == set()
+
+
+def test_code_of_one_task(finished: SmallSurvey) -> None:
+    with restored(finished.code / ISR_CODE):
+        finished.edit(ISR_CODE, "\nimport numpy as np\n", "\nimport numpy as np\n\nNEW = 1\n")
+        assert planned(finished) == ALL_ISR | REPORT
+
+
+def test_schema_of_a_table(finished: SmallSurvey) -> None:
+    name = "src/drpflow/schemas/isr_statistics.yaml"
+    with restored(finished.code / name):
+        finished.edit(name, "e", "E")
+        assert planned(finished) == ALL_ISR | REPORT
+
+
+def test_code_of_an_earlier_task(finished: SmallSurvey) -> None:
+    name = "src/drpflow/tasks/make_visit_info.py"
+    with restored(finished.code / name):
+        finished.edit(name, "round(difference, 4)", "round(difference, 5)")
+        visits = {"makeVisitInfo visit=11", "makeVisitInfo visit=12"}
+        assert planned(finished) == visits | ALL_ISR | REPORT
+
+
+def test_code_of_no_task(finished: SmallSurvey) -> None:
+    name = "src/drpflow/cli.py"
+    with restored(finished.code / name):
+        finished.edit(name, "return 0", "return 1 - 1")
+        assert planned(finished) == set()
+
+
+def test_a_lost_product(finished: SmallSurvey) -> None:
+    path = finished.folder / "results/post_isr_image/visit=12/post_isr_image_12_0.fits"
+    with restored(path):
+        path.unlink()
+        assert planned(finished) == {"isr visit=12, detector=0"} | REPORT
+
+
+def test_missing_frames_are_named_and_the_rest_goes_on(finished: SmallSurvey) -> None:
+    with restored(*sheet_files(finished)):
+        finished.write_sheets((11, 12, 14))
+        finished.write_raw(14, 0)
+        result = finished.snakemake("--dry-run", "--cores", "1")
+        text = result.stdout + result.stderr
+        assert result.returncode == 0, text
+        assert "raw/14_1.fits does not exist. 1 frames are left out" in text
+        assert "visit=14, detector=0" in text
+        assert "visit=14, detector=1" not in text
+
+
+def test_size_of_the_frames_is_what_the_camera_says() -> None:
+    """The tests above stay below 1 MB a file, where contents count and not times."""
+    assert NX < 500
