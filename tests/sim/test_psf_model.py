@@ -5,7 +5,7 @@ import pytest
 
 from drpflow.sim.canvas import canvas
 from drpflow.sim.psf_image import central_fwhm_pix, psf_image, star_blur
-from drpflow.sim.psf_model import VisitPsf, build_visit_psf
+from drpflow.sim.psf_model import PsfCumulants, VisitPsf, build_visit_psf
 
 from .surveys import QUIET, build, quiet, tiny
 
@@ -124,3 +124,17 @@ def test_coma_skews_the_image_along_its_axis() -> None:
     assert moments[1, 2] == pytest.approx(4.0, rel=1e-3)
     assert moments[2, 1] == pytest.approx(0.0, abs=1e-6)
     assert moments[0, 3] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_without_coma_the_mean_is_the_place() -> None:
+    one = np.ones(2)
+    blurs = (
+        build(QUIET, ROUND).model(1).psf.cumulants(one, one, 620 * one, 0 * one, 0.0, 0.0, 0.015)
+    )
+    assert not blurs.centering_pix().any()
+
+
+def test_centering_of_a_gaussian_image() -> None:
+    # For a Gaussian of width σ the matched centroid lies at -q/σ² from the mean.
+    blurs = PsfCumulants(np.zeros(1), np.array([[4.0, 0.0, 4.0]]), np.array([[0.5, -0.2]]))
+    np.testing.assert_allclose(blurs.centering_pix(), [[0.125, -0.05]], rtol=1e-3)

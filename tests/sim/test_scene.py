@@ -28,9 +28,7 @@ def render(survey: Survey, sources: np.ndarray) -> Scene:
     return render_scene(survey.model(1), 0, sources)
 
 
-def centroid(
-    image: np.ndarray, near: tuple[float, float], sigma_pix: float
-) -> tuple[float, float]:
+def centroid(image: np.ndarray, near: tuple[float, float], sigma_pix: float) -> tuple[float, float]:
     """Return the centroid under a Gaussian weight, iterated to its fixed point."""
     rows, columns = np.indices(image.shape)
     x, y = near

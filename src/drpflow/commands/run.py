@@ -7,7 +7,7 @@ after -- goes to snakemake, e.g.:
     drpflow run --cores 8
     drpflow run prompt --cores 8
     drpflow run --cores 8 -- --dry-run
-    drpflow run --cores 100 --profile slurm
+    drpflow run --profile slurm
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cores",
         type=int,
-        default=len(os.sched_getaffinity(0)),
-        help="jobs at a time (default: the cores of this machine)",
+        help="jobs at a time (default: the cores of this machine, or what a profile says)",
     )
     add_run_arguments(parser)
     parser.add_argument("--profile", default="default", help="default, or slurm: docs/running.md")
@@ -76,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     result = run_snakemake(
         Request(
             config=args.config,
-            cores=args.cores,
+            cores=args.cores or (_own_cores() if args.profile == "default" else None),
             targets=tuple(args.targets),
             profile=args.profile,
             extra=extra,
@@ -102,6 +101,13 @@ def open_plan(args: argparse.Namespace) -> Plan:
             args.config = args.config.absolute()
         os.chdir(args.directory)
     return load_plan(load_run(args.config))
+
+
+def _own_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _force_failed(plan: Plan) -> tuple[str, ...]:

@@ -184,10 +184,10 @@ class AmpOffsetConfig(StrictModel):
 
 
 class InterpolationConfig(StrictModel):
-    """Cosmetic filling of defects and saturated pixels."""
+    """Cosmetic filling of defects, saturated and lost pixels."""
 
-    planes: tuple[Literal["BAD", "SAT", "SUSPECT"], ...] = param(
-        ("BAD", "SAT"), "planes whose pixels are filled"
+    planes: tuple[Literal["BAD", "SAT", "SUSPECT", "UNMASKEDNAN"], ...] = param(
+        ("BAD", "SAT", "UNMASKEDNAN"), "planes whose pixels are filled"
     )
     max_gap_pix: int = param(
         64, "gaps that are longer than this along both rows and columns stay", unit="pix", ge=1

@@ -20,6 +20,7 @@ from drpflow.io.exposure_headers import (
     primary_cards,
     variance_unit,
 )
+from drpflow.io.gzip_times import clear_gzip_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -199,6 +200,8 @@ def _text_hdu(name: str, column: str, text: str) -> fits.BinTableHDU:
 def _write(path: str | Path, hdus: list[Any]) -> None:
     with atomic_path(path) as temporary:
         fits.HDUList(hdus).writeto(temporary)
+        if any(isinstance(hdu, fits.CompImageHDU) for hdu in hdus):
+            clear_gzip_times(temporary)
 
 
 def dither_seed(dataset: str, data_id: Mapping[str, Any]) -> int:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drpflow.errors import InputError
+
 if TYPE_CHECKING:
     from drpflow.sim.canvas import Canvas
 
@@ -28,8 +30,18 @@ def radial_transform(sersic_index: float) -> np.ndarray:
     -------
     numpy.ndarray
         Values at wave numbers ``exp(t) - 1``, t evenly spaced from 0 to ``ln(1 + 3000)``.
+
+    Raises
+    ------
+    InputError
+        If GalSim is not installed.
     """
-    import galsim
+    try:
+        import galsim
+    except ImportError:
+        raise InputError(
+            "simulation", "galaxies need GalSim, which is not installed", "Install drpflow[sim]"
+        ) from None
 
     profile = galsim.Sersic(sersic_index, half_light_radius=1.0)
     k = np.expm1(np.linspace(0.0, np.log1p(_LARGEST_K), _NODES))

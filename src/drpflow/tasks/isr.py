@@ -365,7 +365,8 @@ def _brighter_fatter(
     fit = correct_brighter_fatter(
         image,
         known.brighter_fatter.kernel,
-        bad=mask.any(("BAD", "NO_DATA")),
+        # What bled was not there while light fell: full pixels count as bad, too.
+        bad=mask.any(("BAD", "SAT", "NO_DATA")),
         threshold_electron=config.brighter_fatter.threshold_electron,
         max_iterations=config.brighter_fatter.max_iterations,
     )

@@ -96,15 +96,13 @@ def claim(folder: Path, *, take_over: bool = False) -> tuple[Owner, Owner | None
     Raises
     ------
     InputError
-        If another run owns the folder, or a plain ``snakemake`` works in it.
+        If another run owns the folder.
     """
     note = folder / _NOTE
     dead = _read(note)
     if dead is not None:
         _refuse_if_alive(folder, dead, take_over=take_over)
         note.unlink(missing_ok=True)
-    elif _locks(folder):
-        _refuse_plain_snakemake(folder)
     owner = Owner.here()
     note.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -125,9 +123,19 @@ def release(folder: Path) -> None:
     (folder / _NOTE).unlink(missing_ok=True)
 
 
-def is_locked(folder: Path) -> bool:
-    """Return whether Snakemake has left its lock in a folder."""
-    return bool(_locks(folder))
+def has_stale_lock(folder: Path) -> bool:
+    """Return whether Snakemake has left its lock in a folder; call it once orphans have ended.
+
+    Raises
+    ------
+    InputError
+        If the lock is that of a ``snakemake`` that lives, which drpflow has not started.
+    """
+    locks = folder / ".snakemake" / "locks"
+    if not locks.is_dir() or not any(locks.iterdir()):
+        return False
+    _refuse_plain_snakemake(folder)
+    return True
 
 
 def end_orphans(dead: Owner) -> int:
@@ -229,8 +237,3 @@ def _refuse_plain_snakemake(folder: Path) -> None:
                     f"process {process.pid} ({' '.join(command[:4])}) works in this folder",
                     "Wait for it to end, or end it, and run again",
                 )
-
-
-def _locks(folder: Path) -> list[Path]:
-    locks = folder / ".snakemake" / "locks"
-    return list(locks.iterdir()) if locks.is_dir() else []

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from drpflow import paths
+from drpflow.errors import InputError
 from drpflow.workflow import owner as ownership
 from drpflow.workflow.display import make_display
 from drpflow.workflow.snakemake_log import Failed, Finished, Parser, Planned, Text
@@ -37,7 +38,7 @@ class Request:
     config
         Config file.
     cores
-        Number of cores, or of jobs at a time where a cluster runs them.
+        Number of cores; None where the profile says how many jobs run at a time.
     targets
         Rules or files that are wanted; all by default.
     profile
@@ -51,7 +52,7 @@ class Request:
     """
 
     config: Path = DEFAULT_CONFIG
-    cores: int = 1
+    cores: int | None = 1
     targets: tuple[str, ...] = ()
     profile: str = "default"
     extra: tuple[str, ...] = ()
@@ -63,7 +64,9 @@ class Request:
 
         Targets come first, since some of Snakemake's options take all words that follow.
         """
-        words = ["snakemake", *self.targets, "--cores", str(self.cores)]
+        words = ["snakemake", *self.targets]
+        if self.cores is not None:
+            words += ["--cores", str(self.cores)]
         if paths.snakefile() != Path.cwd() / "Snakefile":
             words += ["--snakefile", str(paths.snakefile())]
         if self.config != DEFAULT_CONFIG:
@@ -101,7 +104,7 @@ def run_snakemake(request: Request) -> Result:
     Raises
     ------
     InputError
-        If another run is alive in the same folder.
+        If another run, or a ``snakemake`` by itself, is alive in the same folder.
     """
     folder = Path.cwd()
     owner, dead = ownership.claim(folder, take_over=request.take_over)
@@ -128,9 +131,13 @@ def _recover(request: Request, dead: ownership.Owner | None, display: Display) -
     if dead is not None:
         count = ownership.end_orphans(dead)
         display.say(f"process {dead.pid} was killed in this folder; ended {count} of its jobs")
-    if ownership.is_locked(Path.cwd()):
+    if ownership.has_stale_lock(Path.cwd()):
         unlock = [*_python_command(request), "--unlock", "--quiet", "all"]
-        subprocess.run(unlock, check=True, capture_output=True)
+        done = subprocess.run(unlock, check=False, capture_output=True, text=True)
+        if done.returncode:
+            last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
+            problem = f"snakemake cannot remove its lock ({last[0]})"
+            raise InputError(Path.cwd(), problem, "Run snakemake --unlock and see what it says")
 
 
 def _python_command(request: Request) -> list[str]:

@@ -121,7 +121,7 @@ def test_defect_boxes() -> None:
 
 def test_unusable_pixels() -> None:
     image = np.array([[1, np.nan, np.nan, np.inf]], np.float32)
-    variance = np.array([[0, 1, 1, 1]], np.float32)
+    variance = np.array([[0, np.nan, 1, 1]], np.float32)
     mask = Mask.zeros((1, 4))
     mask.array[0, 2] = mask.bit("SAT")
     mark_unusable(image, variance, mask)
@@ -161,7 +161,7 @@ def test_pixels_without_data_are_neither_filled_nor_used() -> None:
     mask.array[5, 30] |= mask.bit("UNMASKEDNAN")
     mask.array[5, 31] |= mask.bit("BAD")
     image[5, 31] = 1e6
-    interpolate(image, np.ones_like(image), mask)
+    interpolate(image, np.ones_like(image), mask, ("BAD",))
     assert np.isnan(image[:, :20]).all()
     assert not mask.any("INTRP")[:, :20].any()
     assert np.isfinite(image[:, 20]).all()

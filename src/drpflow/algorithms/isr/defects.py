@@ -23,11 +23,11 @@ def mark_defects(mask: Mask, defects: Defects) -> None:
 def mark_unusable(image: NDArray[np.float32], variance: NDArray[np.float32], mask: Mask) -> None:
     """Mark what cannot be used whatever its cause, in place.
 
-    A variance that is not positive makes a pixel BAD. A pixel that is not finite becomes NaN,
-    and UNMASKEDNAN unless BAD, SAT or NO_DATA explains it.
+    A pixel that is not finite becomes NaN, and UNMASKEDNAN unless BAD, SAT or NO_DATA explains
+    it. Any other pixel without a positive variance is BAD.
     """
-    mask.array[~(variance > 0)] |= mask.bit("BAD")
     lost = ~np.isfinite(image)
+    mask.array[~(variance > 0) & ~lost] |= mask.bit("BAD")
     if lost.any():
         explained = mask.any(("BAD", "SAT", "NO_DATA"))
         image[lost] = np.nan

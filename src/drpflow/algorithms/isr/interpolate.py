@@ -24,7 +24,7 @@ def interpolate(
     image: NDArray[np.float32],
     variance: NDArray[np.float32],
     mask: Mask,
-    planes: Iterable[str] = ("BAD", "SAT"),
+    planes: Iterable[str] = ("BAD", "SAT", "UNMASKEDNAN"),
     *,
     max_gap_pix: int = 64,
 ) -> int:
