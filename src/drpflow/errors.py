@@ -45,7 +45,8 @@ class InputError(DrpflowError):
         self.source = str(source)
         self.problem = problem.rstrip(".")
         self.remedy = remedy.rstrip(".")
-        super().__init__(f"{self.source}: {self.problem}. {self.remedy}.")
+        end = "" if self.problem.endswith("?") else "."
+        super().__init__(f"{self.source}: {self.problem}{end} {self.remedy}.")
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
         return type(self), (self.source, self.problem, self.remedy)

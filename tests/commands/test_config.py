@@ -37,7 +37,7 @@ def test_check_names_faults_and_warns(
     assert cli.main(["config", "check"]) == 0
     text = capsys.readouterr().out
     assert "warning: sheets/exposures.tsv: raw/11_1.fits does not exist." in text
-    assert "1 visits, 1 frames" in text
+    assert "Cannot process 1 of the frames" in text
     survey.write_config(isr={"sead": 5})
     assert cli.main(["config", "check"]) == 2
     assert "unknown key 'isr.sead'; did you mean 'seed'?" in capsys.readouterr().err

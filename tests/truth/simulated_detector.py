@@ -75,7 +75,20 @@ class SimulatedDetector:
     def __init__(self, folder: Path, size: int, seed: int) -> None:
         self.effects, self.seed, self.size = DetectorEffects(), seed, size
         config = InstrumentConfig.model_validate(
-            {"columns": 1, "rows": 1, "detector_size_pix": [size, size]}
+            {
+                "columns": 1,
+                "rows": 1,
+                "detector_size_pix": [size, size],
+                "filters": [
+                    {
+                        "physical_filter": FILTER,
+                        "band": "r",
+                        "lower_nm": 553,
+                        "upper_nm": 688,
+                        "sky_mag": 20.9,
+                    }
+                ],
+            }
         )
         instrument = build_instrument(config)
         self._sim = instrument.detectors[0]

@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import yaml
@@ -97,29 +98,51 @@ def test_temporary_products_go_and_kept_ones_stay(finished: SmallSurvey, tmp_pat
 
 
 def test_declared_failures_and_errors(finished: SmallSurvey, tmp_path: Path) -> None:
-    """A broken frame is lost alone; an error is shown; the rest of the survey goes on."""
+    """Frames that are broken or absent are lost alone; an error is shown; the rest goes on."""
     survey = clone(finished, tmp_path / "run")
-    raw = survey.raw_path(11, 0)
-    raw.write_bytes(raw.read_bytes()[:4000])
-    # The camera file of detector 1 is good, but its status file cannot be written.
+    broken, absent = survey.raw_path(11, 0), survey.raw_path(12, 0)
+    broken.write_bytes(broken.read_bytes()[:4000])
+    absent.unlink()
+    # A folder where the table shall be written is no fault of the data.
     blocked = survey.folder / "results/isr_statistics/visit=12/detector=1/isr_statistics.parquet"
-    blocked.mkdir(parents=True)
-    (blocked / "in the way").touch()
+    (blocked / "in the way").mkdir(parents=True)
     result = survey.drpflow("run", "--cores", "2")
     text = result.stdout + result.stderr
     assert result.returncode == 1, text
-    assert "isr: 2 of 4 done, 1 failed" in text
-    assert "isr visit=11, detector=0: raw/11_0.fits: " in text
-    assert "isr visit=12, detector=1 ended with an error; log: results/logs/isr/" in text
-    assert "  | Traceback" in text or "  | IsADirectoryError" in text or "  | OSError" in text
+    assert "raw/12_0.fits does not exist. Cannot process 1 of the frames" in result.stderr
+    assert "isr: 1 of 4 done, 2 failed" in result.stdout
+    assert re.search(r"isr visit=11, detector=0: raw/11_0.fits: \w.*\n +\w.*\n +log: ", text)
+    assert "isr visit=12, detector=0: raw/12_0.fits: " in result.stdout
+    assert "isr visit=12, detector=1 ended with an error; log: results/logs/isr/" in result.stderr
+    assert re.search(r"  \| \w*Error: ", result.stderr)
     status = survey.drpflow("status")
     assert status.returncode == 1
-    assert "1/2, 1 failed" in status.stdout
+    assert "1/4, 2 failed" in status.stdout
+    lost = Store(survey.folder / "results").get("post_isr_image", visit=12, detector=0)
+    assert np.isnan(lost.image).all() or lost.missing
+
     shutil.rmtree(blocked)
-    shutil.copy(finished.raw_path(11, 0), raw)
-    mended = survey.drpflow("run", "--cores", "2", "--retry-failed")
+    for path in (broken, absent):
+        shutil.copy(finished.folder / path.relative_to(survey.folder), path)
+    mended = survey.drpflow("run", "--cores", "2")
     assert mended.returncode == 0, mended.stdout + mended.stderr
     assert survey.products() == finished.products()
+
+
+def test_failures_are_tried_again_when_asked(finished: SmallSurvey) -> None:
+    """A recorded failure whose input, code and config are as they were."""
+    path = finished.folder / "results/status/isr/visit=12/detector=1.json"
+    text, times = path.read_text(), path.stat()
+    path.write_text(text.replace('"done"', '"failed"'))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    plain = finished.drpflow("run", "--cores", "1", "--", "--dry-run", "--quiet", "rules")
+    assert "Nothing to be done" in plain.stderr
+    again = finished.drpflow(
+        "run", "--cores", "1", "--retry-failed", "--", "--dry-run", "--quiet", "rules"
+    )
+    assert re.search(r"(?m)^isr +1$", again.stderr), again.stderr
+    path.write_text(text)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def running(processes: list[psutil.Process]) -> list[psutil.Process]:

@@ -40,15 +40,16 @@ def test_look_ups(sheets, camera: Camera) -> None:
 def test_options_are_quoted_words(sheets, camera: Camera) -> None:
     sheets.calibrations[0] = CalibrationRow("bias", 0, "", None, None, "a b.fits", "CCD 1")
     sheets.exposures[0] = sheets.exposures[0]._replace(weight_path="w.fits", mask_path="m.fits")
-    survey = load_survey(sheets.write(), camera)
+    survey = load_survey(sheets.write(), camera, never)
     assert survey.frame_options(wildcards(1, 0)) == (
-        "--hdu 0 --weight w.fits --mask m.fits --bias 'a b.fits' --bias-hdu 'CCD 1' "
+        f"--raw {sheets.folder}/raw/1_0.fits --hdu 0 --weight w.fits --mask m.fits "
+        "--bias 'a b.fits' --bias-hdu 'CCD 1' "
         f"--brighter-fatter {sheets.folder}/calib/brighter_fatter_0.fits"
     )
 
 
 def test_expand(sheets, camera: Camera) -> None:
-    survey = load_survey(sheets.write(), camera)
+    survey = load_survey(sheets.write(), camera, never)
     assert len(survey.expand("a/{visit}/{detector}")) == 6
     assert survey.expand("a/{visit}") == ["a/1", "a/2", "a/3"]
     assert survey.expand("a") == ["a"]
@@ -58,20 +59,30 @@ def test_expand(sheets, camera: Camera) -> None:
 
 def test_visits_can_be_chosen(sheets, camera: Camera) -> None:
     run = sheets.write().model_copy(update={"visits": (1, "3-9")})
-    assert list(load_survey(run, camera).visits) == ["1", "3"]
+    assert list(load_survey(run, camera, never).visits) == ["1", "3"]
     with pytest.raises(InputError, match="no frame is left to process"):
-        load_survey(run.model_copy(update={"visits": (7,)}), camera)
+        load_survey(run.model_copy(update={"visits": (7,)}), camera, never)
 
 
-def test_missing_frames_are_named_and_left_out(sheets, camera: Camera) -> None:
+def test_missing_frames_are_named_and_no_input(sheets, camera: Camera) -> None:
     for v, d in ((1, 0), (2, 0), (2, 1)):
         (sheets.folder / f"raw/{v}_{d}.fits").unlink()
     survey = load_survey(sheets.write(), camera, never)
-    assert set(survey.frames) == {("1", "1"), ("3", "0"), ("3", "1")}
-    assert list(survey.visits) == ["1", "3"]
+    assert len(survey.frames) == 6
+    assert set(survey.frame_files(wildcards(1, 0))) == {"bias", "brighter_fatter"}
+    assert "raw" in survey.frame_files(wildcards(1, 1))
+    assert f"--raw {sheets.folder}/raw/1_0.fits" in survey.frame_options(wildcards(1, 0))
     (warning,) = survey.warnings
     assert "raw/1_0.fits, " in warning
-    assert "do not exist. 3 frames are left out; put the files there" in warning
+    assert "do not exist. Cannot process 3 of the frames; put the files there" in warning
+
+
+def test_a_run_in_the_wrong_folder(sheets, camera: Camera) -> None:
+    for row in sheets.exposures:
+        Path(row.path).unlink()
+    with pytest.raises(InputError, match=r"none of its files exists, such as .*raw/1_0.fits\."):
+        load_survey(sheets.write(), camera, never)
+    assert load_survey(sheets.write(), camera, lambda row: True).frames
 
 
 def test_long_lists_are_cut(sheets, camera: Camera) -> None:
@@ -83,44 +94,51 @@ def test_long_lists_are_cut(sheets, camera: Camera) -> None:
     assert "raw/none_14.fits and 5 more files do not exist" in warning
 
 
-def test_processed_frames_may_lose_their_raw_file(sheets, camera: Camera) -> None:
+def test_processed_frames_may_lose_their_files(sheets, camera: Camera) -> None:
+    """They stay inputs, so that the set of inputs does not change."""
     (sheets.folder / "raw/2_0.fits").unlink()
+    (sheets.folder / "calib/bias_0.fits").unlink()
     survey = load_survey(sheets.write(), camera, lambda row: row.visit == 2)
-    assert ("2", "0") in survey.frames
-    assert not survey.warnings
+    assert set(survey.frame_files(wildcards(2, 0))) == {"raw", "bias", "brighter_fatter"}
+    assert set(survey.frame_files(wildcards(1, 0))) == {"raw", "brighter_fatter"}
 
 
-def test_missing_calibrations_are_named_and_done_without(sheets, camera: Camera) -> None:
+def test_missing_calibrations_are_named(sheets, camera: Camera) -> None:
     (sheets.folder / "calib/bias_1.fits").unlink()
     survey = load_survey(sheets.write(), camera, never)
     assert set(survey.frame_files(wildcards(1, 1))) == {"raw", "brighter_fatter"}
     assert set(survey.frame_files(wildcards(1, 0))) == {"raw", "bias", "brighter_fatter"}
+    assert "--bias " in survey.frame_options(wildcards(1, 1))
     (warning,) = survey.warnings
-    assert "bias_1.fits does not exist. These calibrations are done without" in warning
+    assert "bias_1.fits does not exist. Cannot process the frames that need it" in warning
 
 
-def test_remote_jobs_do_not_look_for_files(sheets, camera: Camera) -> None:
+def test_remote_jobs_look_for_their_own_files_alone(sheets, camera: Camera) -> None:
     (sheets.folder / "raw/2_0.fits").unlink()
-    assert len(load_survey(sheets.write(), camera, None).frames) == 6
+    survey = load_survey(sheets.write(), camera, never, warn=False)
+    assert not survey.warnings
+    assert "raw" not in survey.frame_files(wildcards(2, 0))
 
 
 def test_unknown_detector_and_filter(sheets, camera: Camera) -> None:
     sheets.exposures.append(ExposureRow(1, 9, "x.fits"))
     with pytest.raises(InputError, match="visit 1 has a detector 9"):
-        load_survey(sheets.write(), camera)
+        load_survey(sheets.write(), camera, never)
     sheets.exposures.pop()
     sheets.visits[0] = sheets.visit(1, "z1")
     with pytest.raises(InputError, match=r"visit 1 has the filter 'z1'. .*has g1, r1; add it"):
-        load_survey(sheets.write(), camera)
+        load_survey(sheets.write(), camera, never)
 
 
 def test_kinds_of_calibration(sheets, camera: Camera) -> None:
     sheets.calibrations.append(CalibrationRow("sky_frame", None, "", None, None, "s.fits"))
-    survey = load_survey(sheets.write(), camera, kinds=("bias", "brighter_fatter", "sky_frame"))
+    survey = load_survey(
+        sheets.write(), camera, never, kinds=("bias", "brighter_fatter", "sky_frame")
+    )
     assert set(survey.frame_files(wildcards(1, 0))) == {"raw", "bias", "brighter_fatter"}
     sheets.calibrations[-1] = sheets.calibrations[-1]._replace(kind="biass")
     with pytest.raises(InputError, match=r"s\.fits is of a kind 'biass'; did you mean 'bias'"):
-        load_survey(sheets.write(), camera)
+        load_survey(sheets.write(), camera, never)
 
 
 def changed(camera: Camera, **update: object) -> Camera:
@@ -131,7 +149,7 @@ def test_camera_digest_is_of_one_detector(sheets, camera: Camera) -> None:
     run = sheets.write()
 
     def digests(of: Camera) -> list[str]:
-        survey = load_survey(run, of)
+        survey = load_survey(run, of, never)
         return [survey.camera_digest(wildcards(1, d)) for d in (0, 1)]
 
     before = digests(camera)
@@ -155,18 +173,21 @@ def test_camera_digest_is_of_one_detector(sheets, camera: Camera) -> None:
 
 def test_observatory_digest(sheets, camera: Camera) -> None:
     run = sheets.write()
-    before = load_survey(run, camera).observatory_digest(None)
+    before = load_survey(run, camera, never).observatory_digest(None)
     moved = camera.observatory.model_copy(update={"latitude_deg": 10.0})
-    assert load_survey(run, changed(camera, observatory=moved)).observatory_digest(None) != before
+    assert (
+        load_survey(run, changed(camera, observatory=moved), never).observatory_digest(None)
+        != before
+    )
 
 
 def test_megapixels(sheets, camera: Camera) -> None:
-    assert load_survey(sheets.write(), camera).megapixels == pytest.approx(64 * 48 / 1e6)
+    assert load_survey(sheets.write(), camera, never).megapixels == pytest.approx(64 * 48 / 1e6)
 
 
 def test_sheet_path_is_named(sheets, camera: Camera) -> None:
     run = sheets.write()
     (run.sheets / "visits.tsv").unlink()
     with pytest.raises(InputError, match=r"visits\.tsv: the sheet cannot be read"):
-        load_survey(run, camera)
+        load_survey(run, camera, never)
     assert Path(run.sheets).is_dir()

@@ -55,13 +55,13 @@ rule isr:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=100),
     params:
         camera=PLAN.run.camera,
-        options=SURVEY.frame_options,
+        files=SURVEY.frame_options,
         config=PLAN.run.section("isr"),
         camera_digest=SURVEY.camera_digest,
         code=PLAN.code["isr"],
     shell:
         'python "$DRPFLOW_SCRIPTS/isr.py"'
-        " --raw {input.raw:q} {params.options}"
+        " {params.files}"
         " --camera {params.camera:q}"
         " --detector {wildcards.detector}"
         " --visit-info {input.visit_info:q}"

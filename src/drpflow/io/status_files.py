@@ -89,19 +89,30 @@ def read_outcomes(root: str | Path, task: str) -> Iterator[Outcome]:
         If a file is no status file.
     """
     root = Path(root)
-    folder = os.path.join(root, _FOLDER)  # noqa: PTH118 - texts: there may be 100,000
-    for path in _json_files(os.path.join(folder, task)):  # noqa: PTH118
-        values = _read(path)
-        yield Outcome(
-            values["task"],
-            values["data_id"],
-            values["outcome"],
-            values["reason"],
-            values["hint"],
-            values["numbers"],
-            root,
-            path[len(folder) + 1 :],
-        )
+    # Texts instead of Paths: there may be 100,000.
+    for path in _json_files(os.path.join(root, _FOLDER, task)):  # noqa: PTH118
+        yield read_outcome(root, path)
+
+
+def read_outcome(root: Path, path: str | Path) -> Outcome:
+    """Return what one status file of the run at `root` says.
+
+    Raises
+    ------
+    InputError
+        If it is no status file.
+    """
+    values = _read(path)
+    return Outcome(
+        values["task"],
+        values["data_id"],
+        values["outcome"],
+        values["reason"],
+        values["hint"],
+        values["numbers"],
+        root,
+        os.path.relpath(path, root / _FOLDER),
+    )
 
 
 def read_all_outcomes(root: str | Path) -> list[Outcome]:
@@ -111,7 +122,7 @@ def read_all_outcomes(root: str | Path) -> list[Outcome]:
     return [outcome for task in tasks for outcome in read_outcomes(root, task)]
 
 
-def _read(path: str) -> dict[str, Any]:
+def _read(path: str | Path) -> dict[str, Any]:
     try:
         with open(path, "rb") as stream:  # noqa: PTH123 - texts, see above
             values: dict[str, Any] = json.loads(stream.read())

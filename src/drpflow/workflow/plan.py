@@ -16,6 +16,7 @@ from drpflow.config.run import build_run
 from drpflow.errors import InputError, suggest
 from drpflow.io.datasets import DatasetTable
 from drpflow.io.sheets import CALIBRATIONS
+from drpflow.io.status_files import read_outcome
 from drpflow.workflow.fingerprint import fingerprints
 from drpflow.workflow.survey import load_survey
 
@@ -86,15 +87,15 @@ class Plan:
         return str(self.run.output / folder / path.relative_to("status"))
 
 
-def load_plan(run: RunConfig, *, check_files: bool = True) -> Plan:
+def load_plan(run: RunConfig, *, warn: bool = True) -> Plan:
     """Read what a run needs.
 
     Parameters
     ----------
     run
         The validated configuration.
-    check_files
-        Look whether raw frames and calibrations are there, and leave out what is not.
+    warn
+        Look for all raw frames and calibrations at once, to warn of those that are not there.
 
     Raises
     ------
@@ -108,11 +109,12 @@ def load_plan(run: RunConfig, *, check_files: bool = True) -> Plan:
 
     def is_done(row: ExposureRow) -> bool:
         job = {"visit": row.visit, "detector": row.detector}
-        return table.status_path(run.output, "isr", **job).is_file()
+        path = table.status_path(run.output, "isr", **job)
+        return path.is_file() and not read_outcome(run.output, path).failed
 
     camera = load_camera(run.camera)
     kinds = [name for name, entry in table.inputs.items() if entry.where == CALIBRATIONS]
-    survey = load_survey(run, camera, is_done if check_files else None, kinds)
+    survey = load_survey(run, camera, is_done, kinds=kinds, warn=warn)
     scripts = {task: paths.script(task) for task in table.tasks if paths.script(task).is_file()}
     return Plan(run, table, survey, fingerprints(scripts, _schema_files(table)))
 
@@ -125,8 +127,8 @@ def plan_for_snakemake(values: dict[str, Any], workflow: Any) -> Plan:
     values
         Snakemake's ``config``.
     workflow
-        Snakemake's ``workflow``. Its jobs on other machines read the Snakefile again; the files
-        of the survey are looked for by the first process alone.
+        Snakemake's ``workflow``. Its jobs on other machines read the Snakefile again, and do
+        not look for all the files of the survey.
 
     Raises
     ------
@@ -136,7 +138,7 @@ def plan_for_snakemake(values: dict[str, Any], workflow: Any) -> Plan:
     sources = [str(path) for path in workflow.configfiles or workflow.overwrite_configfiles]
     try:
         run = build_run(values, ", ".join(sources) or "--config")
-        return load_plan(run, check_files=workflow.is_main_process)
+        return load_plan(run, warn=workflow.is_main_process)
     except InputError as error:
         sys.exit(f"drpflow: {error}")
 

@@ -10,7 +10,6 @@ import hashlib
 import json
 import shlex
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from drpflow.config.isr import CalibrationKind
@@ -24,9 +23,11 @@ from drpflow.io.sheets import (
     read_exposures,
     read_visits,
 )
+from drpflow.workflow.presence import Presence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from drpflow.config.run import RunConfig
     from drpflow.data.camera import Camera
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]
 """Visit and detector, as wildcards give them."""
-
-# At most so many files are named in a warning.
-_NAMED = 5
 
 
 class Frame(NamedTuple):
@@ -57,6 +55,8 @@ class Survey:
         The frames of these visits.
     camera
         The camera.
+    presence
+        Tells which files are there.
     warnings
         What the user should know about files that are not there, in sentences.
     """
@@ -66,6 +66,7 @@ class Survey:
         visits: Iterable[VisitRow],
         frames: Iterable[Frame],
         camera: Camera,
+        presence: Presence,
         warnings: Iterable[str] = (),
     ) -> None:
         self.visits = {str(row.visit): row for row in visits}
@@ -74,34 +75,35 @@ class Survey:
         }
         self.camera = camera
         self.warnings = tuple(warnings)
+        self._presence = presence
         self._digests: dict[tuple[int, str], str] = {}
 
     def frame_files(self, wildcards: Any) -> dict[str, str]:
-        """Return the files that a frame needs, by name.
+        """Return the files that a frame needs and that are there, by name.
 
-        That is ``raw``, and those that there are of ``weight``, ``mask`` and each kind of
-        calibration. All at once, since each function that Snakemake calls for a job costs some
-        30 µs before the call.
+        That is ``raw``, ``weight``, ``mask`` and each kind of calibration. All at once, since
+        each function that Snakemake calls for a job costs some 30 µs before the call.
         """
         frame = self.frames[wildcards.visit, wildcards.detector]
-        row = frame.exposure
-        files = {"raw": row.path, "weight": row.weight_path, "mask": row.mask_path}
-        files |= {kind: calibration.path for kind, calibration in frame.calibrations.items()}
-        return {name: path for name, path in files.items() if path}
+        files = _named_files(frame)
+        is_input = self._presence.is_input
+        return {name: path for name, path in files.items() if is_input(path, frame.exposure)}
 
     def frame_options(self, wildcards: Any) -> str:
-        """Return what the command line says of a frame beyond its raw file, quoted for the shell.
+        """Return what the command line says of a frame's files, there or not, for the shell.
 
-        ``--hdu HDU``, and for each other file ``--<name> PATH``, with ``--<name>-hdu HDU`` where
-        it is not the one that the script takes by itself.
+        ``--<name> PATH`` for each, ``--hdu HDU`` for the raw file, and ``--<name>-hdu HDU`` for a
+        calibration that does not stand where the script looks by itself.
         """
         frame = self.frames[wildcards.visit, wildcards.detector]
-        words = ["--hdu", str(frame.exposure.hdu)]
-        for name, path in self.frame_files(wildcards).items():
+        words: list[str] = []
+        for name, path in _named_files(frame).items():
             option = f"--{name.replace('_', '-')}"
+            words += [option, path]
             calibration = frame.calibrations.get(name)
-            words += [option, path] if name != "raw" else []
-            if calibration is not None and calibration.hdu not in {0, ""}:
+            if name == "raw":
+                words += ["--hdu", str(frame.exposure.hdu)]
+            elif calibration is not None and calibration.hdu not in {0, ""}:
                 words += [f"{option}-hdu", str(calibration.hdu)]
         return shlex.join(words)
 
@@ -153,8 +155,10 @@ class Survey:
 def load_survey(
     run: RunConfig,
     camera: Camera,
-    is_done: Callable[[ExposureRow], bool] | None = None,
+    is_done: Callable[[ExposureRow], bool],
+    *,
     kinds: Iterable[str] = get_args(CalibrationKind),
+    warn: bool = True,
 ) -> Survey:
     """Read the sheets of a run.
 
@@ -165,17 +169,17 @@ def load_survey(
     camera
         Its camera.
     is_done
-        Where given, the files that the sheets name are looked for. A frame without raw file is
-        left out with a warning, unless this says that it has been processed; a calibration
-        without file is taken for one that does not exist.
+        Tells whether a frame has been processed. Such a one needs its files no more.
     kinds
         Kinds of calibration that may stand in the sheet. Those that isr takes go to it.
+    warn
+        Look for all files at once, to warn of those that are not there.
 
     Raises
     ------
     InputError
         If a sheet is faulty, names a detector or filter that the camera has not or a kind of
-        calibration that there is not, or nothing is left to do.
+        calibration that there is not, nothing is left to do, or no raw file is there.
     """
     visits_path = run.sheets / VISITS
     all_visits = read_visits(visits_path)
@@ -184,20 +188,20 @@ def load_survey(
     exposures = [row for row in exposures if row.visit in visits]
     _check_camera(run, camera, visits.values(), exposures)
     calibrations = _isr_calibrations(run.sheets / CALIBRATIONS, set(kinds))
-    warnings: list[str] = []
-    if is_done is not None:
-        exposures = _with_files(exposures, is_done, run.sheets / EXPOSURES, warnings)
-        calibrations = _with_calibration_files(calibrations, run.sheets / CALIBRATIONS, warnings)
     if not exposures:
         raise InputError(
             run.sheets / EXPOSURES,
             "no frame is left to process",
-            "Check `visits` in the config file, and the paths of the sheet",
+            "Check `visits` in the config file, and the rows of the sheet",
         )
+    presence = Presence(is_done)
+    sheets = run.sheets / EXPOSURES, run.sheets / CALIBRATIONS
+    warnings = presence.warnings(exposures, calibrations, sheets) if warn else []
     index = CalibrationIndex(calibrations, run.sheets / CALIBRATIONS)
     frames = [_frame(row, visits[row.visit], index) for row in exposures]
     used = {row.visit for row in exposures}
-    return Survey([row for v, row in visits.items() if v in used], frames, camera, warnings)
+    rows = [row for visit, row in visits.items() if visit in used]
+    return Survey(rows, frames, camera, presence, warnings)
 
 
 def _frame(exposure: ExposureRow, visit: VisitRow, index: CalibrationIndex) -> Frame:
@@ -239,53 +243,12 @@ def _isr_calibrations(sheet: Path, kinds: set[str]) -> list[CalibrationRow]:
     return [row for row in rows if row.kind in taken]
 
 
-def _with_files(
-    exposures: list[ExposureRow],
-    is_done: Callable[[ExposureRow], bool],
-    sheet: Path,
-    warnings: list[str],
-) -> list[ExposureRow]:
-    """Return the exposures whose files exist, or are not needed any more."""
-    exists = _exists([p for row in exposures for p in _paths(row)])
-    lost = [row for row in exposures if not all(exists[p] for p in _paths(row))]
-    lost = [row for row in lost if not is_done(row)]
-    if lost:
-        paths = list(dict.fromkeys(p for row in lost for p in _paths(row) if not exists[p]))
-        warnings.append(
-            f"{sheet}: {_listed(paths)}. {len(lost)} frames are left out; put the files there, "
-            "or remove their rows."
-        )
-    dropped = set(lost)
-    return [row for row in exposures if row not in dropped]
-
-
-def _with_calibration_files(
-    calibrations: list[CalibrationRow], sheet: Path, warnings: list[str]
-) -> list[CalibrationRow]:
-    exists = _exists([row.path for row in calibrations])
-    lost = [path for path, there in exists.items() if not there]
-    if lost:
-        warnings.append(
-            f"{sheet}: {_listed(lost)}. These calibrations are done without; put the files "
-            "there, or remove their rows."
-        )
-    return [row for row in calibrations if exists[row.path]]
-
-
-def _paths(row: ExposureRow) -> list[str]:
-    return [path for path in (row.path, row.weight_path, row.mask_path) if path]
-
-
-def _exists(paths: Iterable[str]) -> dict[str, bool]:
-    return {path: Path(path).is_file() for path in dict.fromkeys(paths)}
-
-
-def _listed(paths: list[str]) -> str:
-    """Return e.g. ``a.fits, b.fits and 3 more files do not exist``."""
-    named = ", ".join(paths[:_NAMED])
-    more = len(paths) - _NAMED
-    end = f" and {more} more files do not exist" if more > 0 else " does not exist"
-    return named + (end if more > 0 or len(paths) == 1 else " do not exist")
+def _named_files(frame: Frame) -> dict[str, str]:
+    """Return the files that a frame needs by name, there or not."""
+    row = frame.exposure
+    files = {"raw": row.path, "weight": row.weight_path, "mask": row.mask_path}
+    files |= {kind: calibration.path for kind, calibration in frame.calibrations.items()}
+    return {name: path for name, path in files.items() if path}
 
 
 def _digest(values: Any) -> str:
