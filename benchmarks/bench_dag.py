@@ -1,5 +1,7 @@
 """CPU time and memory of planning a survey: ``snakemake --dry-run`` on sheets of 10,000 jobs.
 
+And of looking at one: ``drpflow status`` when all these have ended.
+
 Run ``python benchmarks/bench_dag.py [--visits 160] [--detectors 62]``. Raw frames and
 calibrations are empty files; planning looks whether they are there and no more. Beside it, the
 same number of jobs of a rule with one input and one output and nothing else, which is what
@@ -9,6 +11,7 @@ Snakemake itself costs on this machine at this moment.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -24,6 +27,7 @@ from drpflow.io.sheets import CalibrationRow, ExposureRow, VisitRow, write_sheet
 from drpflow.paths import script, snakefile
 from drpflow.workflow.fingerprint import SourceTree
 from drpflow.workflow.plan import load_plan
+from drpflow.workflow.status import read_status
 
 KINDS = ("bias", "dark", "flat", "defects", "ptc", "linearizer", "crosstalk", "brighter_fatter")
 BARE = """\
@@ -123,6 +127,22 @@ def time_look_ups(folder: Path) -> None:
         print(f"fingerprints, {label:<6}           {time.process_time() - started:6.2f} CPU s")
 
 
+def time_status(folder: Path) -> None:
+    """Print what reading the status files of all jobs costs."""
+    os.chdir(folder)
+    plan = load_plan(load_run("config/config.yaml"))
+    for visit, detector in plan.survey.frames:
+        data_id = {"visit": int(visit), "detector": int(detector)}
+        path = plan.table.status_path(plan.root, "isr", **data_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        record = {"task": "isr", "data_id": data_id, "outcome": "done", "reason": "", "hint": ""}
+        path.write_text(json.dumps(record | {"numbers": {}}))
+    started = time.process_time()
+    status = read_status(plan)
+    assert status.total("isr").done == len(plan.survey.frames)
+    print(f"status of all jobs             {time.process_time() - started:6.2f} CPU s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--visits", type=int, default=160)
@@ -149,6 +169,7 @@ def main() -> None:
                 f"{per_job_ms:.1f} ms a job, {cost.memory_mb:.0f} MB"
             )
         time_look_ups(folder / "run")
+        time_status(folder / "run")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ def test_camera_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     run = load_run(tmp_path / "run/config/config.yaml")
     assert run.camera == name
     assert run.sheets == Path("sheets")
+    assert run.output == Path("results")
     assert f"drpflow ingest RAW_FOLDER --camera {name}" in capsys.readouterr().out
 
 

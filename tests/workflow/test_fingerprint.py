@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -135,14 +134,19 @@ def test_constants_of_different_types_differ() -> None:
     assert len(digests) == 8
 
 
-def test_real_tasks_differ_and_are_quick() -> None:
-    tasks = [p.stem for p in (paths.share_root() / "scripts").glob("*.py")]
-    scripts = {task: paths.share_root() / "scripts" / f"{task}.py" for task in tasks}
-    fingerprints(scripts)
-    started = time.process_time()
-    result = fingerprints(scripts)
-    assert time.process_time() - started < 0.3
-    assert len(set(result.values())) == len(tasks)
+def test_real_tasks_differ_and_are_parsed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    scripts = {path.stem: path for path in (paths.share_root() / "scripts").glob("*.py")}
+    first = fingerprints(scripts)
+    assert len(set(first.values())) == len(scripts) > 2
+
+    def refuse(content: bytes) -> None:
+        raise AssertionError("parsed again")
+
+    monkeypatch.setattr("drpflow.workflow.fingerprint.analyze", refuse)
+    assert fingerprints(scripts) == first
 
 
 def test_registry_names_are_not_followed() -> None:

@@ -227,6 +227,7 @@ def test_interruption_leaves_nothing_running(finished: SmallSurvey, tmp_path: Pa
     assert "interrupted" in text
     assert not running(left)
     assert not (survey.folder / ".snakemake/drpflow-owner.json").exists()
+    assert not list((survey.folder / ".snakemake/locks").iterdir())
 
 
 @pytest.mark.parametrize(

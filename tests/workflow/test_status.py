@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -80,26 +79,3 @@ def test_half_written_files_are_not_seen(plan: Plan) -> None:
     path.parent.mkdir(parents=True)
     (path.parent / f".{path.name}.17.tmp.json").write_text(json.dumps({}))
     assert read_status(plan).total("isr") == Cell(6, 0, 0)
-
-
-def test_ten_thousand_detectors_are_quick(sheets, camera: Camera) -> None:
-    detectors = tuple(camera.detectors[0].model_copy(update={"id": d}) for d in range(100))
-    template = sheets.exposures[0]
-    sheets.visits = [sheets.visit(v, "g1") for v in range(100)]
-    sheets.exposures = [
-        template._replace(visit=v, detector=d) for v in range(100) for d in range(100)
-    ]
-    run = sheets.write()
-    survey = load_survey(run, camera.model_copy(update={"detectors": detectors}), lambda row: True)
-    plan = Plan(run, DatasetTable.load(), survey, TASKS)
-    text = json.dumps({"task": "isr", "outcome": "done", "reason": "", "numbers": {}, "hint": ""})
-    for v in range(100):
-        folder = plan.table.status_path(plan.root, "isr", visit=v, detector=0).parent
-        folder.mkdir(parents=True)
-        for d in range(100):
-            record = text[:-1] + f', "data_id": {{"visit": {v}, "detector": {d}}}}}'
-            (folder / f"detector={d}.json").write_text(record)
-    started = time.process_time()
-    status = read_status(plan)
-    assert time.process_time() - started < 3.0
-    assert status.total("isr") == Cell(10_000, 10_000, 0)

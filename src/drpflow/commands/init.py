@@ -54,6 +54,7 @@ def _config_text(camera: str) -> str:
     values = {
         "camera": camera,
         "sheets": "sheets",
+        "output": "results",
         "reference_stars": "reference/reference_stars.parquet",
     }
     for key, value in values.items():

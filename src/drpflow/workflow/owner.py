@@ -138,17 +138,24 @@ def has_stale_lock(folder: Path) -> bool:
     return True
 
 
-def end_orphans(dead: Owner) -> int:
+def end_orphans(dead: Owner, spare: int | None = None) -> int:
     """End what a killed run has left running; return how many processes that were.
 
     Only processes that carry the dead run's marker are touched, and SLURM jobs of its name.
     Products appear whole or not at all, so that ending a job in the middle does no harm.
+
+    Parameters
+    ----------
+    dead
+        The run.
+    spare
+        Id of a process that is left alone.
     """
     import psutil
 
     if dead.slurm_run:
         subprocess.run(["scancel", "--name", dead.slurm_run], check=False)
-    orphans = _orphans(dead)
+    orphans = [process for process in _orphans(dead) if process.pid != spare]
     for process in orphans:
         with suppress(psutil.Error):
             process.terminate()

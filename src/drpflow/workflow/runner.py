@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DEFAULT_CONFIG: Final = Path("config/config.yaml")
 _KEPT_LINES: Final = 40
 _LOG_LINES: Final = 8
+_STOP_S: Final = 10.0
 _SLURM_RUN: Final = "SLURM run ID: "
 _UP_TO_DATE: Final = "Nothing to be done"
 
@@ -212,11 +213,18 @@ class _Watch:
             self._display.say(f"  | {line}")
 
     def _stop(self, process: subprocess.Popen[str]) -> None:
-        """End Snakemake and all that it started; its lock goes with the next run."""
+        """End Snakemake and its jobs.
+
+        By SIGINT, which lets it remove its lock. Its handler of SIGTERM takes a lock that the
+        interrupted code may hold, and then waits for ever.
+        """
         self._display.say("stopping")
-        process.terminate()
-        ownership.end_orphans(self._owner)
-        process.wait()
+        process.send_signal(signal.SIGINT)
+        ownership.end_orphans(self._owner, spare=process.pid)
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def _interrupt(signum: int, frame: object) -> None:  # noqa: ARG001
