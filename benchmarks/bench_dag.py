@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import yaml
 
-from drpflow.config.run import load_run
+from drpflow.io.run_yaml import load_run
 from drpflow.io.sheets import CalibrationRow, ExposureRow, VisitRow, write_sheet
 from drpflow.paths import script, snakefile
 from drpflow.workflow.fingerprint import SourceTree

@@ -192,7 +192,11 @@ def profile(arguments: list[str], size: int) -> None:
     from drpflow.io.isr_files import read_geometry, read_pixels, write_outputs
     from drpflow.tasks import isr as task
 
-    given = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    words = (word.removeprefix("--").replace("-", "_") for word in arguments[::2])
+    options: dict[str, Any] = dict(zip(words, map(Path, arguments[1::2]), strict=True))
+    config = IsrConfig.model_validate({"amp_offset": {"enabled": True}})
+    options |= {"config": config, "hdu": "0"}
+    geometry = read_geometry(str(options["camera"]), 0, options["visit_info"])
     cpu: dict[str, float] = defaultdict(float)
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -206,19 +210,13 @@ def profile(arguments: list[str], size: int) -> None:
 
     for name in STEPS:
         setattr(task, name, timed(name, getattr(task, name)))
-    config = IsrConfig.model_validate({"amp_offset": {"enabled": True}})
-    options = {k: Path(given[f"--{k.replace('_', '-')}"]) for k in KINDS}
-    geometry = read_geometry(given["--camera"], 0, Path(given["--visit-info"]))
     for _ in range(2):  # the first pass compiles
         cpu.clear()
-        pixels = timed("read", read_pixels)(geometry, Path(given["--raw"]), "0", options)
+        pixels = timed("read", read_pixels)(geometry, options)
         result = timed("isr", task.isr)(
             pixels.frame.data, geometry.detector, geometry.visit_info, pixels.calibrations, config
         )
-        outputs = Path(given["--post-isr-image"]), Path(given["--isr-statistics"])
-        timed("write", write_outputs)(
-            geometry, result.exposure, result.statistics, *outputs, config=config
-        )
+        timed("write", write_outputs)(geometry, result.exposure, result.statistics, options)
     rows = {"read": "reading", **STEPS}
     rest = cpu["isr"] - sum(cpu[name] for name in STEPS)
     print(f"\n{'step':42s} {'CPU s':>7s} {'ms per Mpixel':>14s}")

@@ -29,18 +29,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> dict[str, float | int | str]:
+    from drpflow.algorithms.isr.context import frame_context
     from drpflow.io.isr_files import read_geometry, read_pixels, write_outputs
-    from drpflow.tasks.isr import Companions, first_wcs, isr
+    from drpflow.tasks.isr import isr
 
     of = read_geometry(args.camera, args.detector, args.visit_info)
-    given = read_pixels(of, args.raw, args.hdu, vars(args))
-    wcs, missing = first_wcs(of.camera, of.detector, of.visit_info, given.frame.header)
-    result = isr(given.frame.data, of.detector, of.visit_info, given.calibrations, args.config,
-                 wcs=wcs, missing=missing, source=str(args.raw),
-                 companions=Companions(of.camera.raw_unit, given.weight, given.mask))  # fmt: skip
-    outputs = args.post_isr_image, args.isr_statistics
-    write_outputs(of, result.exposure, result.statistics, *outputs,
-                  config=args.config, code=args.code, inputs=given.paths)  # fmt: skip
+    given = read_pixels(of, vars(args))
+    context = frame_context(of.camera, of.detector, of.visit_info, given.frame.header,
+                            str(args.raw), weight=given.weight, mask=given.mask)  # fmt: skip
+    result = isr(
+        given.frame.data, of.detector, of.visit_info, given.calibrations, args.config, context
+    )
+    write_outputs(of, result.exposure, result.statistics, vars(args))
     return result.numbers
 
 
@@ -50,8 +50,7 @@ def write_stub(args: Namespace, failure: Failure) -> None:
 
     of = read_geometry(args.camera, args.detector, args.visit_info)
     stub = failed_exposure(of.detector, of.visit_info, str(failure))
-    write_outputs(of, stub, None, args.post_isr_image, args.isr_statistics,
-                  config=args.config, code=args.code)  # fmt: skip
+    write_outputs(of, stub, None, vars(args))
 
 
 TASK = Task("isr", run, write_stub, add_arguments, IsrConfig, __doc__ or "")

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from drpflow import cli, paths
-from drpflow.config.run import load_run
 from drpflow.io.camera_yaml import camera_names
+from drpflow.io.run_yaml import load_run
 
 HERE = sorted(paths.share_root().joinpath("config/cameras").glob("*.yaml"))
 

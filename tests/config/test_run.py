@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from drpflow import paths
 from drpflow.config.base import StrictModel
-from drpflow.config.run import TASK_SECTIONS, RunConfig, build_run, load_run
+from drpflow.config.run import TASK_SECTIONS, RunConfig, build_run
 from drpflow.errors import InputError
 
 LEAST = {"camera": "c.yaml", "sheets": "sheets"}
@@ -74,17 +73,3 @@ def test_task_sections_are_the_models() -> None:
         model = isinstance(field.annotation, type) and issubclass(field.annotation, StrictModel)
         assert model == (name in TASK_SECTIONS)
     assert "isr" in TASK_SECTIONS
-
-
-def test_missing_file_and_bad_yaml(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="the config file does not exist"):
-        load_run(tmp_path / "none.yaml")
-    path = tmp_path / "bad.yaml"
-    path.write_text("camera: c\nsheets: [a\nkeep: b\n")
-    with pytest.raises(InputError, match=r"bad\.yaml: line 3: no YAML"):
-        load_run(path)
-
-
-def test_the_config_that_comes_along_is_good() -> None:
-    run = load_run(paths.share_root() / "config" / "config.yaml")
-    assert run.keep == ("post_isr_image",)

@@ -81,3 +81,11 @@ def test_units_that_do_not_fit_are_told():
         PixelCalibration(None, Background(layers, "nJy")).apply(pixels(), BOX.xy0)
     with pytest.raises(AlgorithmError, match="a background in adu"):
         PixelCalibration(PhotoCalib(1.0), Background(layers, "adu")).undo(pixels(), BOX.xy0)
+
+
+def test_undoing_on_the_variance_rounds_once_each_way() -> None:
+    calibration = PixelCalibration(PhotoCalib(13.7, 0.1, plane(1.0, 0.05, -0.1)), None)
+    variance = pixels()
+    there = calibration.apply_to_variance(variance, (100, 40))
+    back = calibration.undo_on_variance(there, (100, 40))
+    assert (np.abs(back - variance) <= np.spacing(variance)).all()

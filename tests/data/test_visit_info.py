@@ -107,6 +107,22 @@ def test_hour_angle_without_a_time_is_enough() -> None:
     assert info.begin_mjd is info.end_mjd is info.sidereal_time_deg is None
 
 
+@pytest.mark.parametrize("dec", [-80.0, -30.0, 5.0])
+def test_parallactic_angle_is_astropys_direction_of_the_zenith(dec: float) -> None:
+    """25 years of precession turn north by 0.8 degrees at declination -80."""
+    import astropy.units as u
+    from astropy.coordinates import AltAz, EarthLocation, SkyCoord
+    from astropy.time import Time
+
+    place = EarthLocation.from_geodetic(PACHON.longitude_deg, PACHON.latitude_deg, 2663.0)
+    for ra in (30.0, 90.0, 200.0, 300.0):
+        info = PACHON.with_pointing(ra, dec)
+        frame = AltAz(obstime=Time(info.mjd, format="mjd", scale="tai"), location=place)
+        zenith = SkyCoord(0.0, 90.0, unit="deg", frame=frame).icrs
+        expected = SkyCoord(ra, dec, unit="deg").position_angle(zenith).wrap_at(180 * u.deg).deg
+        assert info.parallactic_angle_deg == pytest.approx(expected, abs=0.08)
+
+
 def test_another_pointing() -> None:
     moved = PACHON.with_pointing(61.0, -31.0)
     assert (moved.ra_deg, moved.dec_deg, moved.rotation_deg) == (61.0, -31.0, 12.0)

@@ -23,6 +23,7 @@ from drpflow.data.mask import Mask
 from drpflow.data.psf import GaussianPsf
 from drpflow.data.visit_info import VisitInfo
 from drpflow.errors import MissingDatasetError
+from drpflow.io.datasets import DatasetTable
 from drpflow.io.exposure_fits import FitsExposure, open_exposure, parts_folder, write_part
 from drpflow.io.exposure_write import write_exposure
 from tests.io.conftest import assert_same_exposure, make_exposure
@@ -162,6 +163,16 @@ def check_wcs(header: fits.Header, exposure: Exposure) -> None:
     )
     assert offset_arcsec.max() < max(1.5 * header["SIPERR"], 1e-6)
     assert header["SIPERR"] < 1e-3
+
+
+def test_every_dimension_has_a_card(tmp_path):
+    path = tmp_path / "e.fits"
+    dimensions = {n: d for n, d in DatasetTable.load().dimensions.items() if not d.implied}
+    data_id = {n: 7 if d.type == "int" else "r_01" for n, d in dimensions.items()}
+    write_exposure(path, make_exposure(), dataset="pvi", data_id=data_id)
+    header = fits.getheader(path)
+    assert header["FILTER"] == "r_01"
+    assert len(set(dimensions) & {card.comment for card in header.cards}) == len(dimensions)
 
 
 def test_mask_planes_are_documented_in_the_header(tmp_path):

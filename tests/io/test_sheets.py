@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from drpflow.errors import InputError
 from drpflow.io.sheets import (
+    CalibrationIndex,
     CalibrationRow,
     ExposureRow,
     RejectedRow,
@@ -19,7 +20,6 @@ from drpflow.io.sheets import (
     read_exposures,
     read_rejected,
     read_visits,
-    select_calibrations,
     write_sheet,
 )
 
@@ -189,7 +189,9 @@ def row(
 )
 def test_the_most_specific_calibration_is_taken(rows: list[CalibrationRow], chosen: str) -> None:
     for order in (rows, rows[::-1]):
-        found = select_calibrations([*order, row("bias.fits", kind="bias")], 2, "r_duo", 60150.0)
+        found = CalibrationIndex([*order, row("bias.fits", kind="bias")]).select(
+            2, "r_duo", 60150.0
+        )
         assert found["flat"].path == chosen
         assert found["bias"].path == "bias.fits"
 
@@ -199,8 +201,10 @@ def test_the_most_specific_calibration_is_taken(rows: list[CalibrationRow], chos
 )
 def test_ambiguous_calibrations_are_named(rows: list[CalibrationRow]) -> None:
     with pytest.raises(InputError, match="a and b are both the flat for detector 2"):
-        select_calibrations(rows, 2, "r_duo", 60150.0)
-    assert select_calibrations([*rows, row("c", 2, "r_duo")], 2, "r_duo", 6e4)["flat"].path == "c"
+        CalibrationIndex(rows).select(2, "r_duo", 60150.0)
+    assert (
+        CalibrationIndex([*rows, row("c", 2, "r_duo")]).select(2, "r_duo", 6e4)["flat"].path == "c"
+    )
 
 
 def test_ten_thousand_rows_read_quickly(tmp_path: Path) -> None:

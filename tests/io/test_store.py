@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from drpflow import InputError, Store
+from drpflow.data.component_names import CLASSES, COMPONENTS, is_component_class
 from drpflow.data.component_table import ComponentRow, ComponentTable
+from drpflow.data.photo_calib import PhotoCalib
 from drpflow.data.psf import GaussianPsf
 from drpflow.data.transmission import TransmissionCurve
 from drpflow.errors import MissingDatasetError
@@ -93,6 +95,20 @@ def test_a_table_that_was_read_can_be_put_elsewhere(store):
         (make_exposure(), "initial_pvi", {"visit": 12}, "Add detector"),
         (np.zeros((48, 64)), "initial_pvi.mask", ID, "holds its mask, not a ndarray"),
         (3, "initial_pvi.psf", ID, "holds a component, not a int"),
+        (GaussianPsf(1.0), "initial_pvi.wcs", ID, "holds a SkyWcs, not a GaussianPsf"),
+        (GaussianPsf(1.0), "visit_info", {"visit": 1}, "holds a VisitInfo, not a GaussianPsf"),
+        (make_exposure(wcs=GaussianPsf(1.0)), "pvi", ID, "holds a SkyWcs, not a GaussianPsf"),
+        (
+            ComponentTable({3: ComponentRow({"psf": PhotoCalib(2.0)})}),
+            "final_characterization_summary",
+            {"visit": 12},
+            "psf of detector=3: it holds a Psf, not a PhotoCalib",
+        ),
+        (np.zeros((48, 64)), "initial_pvi.image", ID, "float32, not float64"),
+        ("text", "source", {"visit": 1}, "holds a table, not a str"),
+        # The pixels have these applied; undoing others would give wrong pixels.
+        (PhotoCalib(2.0), "initial_pvi.photo_calib", ID, "the pixels have applied"),
+        (make_exposure().background, "initial_pvi.background", ID, "the pixels have applied"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_is_written(store, value, name, data_id, message):
@@ -100,6 +116,41 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(store, value, name,
     with pytest.raises(InputError, match=message):
         store.put(value, name, **data_id)
     assert sorted(store.roots[0].rglob("*")) == before
+
+
+def test_every_component_has_its_class():
+    assert tuple(CLASSES) == COMPONENTS
+    for name, component in make_exposure().components.items():
+        assert is_component_class(name, component)
+
+
+def test_a_calibration_can_be_supplied_to_pixels_in_electrons(store):
+    exposure = make_exposure(unit="electron").replace(photo_calib=None)
+    store.put(exposure, "pvi", **ID)
+    store.put(PhotoCalib(2.0), "pvi.photo_calib", **ID)
+    found = store.get("pvi", **ID)
+    assert (found.unit, found.photo_calib) == ("electron", PhotoCalib(2.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("source", {"box": (0, 5, 0, 5), "visit": 12}, "a table and has no pixels"),
+        ("source_run", {"box": (0, 5, 0, 5)}, "a table and has no pixels"),
+        ("initial_pvi", {"columns": ["x"], **ID}, "only tables have columns"),
+        ("final_visit_summary.wcs", {"columns": ["x"], **ID}, "only tables have columns"),
+        ("initial_pvi.psf", {"box": (0, 5, 0, 5), **ID}, "it has no pixels"),
+        ("initial_pvi_visit.wcs", {"visit": 12}, "a declared aggregate"),
+        ("raw", ID, r"an input .* Take its path from exposures.tsv"),
+        ("final_visit_summary.wcs", {"visit": 12, "detector": "a"}, "'a' is not of type int"),
+        ("final_visit_summary.wcs", {"visit": 12, "detector": 3.7}, "3.7 is not of type int"),
+        ("source.visit_info", {"visit": 12, "detectr": 3}, "did you mean 'detector'"),
+    ],
+)
+def test_requests_that_make_no_sense_are_refused(store, name, options, message):
+    store.put({"sourceId": np.arange(3)}, "source", visit=12)
+    with pytest.raises(InputError, match=message):
+        store.get(name, **options)
 
 
 def test_what_is_absent_names_the_task_that_makes_it(store):
@@ -148,6 +199,9 @@ def test_queries(store):
     assert store.query("pvi") == []
     with pytest.raises(InputError, match="has no visit to select by band"):
         store.query("isolated_stars", band="r")
+    for value in ("12", ["12"], 12.5):
+        with pytest.raises(InputError, match=r"visit = .* is not of type int"):
+            store.query("initial_pvi", visit=value)
 
 
 def test_a_query_by_band_without_visit_metadata_is_told(store):

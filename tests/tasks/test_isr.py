@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from drpflow.algorithms.isr.context import FrameContext, first_wcs
 from drpflow.config.base import validate
 from drpflow.config.isr import IsrConfig
 from drpflow.data.calibrations import (
@@ -21,7 +22,7 @@ from drpflow.data.calibrations import (
 from drpflow.data.camera import Camera, Detector, Filter, HeaderValue, Optics
 from drpflow.data.visit_info import VisitInfo
 from drpflow.errors import AlgorithmError, InputError
-from drpflow.tasks.isr import Companions, failed_exposure, first_wcs, isr
+from drpflow.tasks.isr import failed_exposure, isr
 from tests.algorithms.isr.cameras import two_by_two
 
 NX, NY = 100, 80
@@ -207,7 +208,7 @@ def test_noisy_and_dead_amplifiers_are_bad(detector: Detector) -> None:
     np.testing.assert_array_equal(np.isnan(result.exposure.image), blank)
     assert (result.exposure.mask.any("BAD") == blank).all()
     assert list(result.statistics["is_usable"]) == [True, False, False, True]
-    assert "noise of" in str(result.numbers[f"fault_{noisy.name}"])
+    assert "too noisy" in str(result.numbers[f"fault_{noisy.name}"])
     assert result.numbers[f"fault_{dead.name}"] == "dead"
 
 
@@ -244,7 +245,7 @@ def test_frames_that_do_not_fit_the_camera(detector: Detector) -> None:
     raw = expose(detector, scene())
 
     def run(array: Any, on: Detector = detector, **changes: Any) -> None:
-        isr(array, on, VISIT, calibrations(), config(**changes), source="raw.fits")
+        isr(array, on, VISIT, calibrations(), config(**changes), FrameContext("raw.fits"))
 
     with pytest.raises(InputError, match=r"raw.fits: the raw array is 100 x 80 pixels.*LR reaches"):
         run(raw[:, :100])
@@ -331,7 +332,7 @@ def test_detrended_frames_with_companions(detector: Detector) -> None:
     result = isr(
         image, detector, VISIT, Calibrations(),
         config(input="detrended", detrended=settings, saturation={"grow_pix": 0}),
-        companions=Companions("nJy", weight, flags),
+        FrameContext(unit="nJy", weight=weight, mask=flags),
     )  # fmt: skip
     exposure = result.exposure
     assert exposure.image[10, 10] == 150
@@ -346,8 +347,7 @@ def test_detrended_frames_that_do_not_fit(detector: Detector) -> None:
     image = np.ones((NY, NX), np.float32)
 
     def run(array: Any, unit: str = "adu") -> None:
-        isr(array, detector, VISIT, Calibrations(), settings, source="x.fits",
-            companions=Companions(unit))  # fmt: skip
+        isr(array, detector, VISIT, Calibrations(), settings, FrameContext("x.fits", unit))
 
     with pytest.raises(InputError, match="detrended image is 90 x 80 pixels, but detector 3 has"):
         run(image[:, :90])
@@ -356,7 +356,7 @@ def test_detrended_frames_that_do_not_fit(detector: Detector) -> None:
     with pytest.raises(InputError, match="its pixels are in nanomaggy"):
         run(image, "nanomaggy")
     with pytest.raises(InputError, match="its pixels are in electron, but a raw frame is in adu"):
-        isr(image, detector, VISIT, calibrations(), config(), companions=Companions("electron"))
+        isr(image, detector, VISIT, calibrations(), config(), FrameContext(unit="electron"))
 
 
 def camera(detector: Detector, **changes: Any) -> Camera:

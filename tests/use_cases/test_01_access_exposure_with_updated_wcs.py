@@ -5,6 +5,7 @@ import pytest
 
 from drpflow import InputError
 from drpflow.data.component_table import ComponentRow, ComponentTable
+from drpflow.data.photo_calib import PhotoCalib
 from drpflow.errors import MissingDatasetError
 
 BY_SKYPIX = """
@@ -98,6 +99,15 @@ def test_failed_background_gives_no_pixels_rather_than_wrong_ones(survey):
     view = survey.fresh().get("recalibrated_pvi", visit=12, detector=3)
     assert view.background is None
     with pytest.raises(MissingDatasetError, match="too few stars"):
+        view.image  # noqa: B018
+
+
+def test_calibrations_that_begin_with_different_units_are_refused(survey):
+    calib = PhotoCalib.from_zero_point(27.0, input_unit="adu")
+    rows = {3: ComponentRow({"photo_calib": calib})}
+    survey.store.put(ComponentTable(rows, {"nStars": [1]}), "final_visit_summary", visit=12)
+    view = survey.fresh().get("recalibrated_pvi", visit=12, detector=3)
+    with pytest.raises(InputError, match="begins with adu, that of its base with electron"):
         view.image  # noqa: B018
 
 

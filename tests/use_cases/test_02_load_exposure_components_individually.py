@@ -38,3 +38,7 @@ def test_missing_component_says_why(survey):
 def test_misspelt_component_names_the_nearest(survey):
     with pytest.raises(MissingDatasetError, match="did you mean 'photo_calib'"):
         survey.fresh().get("initial_pvi.photocalib", visit=12, detector=0)
+    with pytest.raises(MissingDatasetError, match="did you mean 'photo_calib'"):
+        survey.fresh().get("recalibrated_pvi.photocalib", visit=12, detector=0)
+    with pytest.raises(MissingDatasetError, match="did you mean 'photo_calib'"):
+        survey.fresh().get("initial_pvi", visit=12, detector=0).require("photocalib")

@@ -66,6 +66,19 @@ def test_several_roots_are_searched_in_the_order_given(stars, catalogues):
     ]
 
 
+def test_a_component_is_one_object_in_whichever_root_the_exposure_is(stars, catalogues):
+    both = Store([catalogues, stars.root])
+    wcs = both.get("initial_pvi.wcs", visit=12, detector=3)
+    assert wcs is both.get("initial_pvi", visit=12, detector=3).wcs
+    table = both.get("initial_stars_detector", visit=12, detector=3)
+    assert wcs is table.component("wcs")
+
+
+def test_components_of_a_view_without_its_pixels(stars, catalogues):
+    wcs = Store(catalogues).get("recalibrated_pvi.wcs", visit=12, detector=3)
+    assert wcs == stars.truth[12, 3].final["wcs"]
+
+
 def test_only_what_is_selected(stars, tmp_path):
     stars.store.export(tmp_path / "r", ["initial_stars_detector"], band="r", detector=3)
     assert Store(tmp_path / "r").query("initial_stars_detector") == [{"visit": 12, "detector": 3}]

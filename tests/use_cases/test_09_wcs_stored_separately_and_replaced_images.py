@@ -129,3 +129,10 @@ def test_other_programs_see_the_file_of_the_part(store):
     with fits.open(path) as hdus:
         bit = hdus["MASK"].header["MP_STREAK"]
         assert (hdus["MASK"].data & (1 << bit) != 0).sum() == 192
+    image = store.get("initial_pvi.image", **ID)
+    with fits.open(store.put(image * 2, "initial_pvi.image", **ID)) as hdus:
+        header = hdus["IMAGE"].header
+    with fits.open(store.path("initial_pvi", **ID)) as hdus:
+        base = hdus["IMAGE"].header
+    for key in ("BUNIT", "PIXX0", "PIXY0", "CTYPE1", "CRVAL1", "CD1_1", "SIPERR"):
+        assert header[key] == base[key]

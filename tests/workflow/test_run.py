@@ -227,7 +227,7 @@ def test_interruption_leaves_nothing_running(finished: SmallSurvey, tmp_path: Pa
     assert "interrupted" in text
     assert not running(left)
     assert not (survey.folder / ".snakemake/drpflow-owner.json").exists()
-    assert not list((survey.folder / ".snakemake/locks").iterdir())
+    assert not list(survey.folder.glob(".snakemake/locks/*"))
 
 
 @pytest.mark.parametrize(
@@ -251,6 +251,15 @@ def test_faults_of_the_user_are_one_sentence(
         assert "Traceback" not in result.stderr
         assert 'File "' not in result.stderr
     assert not (survey.folder / "results").exists()
+
+
+def test_a_key_that_stands_twice(finished: SmallSurvey, tmp_path: Path) -> None:
+    survey = clone(finished, tmp_path / "run")
+    with (survey.folder / "config/config.yaml").open("a") as stream:
+        stream.write("keep: []\n")
+    result = survey.snakemake("--cores", "1")
+    assert result.returncode == 1
+    assert "config/config.yaml: line 5: no YAML: the key 'keep' stands twice" in result.stderr
 
 
 def test_a_config_file_of_another_name_is_the_only_one_read(

@@ -90,8 +90,8 @@ def run(args: argparse.Namespace) -> int:
 
 def open_plan(args: argparse.Namespace) -> Plan:
     """Enter the run folder and return its plan."""
-    from drpflow.config.run import load_run
     from drpflow.errors import InputError
+    from drpflow.io.run_yaml import load_run
     from drpflow.workflow.plan import load_plan
 
     if not args.directory.is_dir():

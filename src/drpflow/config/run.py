@@ -68,33 +68,6 @@ TASK_SECTIONS = tuple(
 )
 
 
-def load_run(path: str | Path) -> RunConfig:
-    """Read and validate a run configuration.
-
-    Raises
-    ------
-    InputError
-        If the file is absent, is no YAML, or holds an unknown key or a bad value.
-    """
-    import yaml
-
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(
-            path,
-            "the config file does not exist",
-            "Name one with --config, or make a run folder with 'drpflow init FOLDER'",
-        )
-    try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or "it cannot be parsed"
-        raise InputError(path, f"{where}no YAML: {problem}", "Mend the line") from None
-    return build_run(values, path)
-
-
 def build_run(values: Any, source: str | Path) -> RunConfig:
     """Validate a run configuration that has been read already.
 

@@ -241,7 +241,9 @@ class Exposure:
         """
         for name in names:
             if name not in self.components:
-                reason = self.missing.get(name, "it was never made")
+                unknown = f"exposures know none{suggest(name, COMPONENTS)}"
+                default = "it was never made" if name in COMPONENTS else unknown
+                reason = self.missing.get(name, default)
                 raise MissingDatasetError(f"the exposure has no {name}: {reason}")
         return tuple(self.components[name] for name in names)
 

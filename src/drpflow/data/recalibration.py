@@ -81,17 +81,15 @@ class PixelCalibration:
 
     def apply_to_variance(self, variance: Pixels, xy0: tuple[int, int]) -> Pixels:
         """Return variance · c²."""
-        if self.photo_calib is not None:
-            for _ in range(2):
-                variance, _unused = self.photo_calib.calibrate_image(variance, xy0=xy0)
-        return variance
+        if self.photo_calib is None:
+            return variance
+        return self.photo_calib.calibrate_variance(variance, xy0)
 
     def undo_on_variance(self, variance: Pixels, xy0: tuple[int, int]) -> Pixels:
         """Return variance / c²."""
-        if self.photo_calib is not None:
-            for _ in range(2):
-                variance, _unused = self.photo_calib.uncalibrate_image(variance, xy0=xy0)
-        return variance
+        if self.photo_calib is None:
+            return variance
+        return self.photo_calib.uncalibrate_variance(variance, xy0)
 
     @property
     def _background_unit(self) -> str:

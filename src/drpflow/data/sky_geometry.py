@@ -85,21 +85,27 @@ def sidereal_time_deg(mjd_tai: ArrayLike, longitude_deg: ArrayLike) -> Floats:
 def mean_place_deg(
     ra_deg: ArrayLike, dec_deg: ArrayLike, mjd_tai: ArrayLike
 ) -> tuple[Floats, Floats]:
-    """Return right ascension and declination referred to the mean equator of date, degrees.
-
-    Equatorial precession angles of IAU 2006 (Capitaine, Wallace & Chapront 2003, A&A 412, 567)
-    to the third order.
-    """
-    t = _centuries_tt(mjd_tai)
-    zeta = (2.650545 + t * (2306.083227 + t * (0.2988499 + 0.01801828 * t))) * _ARCSEC
-    z = (-2.650545 + t * (2306.077181 + t * (1.0927348 + 0.01826837 * t))) * _ARCSEC
-    theta = t * (2004.191903 - t * (0.4294934 + 0.04182264 * t)) * _ARCSEC
+    """Return right ascension and declination referred to the mean equator of date, degrees."""
+    zeta, z, theta = _precession_angles(mjd_tai)
     a, d = np.radians(ra_deg) + zeta, np.radians(dec_deg)
     x = np.cos(theta) * np.cos(d) * np.cos(a) - np.sin(theta) * np.sin(d)
     y = np.cos(d) * np.sin(a)
     sin_dec = np.sin(theta) * np.cos(d) * np.cos(a) + np.cos(theta) * np.sin(d)
     dec = np.arctan2(sin_dec, np.hypot(x, y))
     return in_circle_deg(np.degrees(np.arctan2(y, x) + z)), np.degrees(dec)
+
+
+def pole_of_date_angle_deg(ra_deg: ArrayLike, dec_deg: ArrayLike, mjd_tai: ArrayLike) -> Floats:
+    """Return the position angle of the mean pole of date, east of ICRS north, degrees.
+
+    It is 0.14 degrees times sin(RA)/cos(dec) in 25 years: what has to be added to angles that are
+    counted from the pole of date.
+    """
+    zeta, _, theta = _precession_angles(mjd_tai)
+    a, d = np.radians(ra_deg) + zeta, np.radians(dec_deg)
+    toward_east = -np.sin(theta) * np.sin(a)
+    toward_north = np.cos(theta) * np.cos(d) - np.sin(theta) * np.sin(d) * np.cos(a)
+    return np.degrees(np.arctan2(toward_east, toward_north))
 
 
 def horizontal_deg(
@@ -118,6 +124,8 @@ def parallactic_angle_deg(
     hour_angle_deg: ArrayLike, dec_deg: ArrayLike, latitude_deg: ArrayLike
 ) -> Floats:
     """Return the position angle of the zenith, east of north, degrees in (-180, 180].
+
+    North is that of the coordinates given; with places of date, the pole of date.
 
     tan q = sin H / (tan φ cos δ - sin δ cos H) (Meeus, Astronomical Algorithms, chapter 14), both
     terms times cos φ, so that the quadrant is right everywhere and the pole no exception.
@@ -138,6 +146,18 @@ def airmass_young(zenith_distance_deg: ArrayLike) -> Floats:
     c = np.cos(np.radians(np.where(np.abs(z) <= 90, z, np.nan)))
     numerator = 1.002432 * c**2 + 0.148386 * c + 0.0096467
     return (numerator / (c**3 + 0.149864 * c**2 + 0.0102963 * c + 0.000303978))[()]
+
+
+def _precession_angles(mjd_tai: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Return zeta, z and theta of IAU 2006, radians, to the third order.
+
+    Capitaine, Wallace & Chapront 2003, A&A 412, 567.
+    """
+    t = _centuries_tt(mjd_tai)
+    zeta = (2.650545 + t * (2306.083227 + t * (0.2988499 + 0.01801828 * t))) * _ARCSEC
+    z = (-2.650545 + t * (2306.077181 + t * (1.0927348 + 0.01826837 * t))) * _ARCSEC
+    theta = t * (2004.191903 - t * (0.4294934 + 0.04182264 * t)) * _ARCSEC
+    return zeta, z, theta
 
 
 def _centuries_tt(mjd_tai: ArrayLike) -> Floats:

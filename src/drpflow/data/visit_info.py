@@ -14,6 +14,7 @@ from drpflow.data.sky_geometry import (
     horizontal_deg,
     mean_place_deg,
     parallactic_angle_deg,
+    pole_of_date_angle_deg,
     sidereal_time_deg,
 )
 from drpflow.errors import InputError
@@ -219,15 +220,15 @@ class VisitInfo(StoredComponent):
 
     @property
     def parallactic_angle_deg(self) -> float | None:
-        """Position angle of the zenith at the boresight, east of north, (-180, 180].
-
-        It is counted from the pole of date; the turn against the ICRS pole, 0.14 degrees times
-        sin(RA)/cos(dec) in 25 years, is left out.
-        """
+        """Position angle of the zenith at the boresight, east of ICRS north, (-180, 180]."""
         hour_angle_deg, place = self.hour_angle_deg, self._mean_place
         if hour_angle_deg is None or place is None or self.latitude_deg is None:
             return None
-        return float(parallactic_angle_deg(hour_angle_deg, place[1], self.latitude_deg))
+        angle_deg = float(parallactic_angle_deg(hour_angle_deg, place[1], self.latitude_deg))
+        if self.mjd is None or self.ra_deg is None or self.dec_deg is None:
+            return angle_deg
+        turn_deg = float(pole_of_date_angle_deg(self.ra_deg, self.dec_deg, self.mjd))
+        return _wrap(angle_deg + turn_deg)
 
     @property
     def airmass(self) -> float | None:

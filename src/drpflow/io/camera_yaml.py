@@ -12,10 +12,10 @@ from drpflow import paths
 from drpflow.config.base import validate
 from drpflow.data.camera import Camera
 from drpflow.errors import InputError
+from drpflow.io.strict_yaml import strict_loader
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from yaml import MappingNode, SafeLoader
 
 LOCAL = Path("config/cameras")
 """Where cameras of one's own stand, below the folder in which drpflow runs."""
@@ -112,7 +112,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        values = yaml.load(path.read_text(), Loader=_strict_loader())  # noqa: S506 (a SafeLoader)
+        values = yaml.load(path.read_text(), Loader=strict_loader())  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
@@ -123,23 +123,3 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(path, "it holds no 'key: value' lines", "See docs/cameras.md")
     return values
-
-
-def _strict_loader() -> type[SafeLoader]:
-    """Return a loader that refuses a key that stands twice; YAML's own takes the last."""
-    import yaml
-
-    class StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-        def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
-            seen: set[str] = set()
-            for key, _ in node.value:
-                if not isinstance(key, yaml.ScalarNode):
-                    continue
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark
-                    )
-                seen.add(key.value)
-            return dict(super().construct_mapping(node, deep=deep))
-
-    return StrictLoader

@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FitsExposure", "open_exposure", "parts_folder", "write_exposure", "write_part"]
 
-REPLACEABLE = (*COMPONENTS, "image", "mask", "variance")
-"""What can be stored in a file of its own beside an exposure."""
-
 
 def open_exposure(path: str | Path) -> Exposure:
     """Return the exposure of a file; nothing is read until it is asked for.

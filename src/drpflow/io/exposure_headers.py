@@ -29,6 +29,7 @@ _DIMENSION_KEYS = {
     "visit": "VISIT",
     "detector": "DETECTOR",
     "band": "BAND",
+    "physical_filter": "FILTER",
     "skypix": "SKYPIX",
     "tract": "TRACT",
     "patch": "PATCH",

@@ -103,7 +103,11 @@ def write_exposure(
 
 
 def write_part(
-    path: str | Path, name: str, value: Component | NDArray[Any] | Mask, base: str
+    path: str | Path,
+    name: str,
+    value: Component | NDArray[Any] | Mask,
+    base: str,
+    exposure: Exposure | None = None,
 ) -> None:
     """Write one component or plane that stands for that of an exposure, atomically.
 
@@ -117,15 +121,19 @@ def write_part(
         A component, a mask, or the array of an image or variance.
     base
         Digest of the exposure that it belongs to; empty if there is none beside it.
+    exposure
+        That exposure, which gives a plane its position, unit and WCS cards.
     """
     primary = fits.PrimaryHDU()
     primary.header["ORIGIN"] = ("drpflow", "program")
     primary.header["DRPFMT"] = (FORMAT_VERSION, "version of this file format")
     primary.header["BASE"] = (base, "digest of the exposure that this belongs to")
+    shared = fits.Header() if exposure is None else geometry_header(exposure)
     if isinstance(value, Mask):
-        hdu = mask_hdu(value, fits.Header(), Pixels("lossless"))
+        hdu = mask_hdu(value, shared, Pixels("lossless"))
     elif isinstance(value, np.ndarray):
-        hdu = Pixels().hdu(name.upper(), value, fits.Header())
+        header = shared if exposure is None else _with_unit(name, exposure, shared)
+        hdu = Pixels().hdu(name.upper(), value, header)
     else:
         hdu = record_to_hdu(value.to_record(), name)
     _write(path, [primary, hdu])
@@ -168,15 +176,17 @@ def mask_hdu(mask: Mask, header: fits.Header, pixels: Pixels) -> Any:
 
 def _plane_hdus(exposure: Exposure, pixels: Pixels) -> list[Any]:
     shared = geometry_header(exposure)
-
-    def header(unit: str) -> fits.Header:
-        return fits.Header([("BUNIT", unit, "unit of the pixels"), *shared.cards])
-
     return [
-        pixels.hdu("IMAGE", exposure.image, header(exposure.unit)),
+        pixels.hdu("IMAGE", exposure.image, _with_unit("image", exposure, shared)),
         mask_hdu(exposure.mask, shared.copy(), pixels),
-        pixels.hdu("VARIANCE", exposure.variance, header(variance_unit(exposure.unit))),
+        pixels.hdu("VARIANCE", exposure.variance, _with_unit("variance", exposure, shared)),
     ]
+
+
+def _with_unit(name: str, exposure: Exposure, shared: fits.Header) -> fits.Header:
+    """Return the header of the image or the variance."""
+    unit = exposure.unit if name == "image" else variance_unit(exposure.unit)
+    return fits.Header([("BUNIT", unit, "unit of the pixels"), *shared.cards])
 
 
 def _components_hdu(

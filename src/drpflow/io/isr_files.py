@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from drpflow.config.isr import IsrConfig
     from drpflow.data.camera import Camera, Detector
     from drpflow.data.exposure import Exposure
     from drpflow.data.visit_info import VisitInfo
@@ -88,54 +87,59 @@ class Pixels:
         Of its detector and filter.
     weight, mask
         Inverse variance and flags that came along with a detrended frame.
-    paths
-        All files, by kind.
     """
 
     frame: RawFrame
     calibrations: Calibrations
     weight: NDArray[np.float32] | None
     mask: NDArray[np.int64] | None
-    paths: Mapping[str, Path]
 
 
-def read_pixels(geometry: Geometry, raw: Path, hdu: str, options: Mapping[str, Any]) -> Pixels:
+def read_pixels(geometry: Geometry, options: Mapping[str, Any]) -> Pixels:
     """Read a frame, its calibrations and companions.
 
     Parameters
     ----------
     geometry
         Whose frame it is.
-    raw, hdu
-        The frame; index or name of the HDU.
     options
-        The path of each kind of calibration, ``weight`` and ``mask``, or None; under
-        ``<kind>_hdu`` its HDU, if that is not the HDU of the kind's name, for companions the
-        frame's.
+        ``raw`` and ``hdu``: the frame. For each kind of calibration, ``weight`` and ``mask``: its
+        path or None, and under ``<kind>_hdu`` its HDU or None. Without one, that of the kind's
+        name is taken, for weight and mask the frame's.
 
     Raises
     ------
     InputError
         If a file is unreadable, or does not fit the detector.
     """
-    kinds = [kind for kind in (*_COMPANIONS, *Calibrations.kinds()) if options.get(kind)]
-    files = {kind: (options[kind], options.get(f"{kind}_hdu")) for kind in kinds}
-    place = _place(hdu)
+    files = input_files(options)
+    raw, place = files.pop("raw"), _place(options["hdu"])
     frame = read_detector(raw, place, geometry.detector)
     check_unit(_text(frame.header.get("BUNIT")), geometry.camera.raw_unit, raw)
-    calibrations = {kind: f for kind, f in files.items() if kind not in _COMPANIONS}
     weight, mask = (
-        _companion(files[kind], place, geometry.detector) if kind in files else None
+        _companion(files[kind], options.get(f"{kind}_hdu"), place, geometry.detector)
+        if kind in files
+        else None
         for kind in _COMPANIONS
     )
+    calibrations = {
+        kind: (path, options.get(f"{kind}_hdu"))
+        for kind, path in files.items()
+        if kind not in _COMPANIONS
+    }
     return Pixels(
         frame,
         read_calibrations(calibrations, geometry.detector, geometry.visit_info.physical_filter),
         weight,
         # float32 holds flags of up to 24 bits exactly.
         None if mask is None else np.nan_to_num(mask, nan=1.0).astype(np.int64),
-        {"raw": raw, **{kind: path for kind, (path, _) in files.items()}},
     )
+
+
+def input_files(options: Mapping[str, Any]) -> dict[str, Path]:
+    """Return the files that are given, by kind."""
+    kinds = ("raw", *_COMPANIONS, *Calibrations.kinds())
+    return {kind: options[kind] for kind in kinds if options.get(kind)}
 
 
 def _place(hdu: str) -> int | str:
@@ -147,9 +151,8 @@ def _text(value: object) -> str | None:
 
 
 def _companion(
-    file: tuple[Path, str | None], place: int | str, detector: Detector
+    path: Path, hdu: str | None, place: int | str, detector: Detector
 ) -> NDArray[np.float32]:
-    path, hdu = file
     array = read_raw(path, _place(hdu) if hdu else place).data
     assert isinstance(array, np.ndarray)  # one HDU was asked for
     if array.shape != detector.shape:
@@ -166,12 +169,7 @@ def write_outputs(
     geometry: Geometry,
     exposure: Exposure,
     statistics: Mapping[str, Any] | None,
-    post_isr_image: Path,
-    isr_statistics: Path,
-    *,
-    config: IsrConfig,
-    code: str = "",
-    inputs: Mapping[str, Path] | None = None,
+    options: Mapping[str, Any],
 ) -> None:
     """Write the exposure and the table.
 
@@ -183,20 +181,20 @@ def write_outputs(
         Linked to the visit's metadata, not holding it.
     statistics
         Columns; None for a table without rows.
-    post_isr_image, isr_statistics
-        Files to write.
-    config, code, inputs
-        For the provenance: config section, fingerprint, input files by name.
+    options
+        ``post_isr_image`` and ``isr_statistics``: files to write. For the provenance ``config``
+        (the section), ``code`` (fingerprint) and the input files.
     """
+    inputs = input_files(options)
     provenance = Provenance(
         version=__version__,
         task="isr",
-        config=config.model_dump(mode="json"),
-        code=code,
-        inputs=tuple({"name": k, "path": str(v)} for k, v in (inputs or {}).items()),
+        config=options["config"].model_dump(mode="json"),
+        code=options.get("code", ""),
+        inputs=tuple({"name": kind, "path": str(path)} for kind, path in inputs.items()),
     )
     write_exposure(
-        post_isr_image,
+        options["post_isr_image"],
         exposure.replace(provenance=provenance),
         dataset="post_isr_image",
         data_id=geometry.data_id,
@@ -207,7 +205,7 @@ def write_outputs(
         inner = schema.without(set(geometry.data_id))
         statistics = {c.name: np.zeros(0, np.dtype(c.type)) for c in inner.columns}
     write_table(
-        isr_statistics,
+        options["isr_statistics"],
         dict(statistics),
         schema,
         dataset="isr_statistics",

@@ -11,6 +11,7 @@ from drpflow.io.datasets import DataId
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from drpflow.io.datasets import DatasetTable
     from drpflow.io.reader import DatasetReader
 
 VISIT_PROPERTIES = ("band", "physical_filter")
@@ -26,10 +27,11 @@ def query(reader: DatasetReader, name: str, constraints: Mapping[str, Any]) -> l
     MissingDatasetError
         If the name is unknown.
     InputError
-        If a constraint is neither a dimension nor a property of visits.
+        If a constraint is neither a dimension nor a property of visits, or has a value of the
+        wrong type.
     """
     table = reader.table
-    wanted = {key: _values(value) for key, value in constraints.items()}
+    wanted = {key: _values(table, name, key, value) for key, value in constraints.items()}
     if name in table.views:
         found = _of_view(reader, name, wanted)
     elif name in table.aggregates:
@@ -41,10 +43,12 @@ def query(reader: DatasetReader, name: str, constraints: Mapping[str, Any]) -> l
     return sorted(found, key=lambda data_id: tuple(data_id.values()))
 
 
-def _values(value: Any) -> frozenset[Any]:
-    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
-        return frozenset(value)
-    return frozenset([value])
+def _values(table: DatasetTable, name: str, key: str, value: Any) -> frozenset[Any]:
+    several = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+    values = value if several else [value]
+    if key not in table.dimensions:
+        return frozenset(values)
+    return frozenset(table.check_value(name, key, item) for item in values)
 
 
 def _stored(reader: DatasetReader, name: str, wanted: Mapping[str, frozenset[Any]]) -> list[DataId]:

@@ -10,10 +10,10 @@ from drpflow.data.geometry import Box
 from drpflow.data.table import Table
 from drpflow.errors import InputError, MissingDatasetError, suggest
 from drpflow.io.cache import ComponentCache, Signature
-from drpflow.io.component_tables import PREFIX, ComponentRows
+from drpflow.io.component_tables import ComponentRows, plain_columns
 from drpflow.io.records import read_component_json
 from drpflow.io.schemas import load_schema
-from drpflow.io.tables import open_parquet, read_table
+from drpflow.io.tables import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,11 +131,17 @@ class DatasetReader:
             rows, key = self._rows(name, data_id)
             return rows.component(component, key)
         if component in entry.components:
-            source = entry.components[component]
-            return self.resolve_component(source, component, data_id)
+            self._check_known(name, data_id)
+            return self.resolve_component(entry.components[component], component, data_id)
         known = [*entry.holds, *entry.components]
         hint = suggest(component, known)
         raise MissingDatasetError(f"{name} has no component {component!r}{hint}")
+
+    def _check_known(self, name: str, data_id: Mapping[str, Any]) -> None:
+        for key in data_id:
+            if key not in self.table.dimensions:
+                hint = suggest(key, self.table.dimensions)
+                raise InputError(name, f"there is no dimension {key!r}{hint}", "Leave it out")
 
     def resolve_component(self, source: str, component: str, data_id: Mapping[str, Any]) -> Any:
         """Return a component from the dataset type that is declared to have it.
@@ -177,9 +183,10 @@ class DatasetReader:
     def _of_exposure(
         self, name: str, component: str, data_id: Mapping[str, Any], box: AnyBox | None
     ) -> Any:
-        exported = self._exported_part(name, component, data_id)
-        if exported is not None:
-            return exported
+        if component not in PLANE_NAMES and self.find(name, data_id) is None:
+            exported = self._exported_part(name, component, data_id)
+            if exported is not None:
+                return exported
         source = self.exposure(name, data_id)
         if component not in PLANE_NAMES:
             return source.component(component)
@@ -188,16 +195,13 @@ class DatasetReader:
         return getattr(part, component)
 
     def _exported_part(self, name: str, component: str, data_id: Mapping[str, Any]) -> Any:
-        """Return a component that stands without its exposure in a root searched before it."""
+        """Return a component of an exposure that no root has, None if it is not there either."""
         from drpflow.io.exposure_fits import parts_folder, read_component
         from drpflow.io.fits_index import FitsIndex
 
         for root in self.roots:
-            path = self.table.path(root, name, **data_id)
-            if path.exists():
-                return None
-            part = parts_folder(path) / f"{component}.fits"
-            if component not in PLANE_NAMES and part.exists():
+            part = parts_folder(self.table.path(root, name, **data_id)) / f"{component}.fits"
+            if part.exists():
                 return read_component(FitsIndex(part), component, self.cache)
         return None
 
@@ -208,17 +212,16 @@ class DatasetReader:
             raise InputError(
                 name, f"its components are told apart by {row}, which was not given", f"Add {row}"
             )
-        rest = {key: value for key, value in data_id.items() if key != row}
-        path = self.require(name, rest)
-        return ComponentRows(path, row, self.cache), int(data_id[row])
+        key = self.table.check_value(name, row, data_id[row])
+        path = self.require(name, {k: v for k, v in data_id.items() if k != row})
+        return ComponentRows(path, row, self.cache), cast("int", key)
 
     def _table(self, name: str, data_id: DataId, columns: list[str] | None) -> Table:
         entry = self.table.dataset(name)
         path = self.require(name, data_id)
         schema = load_schema(entry.table_schema) if entry.table_schema else None
         if columns is None and entry.holds:
-            stored = open_parquet(path).schema_arrow.names
-            columns = [*data_id, *(n for n in stored if not n.startswith(PREFIX))]
+            columns = [*data_id, *plain_columns(path)]
         table = read_table(path, columns, data_id=data_id, schema=schema)
         return Table(
             table.arrow,

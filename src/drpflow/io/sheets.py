@@ -373,13 +373,6 @@ class CalibrationIndex:
                     yield row
 
 
-def select_calibrations(
-    rows: Iterable[CalibrationRow], detector: int, physical_filter: str, mjd: float
-) -> dict[str, CalibrationRow]:
-    """Return the calibration of each kind for one exposure; see `CalibrationIndex.select`."""
-    return CalibrationIndex(rows).select(detector, physical_filter, mjd)
-
-
 def _read(path: str | Path, kind: type[Row]) -> list[Row]:
     path = Path(path)
     try:

@@ -102,8 +102,13 @@ class Store:
             If the data ID does not fit, or the file cannot be read.
         """
         name, _, component = name.partition(".")
+        self.table.dimensions_of(name)  # refuses a name that is unknown
+        if columns is not None and (component or not self._is_table(name)):
+            raise InputError(name, "only tables have columns", "Leave out the columns")
         if component:
             return self._component(name, component, data_id, box)
+        if box is not None and self._is_table(name):
+            raise InputError(name, "it is a table and has no pixels", "Leave out the box")
         if name in self.table.views:
             view = self._view(name, self.table.check_data_id(name, data_id))
             return view if box is None else view.cutout(box)
@@ -113,15 +118,26 @@ class Store:
             return self._join(name, self.table.check_data_id(name, data_id), columns)
         return self._reader.read(name, data_id, box=box, columns=columns)
 
+    def _is_table(self, name: str) -> bool:
+        if name in self.table.aggregates:
+            name = self.table.aggregates[name].of
+        entry = self.table.datasets.get(name)
+        return name in self.table.joins or (entry is not None and entry.format == "table")
+
     def _component(
         self, name: str, component: str, data_id: Mapping[str, Any], box: AnyBox | None
     ) -> Any:
+        if box is not None and component not in PLANE_NAMES:
+            raise InputError(f"{name}.{component}", "it has no pixels", "Leave out the box")
         if name not in self.table.views:
             return self._reader.component(name, component, data_id, box)
-        view = self._view(name, self.table.check_data_id(name, data_id))
+        data_id = self.table.check_data_id(name, data_id)
         if component in PLANE_NAMES:
+            view = self._view(name, data_id)
             return getattr(view if box is None else view.cutout(box), component)
-        return view.require(component)[0]
+        entry = self.table.views[name]
+        source = entry.replace.get(component, entry.base)
+        return self._reader.resolve_component(source, component, data_id)
 
     def _view(self, name: str, data_id: DataId) -> Exposure:
         from drpflow.io.views import ViewSource
@@ -190,7 +206,8 @@ class Store:
         """Store a dataset, or one component of an exposure that exists, atomically.
 
         A component stands in a file of its own beside the exposure, whose other parts are not
-        touched; storing the whole exposure again removes it.
+        touched; storing the whole exposure again removes it. A background, or the calibration of
+        pixels in nJy, cannot be stored like that: the pixels have the old one applied.
 
         Parameters
         ----------
@@ -217,7 +234,9 @@ class Store:
 
         name, _, component = name.partition(".")
         if component:
-            return put_part(self.table, self.roots[0], value, name, component, data_id)
+            return put_part(
+                self.table, self.roots[0], value, name, component, data_id, self._reader
+            )
         return put(self.table, self.roots[0], value, name, data_id, self._reader)
 
     def path(self, name: str, **data_id: Any) -> Path:

@@ -126,6 +126,8 @@ class ViewSource:
         MissingDatasetError
             If the background is to be replaced and there is none: pixels without any
             background subtracted are not what the view promises.
+        InputError
+            If the calibrations of base and view begin with different units.
         """
         if "background" in self.missing and "background" in self._replace:
             raise MissingDatasetError(f"{self._name}: {self.missing['background']}")
@@ -140,7 +142,15 @@ class ViewSource:
             if "background" in self._replace
             else applied.background
         )
-        return PixelCalibration(calibration, background)
+        wanted = PixelCalibration(calibration, background)
+        if _origin(wanted) != _origin(applied):
+            raise InputError(
+                self._name,
+                f"its calibration begins with {_origin(wanted)}, that of its base with "
+                f"{_origin(applied)}",
+                "Replace it by one of the same unit",
+            )
+        return wanted
 
     def plane(self, name: PlaneName, box: Box) -> Any:
         """Return a part of the image, the mask or the variance, recalibrated."""
@@ -154,3 +164,8 @@ class ViewSource:
                 self._applied.undo_on_variance(pixels, box.xy0), box.xy0
             )
         return self._wanted.apply(self._applied.undo(pixels, box.xy0), box.xy0)
+
+
+def _origin(calibration: PixelCalibration) -> str:
+    """Return the unit of pixels without a calibration."""
+    return "electron" if calibration.photo_calib is None else calibration.photo_calib.input_unit

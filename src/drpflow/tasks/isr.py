@@ -29,6 +29,7 @@ from drpflow.algorithms.isr.checks import (
     check_raw_unit,
     check_required,
 )
+from drpflow.algorithms.isr.context import FrameContext
 from drpflow.algorithms.isr.crosstalk import ghosts_of_saturation, remove_crosstalk
 from drpflow.algorithms.isr.cti import restore_serial_charge
 from drpflow.algorithms.isr.dark import subtract_dark
@@ -45,7 +46,7 @@ from drpflow.data.calibrations import AmplifierNoise, Calibrations, amplifier_no
 from drpflow.data.detector_info import DetectorInfo
 from drpflow.data.exposure import Exposure
 from drpflow.data.mask import Mask
-from drpflow.errors import AlgorithmError, InputError
+from drpflow.errors import AlgorithmError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,30 +55,10 @@ if TYPE_CHECKING:
 
     from drpflow.algorithms.isr.readout import Raw
     from drpflow.config.isr import IsrConfig
-    from drpflow.data.camera import Camera, Detector
-    from drpflow.data.sky_wcs import SkyWcs
+    from drpflow.data.camera import Detector
     from drpflow.data.visit_info import VisitInfo
 
     Image = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Companions:
-    """What is told of a frame, and may come along with one that is detrended already.
-
-    Parameters
-    ----------
-    unit
-        Unit of the frame's pixels; raw frames are in adu.
-    weight
-        Inverse variance, unit-2, shape (ny, nx).
-    mask
-        Flags of its own kind, shape (ny, nx).
-    """
-
-    unit: str = "adu"
-    weight: Image | None = None
-    mask: NDArray[np.integer] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,11 +98,7 @@ def isr(
     visit_info: VisitInfo,
     calibrations: Calibrations,
     config: IsrConfig,
-    *,
-    wcs: SkyWcs | None = None,
-    missing: Mapping[str, str] | None = None,
-    companions: Companions | None = None,
-    source: str = "the raw frame",
+    context: FrameContext | None = None,
 ) -> IsrResult:
     """Remove the signature of the instrument from one detector's frame.
 
@@ -139,12 +116,8 @@ def isr(
         What there is.
     config
         The section ``isr``.
-    wcs, missing
-        From :func:`first_wcs`; attached to the exposure.
-    companions
-        Unit of the frame, and what came along.
-    source
-        Where the raw frame came from, for messages.
+    context
+        What else is known of the frame.
 
     Raises
     ------
@@ -153,83 +126,61 @@ def isr(
     AlgorithmError
         If no amplifier is usable, or the brighter-fatter iteration does not converge.
     """
+    context = context or FrameContext()
     known = calibrations.without(config.skip)
     noise = amplifier_noise(detector, known.ptc)
-    companions = companions or Companions()
     if config.input == "detrended":
-        planes = _complete(raw, detector, noise, config, companions, source)
+        planes = _complete(raw, detector, noise, config, context)
     else:
-        check_raw_unit(companions.unit, source)
+        check_raw_unit(context.unit, context.source)
         check_required(known, config.required, detector, visit_info.physical_filter)
         check_overscan(detector, config.overscan.serial)
-        check_raw(raw, detector, source)
-        if config.dequantize:
-            rng = np.random.default_rng([config.seed, visit_info.visit, detector.id])
-            for array in [raw] if isinstance(raw, np.ndarray) else raw.values():
-                dequantize(array, rng)
-        planes = _assemble(_read(raw, detector, noise, known, config), detector, known, config)
-        exposure_time_s = 0.0
-        if known.dark is not None:
-            exposure_time_s = check_exposure_time(visit_info.exposure_time_s, visit_info.visit)
-        _detrend(planes, detector, noise, known, exposure_time_s, config)
+        check_raw(raw, detector, context.source)
+        planes = _from_raw(raw, detector, visit_info, noise, known, config)
     offsets = _finish(planes, detector, config)
-    exposure = Exposure(
+    statistics = amplifier_statistics(
+        planes.image, planes.mask, detector, noise, planes.amplifiers, offsets
+    )
+    exposure = _exposure(planes, detector, visit_info, context)
+    return IsrResult(exposure, statistics, planes.numbers)
+
+
+def _from_raw(
+    raw: Raw,
+    detector: Detector,
+    visit_info: VisitInfo,
+    noise: Mapping[str, AmplifierNoise],
+    known: Calibrations,
+    config: IsrConfig,
+) -> _Planes:
+    """Undo what the instrument did, from raw values to electrons over the flat."""
+    exposure_time_s = 0.0
+    if known.dark is not None:
+        exposure_time_s = check_exposure_time(visit_info.exposure_time_s, visit_info.visit)
+    if config.dequantize:
+        rng = np.random.default_rng([config.seed, visit_info.visit, detector.id])
+        for array in [raw] if isinstance(raw, np.ndarray) else raw.values():
+            dequantize(array, rng)
+    planes = _assemble(_read(raw, detector, noise, known, config), detector, known, config)
+    _detrend(planes, detector, noise, known, exposure_time_s, config)
+    return planes
+
+
+def _exposure(
+    planes: _Planes, detector: Detector, visit_info: VisitInfo, context: FrameContext
+) -> Exposure:
+    return Exposure(
         planes.image,
         planes.mask,
         planes.variance,
         unit="electron",
         components={
-            "wcs": wcs,
+            "wcs": context.wcs,
             "visit_info": visit_info,
             "detector": DetectorInfo(detector, visit_info.instrument),
         },
-        missing=missing,
+        missing=context.missing,
     )
-    statistics = amplifier_statistics(
-        planes.image, planes.mask, detector, noise, planes.amplifiers, offsets
-    )
-    return IsrResult(exposure, statistics, planes.numbers)
-
-
-def first_wcs(
-    camera: Camera,
-    detector: Detector,
-    visit_info: VisitInfo,
-    header: Mapping[str, Any],
-    source: str = "the raw frame",
-) -> tuple[SkyWcs | None, dict[str, str]]:
-    """Return the WCS to start from, or why there is none.
-
-    Parameters
-    ----------
-    camera, detector
-        The camera says whether its own geometry, placed at the boresight, or the frame's header
-        holds the WCS.
-    visit_info
-        Boresight and position angle; an unknown position angle is taken as 0.
-    header
-        Cards of the frame.
-    source
-        The frame, for the reason.
-
-    Returns
-    -------
-    wcs : SkyWcs or None
-    missing : dict
-        ``{"wcs": reason}`` if there is none, else empty.
-    """
-    from drpflow.data.sky_wcs import SkyWcs
-
-    if camera.wcs_from == "header":
-        try:
-            return SkyWcs.from_fits_header(header, source), {}
-        except InputError as error:
-            return None, {"wcs": error.problem}
-    ra_deg, dec_deg = visit_info.ra_deg, visit_info.dec_deg
-    if ra_deg is None or dec_deg is None:
-        return None, {"wcs": "the visit sheet gives no boresight"}
-    rotation_deg = visit_info.rotation_deg or 0.0
-    return SkyWcs.from_camera(camera, detector, ra_deg, dec_deg, rotation_deg), {}
 
 
 def _read(
@@ -384,25 +335,24 @@ def _complete(
     detector: Detector,
     noise: Mapping[str, AmplifierNoise],
     config: IsrConfig,
-    companions: Companions,
-    source: str,
+    context: FrameContext,
 ) -> _Planes:
     """Make variance and mask of a frame that is detrended already."""
-    image = check_detrended(frame, detector, source)
+    image = check_detrended(frame, detector, context.source)
     factor = detrended.electron_per_unit(
-        detector, noise, config.detrended.electron_per_unit, companions.unit, source
+        detector, noise, config.detrended.electron_per_unit, context.unit, context.source
     )
     image = image * factor
     mask = Mask.zeros(detector.shape)
-    if companions.mask is not None:
+    if context.mask is not None:
         bits = {str(name): value for name, value in config.detrended.mask_planes.items()}
-        detrended.mark_given(mask, companions.mask, bits)
+        detrended.mark_given(mask, context.mask, bits)
     for amp in detector.amplifiers:
         x0, x1, y0, y1 = amp.data_section
         limit = noise[amp.name].saturation_adu * noise[amp.name].gain
         mask.array[y0:y1, x0:x1][image[y0:y1, x0:x1] >= limit] |= mask.bit("SAT")
-    if companions.weight is not None:
-        return _Planes(image, detrended.variance_from_weight(companions.weight, factor, mask), mask)
+    if context.weight is not None:
+        return _Planes(image, detrended.variance_from_weight(context.weight, factor, mask), mask)
     noises = detrended.noise_electron(
         image,
         detector.amplifiers,

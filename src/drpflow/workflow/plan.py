@@ -15,6 +15,7 @@ from drpflow import paths
 from drpflow.config.run import build_run
 from drpflow.errors import InputError, suggest
 from drpflow.io.datasets import DatasetTable
+from drpflow.io.run_yaml import read_config_file
 from drpflow.io.sheets import CALIBRATIONS
 from drpflow.io.status_files import read_outcome
 from drpflow.workflow.fingerprint import fingerprints
@@ -137,6 +138,8 @@ def plan_for_snakemake(values: dict[str, Any], workflow: Any) -> Plan:
     """
     sources = [str(path) for path in workflow.configfiles or workflow.overwrite_configfiles]
     try:
+        for path in sources:
+            read_config_file(path)  # Snakemake takes the last of keys that stand twice
         run = build_run(values, ", ".join(sources) or "--config")
         return load_plan(run, warn=workflow.is_main_process)
     except InputError as error:

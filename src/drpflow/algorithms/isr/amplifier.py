@@ -78,18 +78,15 @@ def read_amplifier(
     max_read_noise_electron
         An amplifier whose overscan is noisier has a fault.
     """
-    section = raw_section(raw, amp, amp.raw_data_section)
-    pixels = np.ascontiguousarray(section, np.float32)
-    pixels = pixels.copy() if np.shares_memory(pixels, section) else pixels
+    pixels = raw_section(raw, amp, amp.raw_data_section).astype(np.float32, order="C")
     fault = "" if np.nanmin(pixels, initial=np.inf) < np.nanmax(pixels, initial=-np.inf) else "dead"
     try:
         serial = _serial(raw, amp, overscan)
     except AlgorithmError as error:
         serial, fault = None, fault or error.message
-    level = overscan.pedestal_adu if serial is None else float(np.median(serial.level))
     saturated, suspect = saturation.flag_levels(
         pixels,
-        level,
+        overscan.pedestal_adu if serial is None else float(np.median(serial.level)),
         noise.saturation_adu,
         adc_maximum_adu=levels.adc_maximum_adu,
         suspect_fraction=levels.suspect_fraction,
@@ -101,19 +98,24 @@ def read_amplifier(
         suspect[serial.contaminated] = True
         measured = serial.noise_adu * noise.gain
         if measured > max_read_noise_electron:
-            fault = fault or f"noise of {measured:.1f} electrons"
+            fault = fault or f"too noisy: {measured:.1f} electrons in the overscan"
     _subtract_parallel(pixels, suspect, raw, amp, serial, overscan)
     if bias is not None:
         pixels -= detector_section(bias, amp)
-    spoilt = saturation.edge_bleed_rows(
+    _mark_edge_bleed(pixels, saturated, levels)
+    return AmplifierSignal(amp, noise, pixels, saturated, suspect, serial, fault)
+
+
+def _mark_edge_bleed(pixels: Image, saturated: NDArray[np.bool_], levels: SaturationConfig) -> None:
+    """Set rows that a bleed has spoilt at the register as saturated, in place."""
+    rows = saturation.edge_bleed_rows(
         pixels,
         saturated,
         min_columns=levels.edge_bleed_min_columns,
         sigma=levels.edge_bleed_sigma,
         max_rows=levels.edge_bleed_max_rows,
     )
-    saturated[:spoilt] = True
-    return AmplifierSignal(amp, noise, pixels, saturated, suspect, serial, fault)
+    saturated[:rows] = True
 
 
 def _serial(raw: Raw, amp: Amplifier, overscan: OverscanConfig) -> OverscanLevel | None:
