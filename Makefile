@@ -41,7 +41,7 @@ test: $(VENV)/.dev lint  ## style and type checks, then the whole suite
 lint: $(VENV)/.dev  ## ruff, snakefmt, types
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/snakefmt --check --quiet Snakefile workflow
+	@$(BIN)/snakefmt --check Snakefile workflow
 	@$(BIN)/mypy
 
 format: $(VENV)/.dev  ## rewrite the code in the house style

@@ -27,6 +27,7 @@ rule all:
     input:
         rules.makeReport.output.report,
         lambda wildcards: SURVEY.expand(kept("post_isr_image")),
+        lambda wildcards: SURVEY.expand(data("post_isr_thumbnail")),
         lambda wildcards: SURVEY.expand(data("isr_statistics")),
 
 
@@ -34,6 +35,7 @@ rule prompt:
     """The first look at each visit, without any global step."""
     input:
         lambda wildcards: SURVEY.expand(kept("post_isr_image")),
+        lambda wildcards: SURVEY.expand(data("post_isr_thumbnail")),
         lambda wildcards: SURVEY.expand(data("isr_statistics")),
 
 

@@ -147,6 +147,7 @@ def make_inputs(folder: Path, size: int) -> list[str]:
     for kind in KINDS:
         command += [f"--{kind.replace('_', '-')}", folder / f"{kind}.fits"]
     command += ["--post-isr-image", folder / "post_isr_image.fits"]
+    command += ["--post-isr-thumbnail", folder / "post_isr_thumbnail.fits"]
     command += ["--isr-statistics", folder / "isr_statistics.parquet"]
     return [str(word) for word in [*command, "--status", folder / "status.json"]]
 
@@ -216,13 +217,16 @@ def profile(arguments: list[str], size: int) -> None:
         result = timed("isr", task.isr)(
             pixels.frame.data, geometry.detector, geometry.visit_info, pixels.calibrations, config
         )
-        timed("write", write_outputs)(geometry, result.exposure, result.statistics, options)
+        thumbnail = timed("thumbnail", task.make_thumbnail)(result.exposure)
+        outputs = result.exposure, thumbnail, result.statistics
+        timed("write", write_outputs)(geometry, *outputs, options)
     rows = {"read": "reading", **STEPS}
     rest = cpu["isr"] - sum(cpu[name] for name in STEPS)
     print(f"\n{'step':42s} {'CPU s':>7s} {'ms per Mpixel':>14s}")
     for label, value in (
         *((rows[name], cpu[name]) for name in rows),
         ("the rest of the task", rest),
+        ("thumbnail", cpu["thumbnail"]),
         ("writing", cpu["write"]),
     ):
         print(f"{label:42s} {value:7.2f} {1e9 * value / size**2:14.1f}")

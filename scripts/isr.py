@@ -21,8 +21,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--camera", required=True, help="camera file or name")
     parser.add_argument("--detector", required=True, type=int, help="id in the camera file")
     parser.add_argument("--visit-info", required=True, type=Path, help="metadata of the visit")
-    parser.add_argument("--post-isr-image", required=True, type=Path, help="exposure to write")
-    parser.add_argument("--isr-statistics", required=True, type=Path, help="table to write")
+    for name in ("post-isr-image", "post-isr-thumbnail", "isr-statistics"):
+        parser.add_argument(f"--{name}", required=True, type=Path, help="file to write")
     for name in KINDS:
         parser.add_argument(f"--{name}", type=Path, help="image or calibration (FITS)")
         parser.add_argument(f"--{name}-hdu", help="its HDU, if not the usual one")
@@ -31,26 +31,26 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> dict[str, float | int | str]:
     from drpflow.algorithms.isr.context import frame_context
     from drpflow.io.isr_files import read_geometry, read_pixels, write_outputs
-    from drpflow.tasks.isr import isr
+    from drpflow.tasks.isr import isr, make_thumbnail
 
     of = read_geometry(args.camera, args.detector, args.visit_info)
     given = read_pixels(of, vars(args))
     context = frame_context(of.camera, of.detector, of.visit_info, given.frame.header,
                             str(args.raw), weight=given.weight, mask=given.mask)  # fmt: skip
-    result = isr(
-        given.frame.data, of.detector, of.visit_info, given.calibrations, args.config, context
-    )
-    write_outputs(of, result.exposure, result.statistics, vars(args))
+    of_it = of.detector, of.visit_info, given.calibrations
+    result = isr(given.frame.data, *of_it, args.config, context)
+    thumbnail = make_thumbnail(result.exposure)
+    write_outputs(of, result.exposure, thumbnail, result.statistics, vars(args))
     return result.numbers
 
 
 def write_stub(args: Namespace, failure: Failure) -> None:
     from drpflow.io.isr_files import read_geometry, write_outputs
-    from drpflow.tasks.isr import failed_exposure
+    from drpflow.tasks.isr import failed_exposure, make_thumbnail
 
     of = read_geometry(args.camera, args.detector, args.visit_info)
     stub = failed_exposure(of.detector, of.visit_info, str(failure))
-    write_outputs(of, stub, None, vars(args))
+    write_outputs(of, stub, make_thumbnail(stub), None, vars(args))
 
 
 TASK = Task("isr", run, write_stub, add_arguments, IsrConfig, __doc__ or "")

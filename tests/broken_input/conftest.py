@@ -65,6 +65,7 @@ class Survey:
             "raw": self.frame, "camera": "camera.yaml", "detector": DETECTOR,
             "visit-info": self.visit_info(), "config": json.dumps(config or {}),
             "post-isr-image": out / "image.fits",
+            "post-isr-thumbnail": out / "thumbnail.fits",
             "isr-statistics": out / "statistics.parquet", "status": out / "status.json",
             **{kind.replace("_", "-"): path for kind, path in given.items() if path is not None},
         }  # fmt: skip

@@ -73,6 +73,7 @@ class Files:
             "bias": self.folder / "bias.fits",
             "flat": self.folder / "flat.fits",
             "post-isr-image": self.image,
+            "post-isr-thumbnail": self.image.with_name("thumbnail.fits"),
             "isr-statistics": self.table,
             "status": self.status,
             "code": "abc",

@@ -1,7 +1,7 @@
 """1. Each visit by itself, each detector by itself.
 
 takes      raw frames, calibrations, the visit sheet
-gives      visit_info, post_isr_image, isr_statistics
+gives      visit_info, post_isr_image, post_isr_thumbnail, isr_statistics
 order      makeVisitInfo -> isr
 """
 
@@ -42,6 +42,7 @@ rule isr:
         visit_info=data("visit_info"),
     output:
         post_isr_image=out("post_isr_image"),
+        post_isr_thumbnail=out("post_isr_thumbnail"),
         isr_statistics=out("isr_statistics"),
         status=status("isr"),
     log:
@@ -67,6 +68,7 @@ rule isr:
         " --visit-info {input.visit_info:q}"
         " --config {params.config:q}"
         " --post-isr-image {output.post_isr_image:q}"
+        " --post-isr-thumbnail {output.post_isr_thumbnail:q}"
         " --isr-statistics {output.isr_statistics:q}"
         " --status {output.status:q}"
         " --code {params.code}"

@@ -11,6 +11,7 @@ from drpflow import __version__
 from drpflow.data.calibrations import Calibrations
 from drpflow.data.dataset_ref import DatasetRef
 from drpflow.data.provenance import Provenance
+from drpflow.data.visit_info import VisitInfo
 from drpflow.errors import InputError
 from drpflow.io.calibrations import read_calibrations
 from drpflow.io.camera_yaml import load_camera
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from drpflow.data.camera import Camera, Detector
     from drpflow.data.exposure import Exposure
-    from drpflow.data.visit_info import VisitInfo
     from drpflow.io.raw import RawFrame
 
 _COMPANIONS = ("weight", "mask")
@@ -72,7 +72,11 @@ def read_geometry(camera: str, detector: int, visit_info: Path) -> Geometry:
         known = ", ".join(str(d.id) for d in loaded.detectors)
         problem = f"there is no detector {detector}"
         raise InputError(camera, problem, f"Detectors here: {known}") from None
-    return Geometry(loaded, found, read_component_json(visit_info))
+    info = read_component_json(visit_info)
+    if not isinstance(info, VisitInfo):
+        problem = f"it holds a {type(info).__name__}, no metadata of a visit"
+        raise InputError(visit_info, problem, "Give the file that makeVisitInfo wrote")
+    return Geometry(loaded, found, info)
 
 
 @dataclass(frozen=True)
@@ -168,22 +172,23 @@ def _companion(
 def write_outputs(
     geometry: Geometry,
     exposure: Exposure,
+    thumbnail: Exposure,
     statistics: Mapping[str, Any] | None,
     options: Mapping[str, Any],
 ) -> None:
-    """Write the exposure and the table.
+    """Write the exposure, its thumbnail and the table.
 
     Parameters
     ----------
     geometry
         Gives the data ID.
-    exposure
+    exposure, thumbnail
         Linked to the visit's metadata, not holding it.
     statistics
         Columns; None for a table without rows.
     options
-        ``post_isr_image`` and ``isr_statistics``: files to write. For the provenance ``config``
-        (the section), ``code`` (fingerprint) and the input files.
+        ``post_isr_image``, ``post_isr_thumbnail`` and ``isr_statistics``: files to write. For the
+        provenance ``config`` (the section), ``code`` (fingerprint) and the input files.
     """
     inputs = input_files(options)
     provenance = Provenance(
@@ -193,13 +198,14 @@ def write_outputs(
         code=options.get("code", ""),
         inputs=tuple({"name": kind, "path": str(path)} for kind, path in inputs.items()),
     )
-    write_exposure(
-        options["post_isr_image"],
-        exposure.replace(provenance=provenance),
-        dataset="post_isr_image",
-        data_id=geometry.data_id,
-        links={"visit_info": DatasetRef("visit_info", {"visit": geometry.visit_info.visit})},
-    )
+    for name, image in (("post_isr_image", exposure), ("post_isr_thumbnail", thumbnail)):
+        write_exposure(
+            options[name],
+            image.replace(provenance=provenance),
+            dataset=name,
+            data_id=geometry.data_id,
+            links={"visit_info": DatasetRef("visit_info", {"visit": geometry.visit_info.visit})},
+        )
     schema = load_schema("isr_statistics")
     if statistics is None:
         inner = schema.without(set(geometry.data_id))

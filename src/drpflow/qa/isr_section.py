@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drpflow.data.detector_info import DetectorInfo
+from drpflow.data.visit_info import VisitInfo
 from drpflow.qa.figures import focal_plane, focal_plane_masks, series
 from drpflow.qa.page import Block, Column, Picture, Section, make_table
 
@@ -49,7 +51,7 @@ def detrended_section(store: Store) -> Section:
     visits: dict[int, list[Exposure]] = {}
     for data_id in store.query("post_isr_thumbnail"):
         thumbnail = store.get("post_isr_thumbnail", **data_id)
-        if thumbnail.detector is not None and not np.isnan(thumbnail.image).all():
+        if isinstance(thumbnail.detector, DetectorInfo) and not np.isnan(thumbnail.image).all():
             visits.setdefault(int(data_id["visit"]), []).append(thumbnail)
     table = make_table(_VISIT_COLUMNS, [_visit_row(v, e) for v, e in visits.items()])
     return Section(
@@ -78,7 +80,9 @@ def amplifier_section(store: Store) -> Section:
 def _visit_block(visit: int, thumbnails: Sequence[Exposure]) -> Block:
     detectors = [t.detector.detector for t in thumbnails if t.detector is not None]
     info = thumbnails[0].visit_info
-    about = f"{info.physical_filter}, {info.exposure_time_s:g} s" if info else ""
+    about = (
+        f"{info.physical_filter}, {info.exposure_time_s:g} s" if isinstance(info, VisitInfo) else ""
+    )
     images = {t.detector.id: t.image for t in thumbnails if t.detector is not None}
     masks = {t.detector.id: t.mask.array for t in thumbnails if t.detector is not None}
     planes = thumbnails[0].mask.planes
@@ -99,10 +103,10 @@ def _visit_row(visit: int, thumbnails: Sequence[Exposure]) -> list[object]:
     share = [{k: v / t.image.size for k, v in t.mask.count().items()} for t in thumbnails]
     return [
         visit,
-        info.night if info else None,
-        info.band if info else None,
-        info.exposure_time_s if info else None,
-        info.airmass if info else None,
+        info.night if isinstance(info, VisitInfo) else None,
+        info.band if isinstance(info, VisitInfo) else None,
+        info.exposure_time_s if isinstance(info, VisitInfo) else None,
+        info.airmass if isinstance(info, VisitInfo) else None,
         len(thumbnails),
         float(np.mean(sky)),
         float(np.mean([n[0] for n in noise])),

@@ -1,0 +1,1 @@
+"""Simulated surveys: truth catalogue, air, telescope, detector, raw frames, calibrations."""

@@ -1,0 +1,1 @@
+"""The tasks: which algorithms, in which order; objects in, objects out."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drpflow.algorithms.binning import bin_exposure
 from drpflow.algorithms.isr import detrended
 from drpflow.algorithms.isr.amp_offset import match_amplifiers
 from drpflow.algorithms.isr.amplifier import AmplifierSignal, read_amplifier
@@ -59,6 +60,9 @@ if TYPE_CHECKING:
     from drpflow.data.visit_info import VisitInfo
 
     Image = NDArray[np.float32]
+
+
+_THUMBNAIL_SIDE_PIX = 256
 
 
 @dataclass(frozen=True)
@@ -422,3 +426,8 @@ def failed_exposure(detector: Detector, visit_info: VisitInfo | None, reason: st
         components={"visit_info": visit_info, "detector": DetectorInfo(detector, instrument)},
         missing={"wcs": reason},
     )
+
+
+def make_thumbnail(exposure: Exposure) -> Exposure:
+    """Return the exposure in at most 256 blocks of pixels a side, for people to look at."""
+    return bin_exposure(exposure, _THUMBNAIL_SIDE_PIX, ("NO_DATA", "UNMASKEDNAN"))
