@@ -19,12 +19,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing drpflow and its packages into $(VENV) (a minute or two) ..."
-	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[sim]'
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[sim]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing drpflow, its packages and the test tools into $(VENV) (a minute or two) ..."
-	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.demo
 
 setup: $(VENV)/.dev  ## virtual environment with everything for development
@@ -51,7 +51,7 @@ bench: $(VENV)/.dev  ## speed and memory, written into benchmarks/*.md with the 
 	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 upgrade: $(VENV)/bin/python  ## newest versions that pyproject.toml allows, into constraints.txt
-	@$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev]'
+	@$(BIN)/python -m pip install -qq --upgrade --upgrade-strategy eager -e '.[dev]'
 	@{ head -2 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sort -f; } \
 	  > constraints.new && mv constraints.new constraints.txt
 

@@ -342,6 +342,15 @@ def test_detrended_frames_with_companions(detector: Detector) -> None:
     assert exposure.mask.any("SAT").sum() == 1
 
 
+def test_detrended_frames_in_rates_on_a_pedestal(detector: Detector) -> None:
+    image = np.full((NY, NX), 1012, np.float32)
+    about = FrameContext(unit="electron s-1", pedestal=1000)
+    exposure = isr(
+        image, detector, VISIT, Calibrations(), config(input="detrended"), about
+    ).exposure
+    np.testing.assert_allclose(exposure.image, 12 * VISIT.exposure_time_s, rtol=1e-6)
+
+
 def test_detrended_frames_that_do_not_fit(detector: Detector) -> None:
     settings = config(input="detrended")
     image = np.ones((NY, NX), np.float32)

@@ -23,8 +23,8 @@ from drpflow.ingest.draft_header import (
 )
 from drpflow.ingest.draft_layout import DraftAmplifier, DraftDetector, draft_detectors, value
 from drpflow.ingest.formats import read_number
-from drpflow.ingest.units import normalize_unit
 from drpflow.io.headers import read_headers
+from drpflow.io.units import normalize_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

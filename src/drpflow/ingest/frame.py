@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from drpflow.errors import suggest
 from drpflow.ingest.formats import SECONDS_PER_DAY, night_of, tai_minus_utc_s, to_tai_middle
 from drpflow.ingest.header_map import HeaderReader, RejectedError
-from drpflow.ingest.units import normalize_unit
 from drpflow.io.sheets import VisitRow
+from drpflow.io.units import normalize_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,6 +9,7 @@ import numpy as np
 
 from drpflow import __version__
 from drpflow.data.calibrations import Calibrations
+from drpflow.data.camera import HeaderValue
 from drpflow.data.dataset_ref import DatasetRef
 from drpflow.data.provenance import Provenance
 from drpflow.data.visit_info import VisitInfo
@@ -119,7 +120,7 @@ def read_pixels(geometry: Geometry, options: Mapping[str, Any]) -> Pixels:
     files = input_files(options)
     raw, place = files.pop("raw"), _place(options["hdu"])
     frame = read_detector(raw, place, geometry.detector)
-    check_unit(_text(frame.header.get("BUNIT")), geometry.camera.raw_unit, raw)
+    check_unit(_stated_unit(geometry.camera, frame.header), geometry.camera.raw_unit, raw)
     weight, mask = (
         _companion(files[kind], options.get(f"{kind}_hdu"), place, geometry.detector)
         if kind in files
@@ -150,8 +151,14 @@ def _place(hdu: str) -> int | str:
     return int(hdu) if hdu.isdecimal() else hdu
 
 
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+def _stated_unit(camera: Camera, header: Mapping[str, Any]) -> str | None:
+    """Return the unit that a header states, unless the camera file overrules headers."""
+    entry = camera.header.get("unit", HeaderValue(key="BUNIT"))
+    if entry.constant is not None:
+        return str(entry.constant)
+    keys = [entry.key] if isinstance(entry.key, str) else list(entry.key or ())
+    stated = next((str(header[key]).strip() for key in keys if key in header), None)
+    return None if stated is None else str(entry.values.get(stated, stated))
 
 
 def _companion(

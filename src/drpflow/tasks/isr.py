@@ -134,7 +134,7 @@ def isr(
     known = calibrations.without(config.skip)
     noise = amplifier_noise(detector, known.ptc)
     if config.input == "detrended":
-        planes = _complete(raw, detector, noise, config, context)
+        planes = _complete(raw, detector, visit_info, noise, config, context)
     else:
         check_raw_unit(context.unit, context.source)
         check_required(known, config.required, detector, visit_info.physical_filter)
@@ -337,6 +337,7 @@ def _brighter_fatter(
 def _complete(
     frame: Raw,
     detector: Detector,
+    visit_info: VisitInfo,
     noise: Mapping[str, AmplifierNoise],
     config: IsrConfig,
     context: FrameContext,
@@ -346,7 +347,9 @@ def _complete(
     factor = detrended.electron_per_unit(
         detector, noise, config.detrended.electron_per_unit, context.unit, context.source
     )
-    image = image * factor
+    if context.unit.endswith(" s-1"):
+        factor *= np.float32(check_exposure_time(visit_info.exposure_time_s, visit_info.visit))
+    image = (image - np.float32(context.pedestal)) * factor
     mask = Mask.zeros(detector.shape)
     if context.mask is not None:
         bits = {str(name): value for name, value in config.detrended.mask_planes.items()}

@@ -30,6 +30,8 @@ class FrameContext:
         Where it came from, for messages.
     unit
         Unit of its pixels; raw frames are in adu.
+    pedestal
+        Level of a detrended frame where no light fell, in its unit.
     wcs, missing
         First WCS, and why there is none; attached to the exposure.
     weight
@@ -44,6 +46,7 @@ class FrameContext:
     missing: Mapping[str, str] | None = None
     weight: Image | None = None
     mask: NDArray[np.integer] | None = None
+    pedestal: float = 0.0
 
 
 def first_wcs(
@@ -103,4 +106,6 @@ def frame_context(
         ``weight`` and ``mask`` of a detrended frame.
     """
     wcs, missing = first_wcs(camera, detector, visit_info, header, source)
-    return FrameContext(source, camera.raw_unit, wcs, missing, **companions)
+    return FrameContext(
+        source, camera.raw_unit, wcs, missing, pedestal=camera.pedestal, **companions
+    )

@@ -36,7 +36,7 @@ def electron_per_unit(
     stated
         What the config says, electron per unit; None if nothing.
     unit
-        Unit of the frame.
+        Unit of the frame; of one per second, the factor is that of its counts.
     source
         The frame, for messages.
 
@@ -47,6 +47,7 @@ def electron_per_unit(
     """
     if stated is not None:
         return np.full((1, 1), stated, np.float32)
+    unit = unit.removesuffix(" s-1")
     if unit == "electron":
         return np.ones((1, 1), np.float32)
     if unit != "adu":

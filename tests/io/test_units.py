@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from drpflow.ingest.units import normalize_unit
+from drpflow.io.units import normalize_unit
 
 
 @pytest.mark.parametrize(
