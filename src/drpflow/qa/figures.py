@@ -136,7 +136,7 @@ def focal_plane_masks(
         )
     handles = [Patch(color=color, label=name) for name, color in present.items()]
     if handles:
-        axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False)
+        figure.legend(handles=handles, loc="outside right upper", frameon=False)
     _fit(axes, detectors)
     return _png(figure)
 

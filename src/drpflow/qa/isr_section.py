@@ -26,7 +26,7 @@ _VISIT_COLUMNS = (
     Column("airmass", "", 2),
     Column("detectors"),
     Column("sky", "electron", 1),
-    Column("sky noise", "electron", 2),
+    Column("noise of a block", "electron", 2),
     Column("noise / predicted", "", 3),
     Column("saturated", "%", 2),
     Column("bad", "%", 2),

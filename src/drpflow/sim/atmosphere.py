@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drpflow.sim.sed import WAVELENGTH_NM
-from drpflow.sim.sky_streams import SkyStage, sky_generator
+from drpflow.sim.streams import SkyStage, generator
 
 if TYPE_CHECKING:
     from drpflow.sim.config import SurveyConfig
@@ -102,13 +102,13 @@ def air_state(config: SurveyConfig, night: int, visit: int, hours: float) -> Air
         Time since the middle of the night.
     """
     a = config.atmosphere
-    nightly = sky_generator(config.seed, SkyStage.NIGHT_WEATHER, night)
+    nightly = generator(config.seed, SkyStage.NIGHT_WEATHER, night)
     water, aerosol = nightly.uniform(*a.water_mm), nightly.uniform(*a.aerosol_depth)
     exponent, ozone = nightly.uniform(0.7, 1.6), nightly.uniform(*a.ozone_dobson)
     water_drift, aerosol_drift = nightly.normal(0.0, (0.03, 0.02))
     pressure, temperature, humidity = nightly.normal((743.0, 11.0, 35.0), (2.0, 3.5, 10.0))
     cooling = nightly.uniform(0.1, 0.5)
-    hourly = sky_generator(config.seed, SkyStage.VISIT_WEATHER, visit)
+    hourly = generator(config.seed, SkyStage.VISIT_WEATHER, visit)
     scatter = hourly.normal(0.0, (0.1, 0.15, 1.0))
     return AirState(
         water_mm=float(water * np.exp(water_drift * hours)),

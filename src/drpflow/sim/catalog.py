@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drpflow.sim.sed import SedLibrary
-from drpflow.sim.sky_streams import SkyStage, sky_generator
+from drpflow.sim.streams import SkyStage, generator
 
 if TYPE_CHECKING:
     from drpflow.sim.config import GalaxyConfig, StarConfig, SurveyConfig
@@ -119,7 +119,7 @@ def _star_counts(config: StarConfig) -> tuple[np.ndarray, np.ndarray]:
 
 def _stars(config: SurveyConfig, radius_deg: float) -> np.ndarray:
     s = config.stars
-    rng = sky_generator(config.seed, SkyStage.STARS)
+    rng = generator(config.seed, SkyStage.STARS)
     mags, counts = _star_counts(s)
     number = rng.poisson(counts[-1] * np.pi * (60 * radius_deg) ** 2)
     stars = np.zeros(number, STAR_DTYPE)
@@ -165,7 +165,7 @@ def _draw_motions(rng: np.random.Generator, stars: np.ndarray) -> None:
 
 def _draw_variability(config: SurveyConfig, stars: np.ndarray) -> None:
     s = config.stars
-    rng = sky_generator(config.seed, SkyStage.VARIABILITY)
+    rng = generator(config.seed, SkyStage.VARIABILITY)
     number = len(stars)
     variable = rng.uniform(size=number) < s.variable_fraction
     amplitude = s.variable_amplitude_mag * np.exp(rng.normal(scale=0.7, size=number))
@@ -183,7 +183,7 @@ def star_magnitudes(stars: np.ndarray, mjd_tai: float) -> np.ndarray:
 
 def _galaxies(config: SurveyConfig, radius_deg: float) -> np.ndarray:
     g = config.galaxies
-    rng = sky_generator(config.seed, SkyStage.GALAXIES)
+    rng = generator(config.seed, SkyStage.GALAXIES)
     ordinary = rng.poisson(g.density_per_arcmin2 * np.pi * (60 * radius_deg) ** 2)
     number = ordinary + g.low_surface_brightness
     galaxies = np.zeros(number, GALAXY_DTYPE)

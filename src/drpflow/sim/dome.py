@@ -8,7 +8,7 @@ import numpy as np
 
 from drpflow.sim.sed import WAVELENGTH_NM, planck
 from drpflow.sim.sky import smooth_map
-from drpflow.sim.sky_streams import SkyStage, sky_generator
+from drpflow.sim.streams import SkyStage, generator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,8 +56,8 @@ def _light(
     config: SurveyConfig, optics: TrueOptics, physical_filter: str
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Return the lamp's light on the focal plane; unevenness is common to all filters."""
-    common = sky_generator(config.seed, SkyStage.DOME)
-    own = sky_generator(config.seed, SkyStage.DOME, physical_filter)
+    common = generator(config.seed, SkyStage.DOME)
+    own = generator(config.seed, SkyStage.DOME, physical_filter)
     slopes = config.dome.screen_gradient * common.normal(size=3) * np.array([0.7, 0.7, 0.5])
     stray = config.dome.stray_light * own.uniform(0.6, 1.4)
     radius = config.instrument.optics.radius_mm

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drpflow.sim.sky_streams import SkyStage, sky_generator
+from drpflow.sim.streams import SkyStage, generator
 
 if TYPE_CHECKING:
     from drpflow.sim.config import SurveyConfig
@@ -124,7 +124,7 @@ class TrueOptics:
 def build_true_optics(config: SurveyConfig, instrument: Instrument) -> TrueOptics:
     """Draw how the camera differs from its description."""
     o = config.instrument.optics
-    rng = sky_generator(config.seed, SkyStage.INSTRUMENT)
+    rng = generator(config.seed, SkyStage.INSTRUMENT)
     scale = o.plate_scale_arcsec_per_mm / 3600 * (1 + o.scale_error * rng.normal())
     radial = tuple(float(k * (1 + o.radial_error * rng.normal())) for k in o.radial)
     detectors = {d.id: _displace(config, d) for d in instrument.detectors}
@@ -133,7 +133,7 @@ def build_true_optics(config: SurveyConfig, instrument: Instrument) -> TrueOptic
 
 def _displace(config: SurveyConfig, nominal: SimDetector) -> TrueDetector:
     o = config.instrument.optics
-    rng = sky_generator(config.seed, SkyStage.DETECTOR_OPTICS, nominal.id)
+    rng = generator(config.seed, SkyStage.DETECTOR_OPTICS, nominal.id)
     shift_mm = rng.normal(scale=o.detector_shift_um / 1e3, size=2)
     turn_deg = float(rng.normal(scale=o.detector_turn_deg))
     center = (nominal.center_mm[0] + shift_mm[0], nominal.center_mm[1] + shift_mm[1])

@@ -21,7 +21,7 @@ from drpflow.sim.earth import (
     utc_to_tai,
     zenith_vector,
 )
-from drpflow.sim.sky_streams import SkyStage, sky_generator
+from drpflow.sim.streams import SkyStage, generator
 
 if TYPE_CHECKING:
     from drpflow.sim.atmosphere import AirState
@@ -148,7 +148,7 @@ def _slots(config: SurveyConfig) -> list[_Slot]:
 def _observe(config: SurveyConfig, instrument: Instrument, slot: _Slot) -> VisitTruth:
     """Draw one visit."""
     o = config.observing
-    rng = sky_generator(config.seed, SkyStage.POINTING, slot.visit)
+    rng = generator(config.seed, SkyStage.POINTING, slot.visit)
     special = next((s for s in o.special if s.visit == slot.visit), None)
     exposure = _value(special, "exposure_time_s", o.exposure_time_s)
     ra, dec = _dither(config, rng)
@@ -202,7 +202,7 @@ class _Conditions(NamedTuple):
 
 
 def _conditions(config: SurveyConfig, visit: int) -> _Conditions:
-    rng = sky_generator(config.seed, SkyStage.VISIT_WEATHER, visit, 1)
+    rng = generator(config.seed, SkyStage.VISIT_WEATHER, visit, 1)
     return _Conditions(
         seeing_arcsec=float(rng.uniform(*config.psf.seeing_arcsec)),
         sky_offset_mag=float(rng.normal(scale=config.sky.brightness_scatter_mag)),

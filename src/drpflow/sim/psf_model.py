@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drpflow.sim.random_field import Field, scalar_field
-from drpflow.sim.sky_streams import SkyStage, sky_generator
+from drpflow.sim.streams import SkyStage, generator
 
 if TYPE_CHECKING:
     from drpflow.sim.config import PsfConfig, SurveyConfig
@@ -200,9 +200,9 @@ def build_visit_psf(config: SurveyConfig, visit: VisitTruth, diameter_deg: float
         Size of the field.
     """
     p, o = config.psf, config.instrument.optics
-    rng = sky_generator(config.seed, SkyStage.PSF, visit.visit)
+    rng = generator(config.seed, SkyStage.PSF, visit.visit)
     shapes = scalar_field(
-        sky_generator(config.seed, SkyStage.PSF_FIELD, visit.visit),
+        generator(config.seed, SkyStage.PSF_FIELD, visit.visit),
         p.atmospheric_ellipticity_arcmin / 60,
         diameter_deg,
         components=2,

@@ -13,7 +13,7 @@ import numpy as np
 
 from drpflow.sim.photometry import band_flux, mag_to_njy, reference_curve
 from drpflow.sim.sed import SedLibrary
-from drpflow.sim.sky_streams import SkyStage, sky_generator
+from drpflow.sim.streams import SkyStage, generator
 from drpflow.sim.tables import write_table
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def reference_table(survey: Survey) -> tuple[dict[str, np.ndarray], np.ndarray]:
     truth_id : ndarray
         Which star of the truth catalogue each row is.
     """
-    rng = sky_generator(survey.config.seed, SkyStage.REFERENCE)
+    rng = generator(survey.config.seed, SkyStage.REFERENCE)
     config = survey.config.reference
     stars = survey.catalog.stars[_entries(survey, rng)]
     columns = _astrometry(stars, config, rng)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drpflow.sim.sky_streams import SkyStage, sky_generator
+from drpflow.sim.streams import SkyStage, generator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,9 +56,9 @@ class SkyPattern:
 
 def build_sky_pattern(config: SurveyConfig, visit: VisitTruth) -> SkyPattern:
     """Draw a visit's gradient; the scattered light is the camera's, by filter."""
-    rng = sky_generator(config.seed, SkyStage.SKY, visit.visit)
+    rng = generator(config.seed, SkyStage.SKY, visit.visit)
     gradient = config.sky.gradient * rng.normal(size=5) * np.array([1.0, 1.0, 0.4, 0.4, 0.4])
-    fixed = sky_generator(config.seed, SkyStage.SCATTERED, visit.physical_filter)
+    fixed = generator(config.seed, SkyStage.SCATTERED, visit.physical_filter)
     blobs = np.stack(
         [
             fixed.uniform(-0.9, 0.9, 4),

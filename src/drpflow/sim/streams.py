@@ -1,6 +1,6 @@
-"""Where every random number of the detector simulation comes from.
+"""Where every random number of the simulation comes from.
 
-Each physical process has a stream of its own, seeded by ``[seed, stage, *ids]``. Switching one
+Each population and each physical process has a stream of its own, seeded by ``[seed, stage, *ids]``. Switching one
 process off therefore leaves the draws of all the others as they were: the difference of two
 simulations is the effect alone, without a change of noise.
 """
@@ -14,7 +14,10 @@ import numpy as np
 
 
 class Stage(IntEnum):
-    """One number for each process that draws. They are part of the output: never renumber."""
+    """One number for each process in the detector. They are part of the output: never renumber.
+
+    Those of :class:`SkyStage` are others: below 1000.
+    """
 
     NOMINAL_AMPLIFIER = 1001
     TRUE_AMPLIFIER = 1002
@@ -36,6 +39,33 @@ class Stage(IntEnum):
     LAMP = 1030
 
 
+class SkyStage(IntEnum):
+    """One number for each population and effect of the sky, the air and the optics; as above."""
+
+    STARS = 101
+    GALAXIES = 102
+    VARIABILITY = 103
+    SUPERNOVAE = 104
+    FLARES = 105
+    ASTEROIDS = 106
+    REFERENCE = 110
+    INSTRUMENT = 120
+    DETECTOR_OPTICS = 121
+    DETECTOR_EFFICIENCY = 123
+    SCATTERED = 124
+    DOME = 125
+    POINTING = 130
+    NIGHT_WEATHER = 131
+    VISIT_WEATHER = 132
+    FLEXURE = 133
+    TURBULENCE = 134
+    CLOUD = 135
+    PSF = 136
+    PSF_FIELD = 137
+    SKY = 138
+    TRAILS = 139
+
+
 class FrameKind(IntEnum):
     """First number of a frame's identity; the second counts the frames of the kind."""
 
@@ -48,7 +78,7 @@ class FrameKind(IntEnum):
     PAIR = 6
 
 
-def generator(seed: int, stage: Stage, *ids: int | str) -> np.random.Generator:
+def generator(seed: int, stage: Stage | SkyStage, *ids: int | str) -> np.random.Generator:
     """Return the random generator of one process for one thing.
 
     Parameters
@@ -56,9 +86,9 @@ def generator(seed: int, stage: Stage, *ids: int | str) -> np.random.Generator:
     seed
         Seed of the simulation.
     stage
-        The process.
+        The process or population.
     *ids
-        What it is drawn for: visit, detector, filter name …
+        What it is drawn for: visit, detector, band or filter name …
     """
     numbers = [crc32(i.encode()) if isinstance(i, str) else int(i) for i in ids]
     return np.random.default_rng([seed, int(stage), *numbers])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drpflow.sim.sed import WAVELENGTH_NM
-from drpflow.sim.sky_streams import SkyStage, sky_generator
+from drpflow.sim.streams import SkyStage, generator
 
 if TYPE_CHECKING:
     from drpflow.sim.config import FilterConfig, SurveyConfig
@@ -81,7 +81,7 @@ def _mirrors(w: np.ndarray) -> np.ndarray:
 
 def _efficiency(seed: int, detector: int) -> np.ndarray:
     """Draw one CCD's quantum efficiency."""
-    rng = sky_generator(seed, SkyStage.DETECTOR_EFFICIENCY, detector)
+    rng = generator(seed, SkyStage.DETECTOR_EFFICIENCY, detector)
     level, blue, red = rng.normal(size=3)
     maker = detector % 2
     blue_nm = (372.0, 392.0)[maker] + 5.0 * blue

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drpflow.sim.sky_streams import SkyStage, sky_generator
+from drpflow.sim.streams import SkyStage, generator
 
 if TYPE_CHECKING:
     from drpflow.sim.config import SurveyConfig
@@ -86,7 +86,7 @@ def draw_trails(config: SurveyConfig, visit: VisitTruth, radius_mm: float) -> li
     radius_mm
         Radius of the camera.
     """
-    rng = sky_generator(config.seed, SkyStage.TRAILS, visit.visit)
+    rng = generator(config.seed, SkyStage.TRAILS, visit.visit)
     found = []
     for _ in range(visit.trails):
         distance, place = radius_mm * rng.uniform(-0.7, 0.7), rng.uniform(0, np.pi)

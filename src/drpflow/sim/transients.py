@@ -13,7 +13,7 @@ import numpy as np
 
 from drpflow.sim.catalog import draw_positions
 from drpflow.sim.sed import SedLibrary
-from drpflow.sim.sky_streams import SkyStage, sky_generator
+from drpflow.sim.streams import SkyStage, generator
 
 if TYPE_CHECKING:
     from drpflow.sim.catalog import Catalog
@@ -97,7 +97,7 @@ def asteroid_position(asteroids: np.ndarray, mjd_tai: float) -> tuple[np.ndarray
 
 def _supernovae(config: SurveyConfig, catalog: Catalog, log: tuple[VisitTruth, ...]) -> np.ndarray:
     t = config.transients
-    rng = sky_generator(config.seed, SkyStage.SUPERNOVAE)
+    rng = generator(config.seed, SkyStage.SUPERNOVAE)
     hosts = catalog.galaxies
     number = t.supernovae if len(hosts) else 0
     found = np.zeros(number, SUPERNOVA_DTYPE)
@@ -120,7 +120,7 @@ def _supernovae(config: SurveyConfig, catalog: Catalog, log: tuple[VisitTruth, .
 
 def _flares(config: SurveyConfig, catalog: Catalog, log: tuple[VisitTruth, ...]) -> np.ndarray:
     t = config.transients
-    rng = sky_generator(config.seed, SkyStage.FLARES)
+    rng = generator(config.seed, SkyStage.FLARES)
     found = np.zeros(t.flares, FLARE_DTYPE)
     found["id"] = FIRST_FLARE_ID + np.arange(t.flares)
     found["visit"] = rng.choice([v.visit for v in log], t.flares)
@@ -136,7 +136,7 @@ def _asteroids(config: SurveyConfig, catalog: Catalog, log: tuple[VisitTruth, ..
     found = np.zeros(len(nights) * t.asteroids_per_night, ASTEROID_DTYPE)
     number = t.asteroids_per_night
     for place, night in enumerate(nights):
-        rng = sky_generator(config.seed, SkyStage.ASTEROIDS, night, 1)
+        rng = generator(config.seed, SkyStage.ASTEROIDS, night, 1)
         rows = found[place * number : (place + 1) * number]
         times = [v.mjd_tai for v in log if v.night_index == night]
         rows["night_index"] = night

@@ -17,7 +17,7 @@ from drpflow.sim.random_field import Field, displacement_field, scalar_field
 from drpflow.sim.refraction import Air
 from drpflow.sim.sed import REFERENCE_TEMPERATURE_K, WAVELENGTH_NM, SedLibrary
 from drpflow.sim.sky import SkyPattern, build_sky_pattern
-from drpflow.sim.sky_streams import SkyStage, sky_generator
+from drpflow.sim.streams import SkyStage, generator
 from drpflow.sim.trails import Trail, draw_trails
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def build_visit_model(
     diameter_deg = 2.2 * instrument.half_diagonal_mm() * optics.scale_deg_per_mm
     cloud = None
     if truth.cloud_mag > 0 and config.atmosphere.cloud_structure > 0:
-        rng = sky_generator(config.seed, SkyStage.CLOUD, truth.visit)
+        rng = generator(config.seed, SkyStage.CLOUD, truth.visit)
         cloud = scalar_field(rng, config.atmosphere.cloud_arcmin / 60, diameter_deg)
     return VisitModel(
         config=config,
@@ -142,10 +142,10 @@ def _geometry(
 ) -> VisitGeometry:
     a, t = config.atmosphere, config.turbulence
     air = Air(truth.pressure_hpa, truth.temperature_c, truth.humidity_percent)
-    flexure = sky_generator(config.seed, SkyStage.FLEXURE, truth.visit).normal(size=(2, 5))
+    flexure = generator(config.seed, SkyStage.FLEXURE, truth.visit).normal(size=(2, 5))
     turbulence = None
     if t.rms_mas > 0:
-        rng = sky_generator(config.seed, SkyStage.TURBULENCE, truth.visit)
+        rng = generator(config.seed, SkyStage.TURBULENCE, truth.visit)
         turbulence = displacement_field(rng, t.coherence_arcmin / 60, diameter_deg, t.curl_fraction)
     return VisitGeometry(
         boresight=unit_vector(truth.true_ra_deg, truth.true_dec_deg),

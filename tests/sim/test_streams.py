@@ -1,10 +1,10 @@
 import numpy as np
 
-from drpflow.sim.sky_streams import SkyStage, sky_generator
+from drpflow.sim.streams import SkyStage, Stage, generator
 
 
 def draw(seed: int, stage: SkyStage, *ids: int | str) -> float:
-    return float(sky_generator(seed, stage, *ids).uniform())
+    return float(generator(seed, stage, *ids).uniform())
 
 
 def test_same_ids_same_numbers() -> None:
@@ -26,3 +26,13 @@ def test_each_stream_is_its_own() -> None:
 
 def test_stage_numbers_are_unique() -> None:
     assert len({int(s) for s in SkyStage}) == len(SkyStage)
+
+
+def test_no_number_is_used_by_detector_and_sky() -> None:
+    assert not {int(s) for s in SkyStage} & {int(s) for s in Stage}
+
+
+def test_streams_never_change() -> None:
+    # The first draw of two streams: a new one would change every simulation.
+    assert generator(1, Stage.PHOTONS, 3, "g").integers(2**32) == 4239633308
+    assert generator(1, SkyStage.STARS).integers(2**32) == 3224451813
