@@ -35,6 +35,13 @@ def test_camera_by_file(tmp_path: Path) -> None:
     assert text.count("#") == own.count("#"), "the comments come along"
 
 
+def test_frames_that_were_detrended_elsewhere(tmp_path: Path) -> None:
+    assert cli.main(["init", str(tmp_path / "run"), "--camera", "saao1m_ste3"]) == 0
+    assert load_run(tmp_path / "run/config/config.yaml").isr.input == "detrended"
+    assert cli.main(["init", str(tmp_path / "raw"), "--camera", "simcam"]) == 0
+    assert load_run(tmp_path / "raw/config/config.yaml").isr.input == "raw"
+
+
 def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     camera = tmp_path / "mycam.yaml"
     camera.touch()

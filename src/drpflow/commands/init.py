@@ -42,14 +42,16 @@ def run(args: argparse.Namespace) -> int:
     config = args.folder / "config" / "config.yaml"
     if config.exists():
         raise InputError(config, "it exists already", "Choose another folder, or edit it")
-    write_text(config, _config_text(camera))
+    write_text(config, _config_text(camera, file))
     steps = _NEXT_STEPS.format(folder=args.folder, camera=camera)
     console().print(steps, end="", markup=False, highlight=False)
     return 0
 
 
-def _config_text(camera: str) -> str:
-    """Return drpflow's own config file with the paths of a run folder."""
+def _config_text(camera: str, file: Path) -> str:
+    """Return drpflow's own config file with the paths of a run folder, fit for a camera."""
+    import yaml
+
     text = (paths.share_root() / "config" / "config.yaml").read_text()
     values = {
         "camera": camera,
@@ -57,6 +59,8 @@ def _config_text(camera: str) -> str:
         "output": "results",
         "reference_stars": "reference/reference_stars.parquet",
     }
+    if (yaml.safe_load(file.read_text()) or {}).get("detrended"):
+        values["isr"] = "{input: detrended}"
     for key, value in values.items():
         text, count = re.subn(rf"(?m)^{key}:.*$", f"{key}: {value}", text)
         assert count == 1, f"config/config.yaml has {count} lines '{key}:'"

@@ -292,6 +292,9 @@ class Camera(StrictModel):
     raw_unit: Literal["adu", "electron", "adu s-1", "electron s-1", "nJy", "nanomaggy"] = param(
         "adu", "unit of the frames' pixels"
     )
+    detrended: bool = param(
+        False, "the frames were detrended elsewhere; `drpflow init` then sets isr.input so"
+    )
     pedestal: float = param(
         0.0, "constant that detrended frames carry on top of the signal, in `raw_unit`"
     )

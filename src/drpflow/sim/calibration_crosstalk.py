@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 BRIGHT_ADU = 2000.0
 DARK_ADU = 200.0
 CLIP_SIGMA = 4.0
+# Rms of the converter's rounding, which is there even if nothing else makes noise.
+ROUNDING_ADU = 12**-0.5
 
 
 def measure_crosstalk(
@@ -64,6 +66,6 @@ def _regress(sources: NDArray[np.float64], victim: NDArray[np.float64]) -> NDArr
         scaled = matrix[keep] / scale
         solution = np.linalg.solve(scaled.T @ scaled, scaled.T @ victim[keep]) / scale
         residual = victim - matrix @ solution
-        width = 1.4826 * np.median(np.abs(residual[keep]))
+        width = max(1.4826 * np.median(np.abs(residual[keep])), ROUNDING_ADU)
         keep = np.abs(residual) < CLIP_SIGMA * width
     return solution[1:]

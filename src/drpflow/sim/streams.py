@@ -1,8 +1,8 @@
 """Where every random number of the simulation comes from.
 
-Each population and each physical process has a stream of its own, seeded by ``[seed, stage, *ids]``. Switching one
-process off therefore leaves the draws of all the others as they were: the difference of two
-simulations is the effect alone, without a change of noise.
+Each population and each physical process has a stream of its own, seeded by
+``[seed, stage, *ids]``. Switching one off therefore leaves the draws of all the others as they
+were: the difference of two simulations is the effect alone, without a change of noise.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def check_required(
                 "calibrations.tsv",
                 f"there is no {kind} for detector {detector.id}{of_filter}",
                 f"Add a row of kind {kind} for it, or take {kind} out of isr.required in the "
-                "config",
+                "config, or set isr.input to detrended if the frames are",
             )
 
 

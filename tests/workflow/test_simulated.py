@@ -1,0 +1,49 @@
+"""A simulated survey from the command line, as the README does it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from drpflow import Store, paths
+from tests.layout.test_imports import SRC
+
+
+def drpflow(folder: Path, *words: str) -> str:
+    command = [sys.executable, "-m", "drpflow.cli", *words]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout + result.stderr
+
+
+@pytest.mark.workflow
+def test_frames_become_images_without_the_truth(tmp_path: Path) -> None:
+    """The truth folder is gone before the first frame is read."""
+    drpflow(tmp_path, "simulate", "tiny", "--output", "tiny", "--cores", "1")
+    shutil.rmtree(tmp_path / "tiny/truth")
+    options = ["--camera", "tiny/camera.yaml", "--calibrations", "tiny/calib"]
+    drpflow(tmp_path, "ingest", "tiny/raw", *options, "--output", "tiny/sheets")
+    config = {"camera": "tiny/camera.yaml", "sheets": "tiny/sheets", "keep": ["post_isr_image"]}
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/config.yaml").write_text(yaml.safe_dump(config))
+    assert "isr: 6 of 6 done" in drpflow(tmp_path, "run", "--cores", "1")
+    store = Store(tmp_path / "results")
+    assert len(store.query("post_isr_image")) == 6
+    assert len(store.query("post_isr_image", band="r")) == 4
+    exposure = store.get("post_isr_image", visit=1, detector=0)
+    assert exposure.visit_info is store.get("visit_info", visit=1)
+    assert exposure.unit == "electron"
+    assert (tmp_path / "results/report/index.html").stat().st_size > 100_000
+
+
+def test_nothing_but_the_simulator_names_the_truth_folder() -> None:
+    root = paths.share_root()
+    files = [*SRC.rglob("*.py"), *root.glob("scripts/*.py"), *root.glob("workflow/**/*.smk")]
+    files = [f for f in files if "sim" not in f.relative_to(root).parts]
+    assert len(files) > 100
+    assert not [f for f in files if "truth/" in f.read_text() or '"truth"' in f.read_text()]
