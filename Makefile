@@ -47,7 +47,7 @@ lint: $(VENV)/.dev  ## ruff, snakefmt, types
 format: $(VENV)/.dev  ## rewrite the code in the house style
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format . ; $(BIN)/snakefmt Snakefile workflow
 
-bench: $(VENV)/.dev  ## speed and memory, written into benchmarks/*.md with the date
+bench: $(VENV)/.dev  ## print speed and memory; benchmarks/README.md holds what was measured
 	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 upgrade: $(VENV)/bin/python  ## newest versions that pyproject.toml allows, into constraints.txt
