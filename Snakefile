@@ -1,6 +1,7 @@
 """drpflow: raw CCD frames in, calibrated visit images, source tables and coadds out.
 
-Targets: all (the default), prompt (what alert production shares), report.
+Targets: all (the default), prompt (isr, calibrateImage, consolidateVisit: what alert
+production shares), report.
 The rules stand in workflow/rules, in the order in which the pixels meet them; every path
 comes from config/datasets.yaml. docs/running.md tells how to run this, config/README.md
 how to configure it.
@@ -18,7 +19,29 @@ if not workflow.overwrite_configfiles:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/1_visit.smk"
+
+
+if PLAN.by_visit:
+
+    include: "workflow/rules/batch.smk"
+
+
 include: "workflow/rules/8_report.smk"
+
+
+# What isr, calibrateImage and consolidateVisit make, as far as this run keeps it.
+PROMPT = [
+    kept("post_isr_image"),
+    kept("post_isr_thumbnail"),
+    kept("isr_statistics"),
+    kept("initial_pvi"),
+    kept("initial_background"),
+    kept("initial_stars_detector"),
+    kept("initial_stars_footprints_detector"),
+    kept("initial_thumbnail"),
+    kept("initial_stars"),
+    kept("initial_visit_summary"),
+]
 
 
 rule all:
@@ -26,17 +49,13 @@ rule all:
     default_target: True
     input:
         rules.makeReport.output.report,
-        lambda wildcards: SURVEY.expand(kept("post_isr_image")),
-        lambda wildcards: SURVEY.expand(data("post_isr_thumbnail")),
-        lambda wildcards: SURVEY.expand(data("isr_statistics")),
+        lambda wildcards: SURVEY.expand(PROMPT),
 
 
 rule prompt:
     """The first look at each visit, without any global step."""
     input:
-        lambda wildcards: SURVEY.expand(kept("post_isr_image")),
-        lambda wildcards: SURVEY.expand(data("post_isr_thumbnail")),
-        lambda wildcards: SURVEY.expand(data("isr_statistics")),
+        lambda wildcards: SURVEY.expand(PROMPT),
 
 
 rule report:

@@ -1,8 +1,10 @@
 """CPU time and memory of planning a survey: ``snakemake --dry-run`` on sheets of 10,000 jobs.
 
+Once with a job for each detector, once with a job for each visit (``batch: visit``).
+
 And of looking at one: ``drpflow status`` when all these have ended.
 
-Run ``python benchmarks/bench_dag.py [--visits 160] [--detectors 62]``. Raw frames and
+Run ``python benchmarks/bench_dag.py [--visits 80] [--detectors 62]``. Raw frames and
 calibrations are empty files; planning looks whether they are there and no more. Beside it, the
 same number of jobs of a rule with one input and one output and nothing else, which is what
 Snakemake itself costs on this machine at this moment.
@@ -145,10 +147,10 @@ def time_status(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--visits", type=int, default=160)
+    parser.add_argument("--visits", type=int, default=80)
     parser.add_argument("--detectors", type=int, default=62)
     args = parser.parse_args()
-    n_jobs = args.visits * (args.detectors + 1) + 2
+    n_jobs = args.visits * (2 * args.detectors + 2) + 2
     snakemake = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run", "--quiet", "rules"]
     print(f"{n_jobs} jobs: {args.visits} visits of {args.detectors} detectors")
     with tempfile.TemporaryDirectory() as name:
@@ -158,14 +160,17 @@ def main() -> None:
         (folder / "bare/Snakefile").write_text(BARE.format(n_jobs=n_jobs))
         (folder / "run").mkdir()
         make_survey(folder / "run", args.visits, args.detectors)
-        for label, command, place in (
-            ("drpflow", [*snakemake, "--snakefile", str(snakefile())], "run"),
-            ("bare rules", snakemake, "bare"),
+        drpflow = [*snakemake, "--snakefile", str(snakefile())]
+        by_visit = [*drpflow, "--config", "batch=visit"]
+        for label, command, place, count in (
+            ("drpflow", drpflow, "run", n_jobs),
+            ("batch: visit", by_visit, "run", 4 * args.visits + 2),
+            ("bare rules", snakemake, "bare", n_jobs),
         ):
             cost = measure(command, folder / place)
-            per_job_ms = 1000 * cost.cpu_s / n_jobs
+            per_job_ms = 1000 * cost.cpu_s / count
             print(
-                f"dry run, {label:<12}          {cost.cpu_s:6.1f} CPU s, "
+                f"dry run, {label:<12} {count:6d} jobs  {cost.cpu_s:6.1f} CPU s, "
                 f"{per_job_ms:.1f} ms a job, {cost.memory_mb:.0f} MB"
             )
         time_look_ups(folder / "run")

@@ -33,8 +33,8 @@ def run(args: Namespace) -> dict[str, float | int | str]:
     from drpflow.io.isr_files import read_geometry, read_pixels, write_outputs
     from drpflow.tasks.isr import isr, make_thumbnail
 
-    of = read_geometry(args.camera, args.detector, args.visit_info)
-    given = read_pixels(of, vars(args))
+    given = read_pixels(read_geometry(args.camera, args.detector, args.visit_info), vars(args))
+    of = given.of
     context = frame_context(of.camera, of.detector, of.visit_info, given.frame.header,
                             str(args.raw), weight=given.weight, mask=given.mask)  # fmt: skip
     of_it = of.detector, of.visit_info, given.calibrations

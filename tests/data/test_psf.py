@@ -206,3 +206,33 @@ def test_impossible_models_are_refused(arguments: dict) -> None:
 def test_impossible_gaussians_are_refused(arguments: tuple) -> None:
     with pytest.raises(ValueError):
         GaussianPsf(*arguments)
+
+
+@pytest.mark.parametrize(
+    "psf", [GaussianPsf(1.5), linear_psf(), grid_psf("moffat", 0.5), grid_psf("moffat", 0.75)]
+)
+def test_many_images_are_the_single_ones(psf: GaussianPsf | PixelGridPsf) -> None:
+    rng = np.random.default_rng(5)
+    x, y, color = rng.uniform(-3, 1003, (3, 300))
+    x[:3] = 10.5, 11.5, -0.5
+    color = color / 1000
+    images, x0, y0 = psf.compute_images(x, y, color)
+    assert images.shape == (300, *psf.shape)
+    for k in (0, 1, 2, 7, 255, 256, 299):
+        image, box = psf.compute_image(x[k], y[k], color[k])
+        assert (box.x0, box.y0) == (x0[k], y0[k])
+        assert images[k] == pytest.approx(image, abs=1e-15)
+    _, dx, dy = adaptive_moments(images)
+    assert x0 + psf.half_size_pix + dx == pytest.approx(x, abs=2e-3)
+    assert y0 + psf.half_size_pix + dy == pytest.approx(y, abs=2e-3)
+    assert psf.compute_images([], [])[0].shape == (0, *psf.shape)
+
+
+def test_rows_of_a_native_grid_are_shifted_copies() -> None:
+    psf = linear_psf()
+    shifts = np.array([-0.5, 0.0, 0.37])
+    expected = [
+        sinc_matrix(np.arange(-15, 16) - shift + 15, psf.n_grid, psf.kernel_order)
+        for shift in shifts
+    ]
+    assert psf.sampling_matrices(shifts) == pytest.approx(np.array(expected), abs=1e-13)

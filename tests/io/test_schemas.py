@@ -19,3 +19,8 @@ def test_schema(name):
 def test_misspelt_schema():
     with pytest.raises(InputError, match="did you mean 'isr_statistics'"):
         load_schema("isr_statistic")
+
+
+def test_a_schema_that_extends_another_has_its_columns_first():
+    first = load_schema("initial_stars_detector").columns
+    assert load_schema("initial_stars").columns[: len(first)] == first

@@ -25,6 +25,7 @@ from drpflow.data.psf import GaussianPsf
 from drpflow.data.sky_wcs import SkyWcs
 from drpflow.data.transmission import TransmissionCurve
 from drpflow.data.visit_info import VisitInfo
+from drpflow.io.schemas import load_schema
 from drpflow.paths import share_root
 
 if TYPE_CHECKING:
@@ -175,8 +176,23 @@ class Survey:
             components = {k: v for k, v in have.items() if k in held and k != without}
             missing = {without: "too few stars"} if without else {}
             rows[number] = ComponentRow(components, missing)
-        extra = {"nStars": np.arange(len(rows))} if name != "visit_background" else {}
+        extra = {} if name == "visit_background" else summary_columns(self, name, visit, len(rows))
         self.store.put(ComponentTable(rows, extra), name, visit=visit)
+
+
+def summary_columns(survey: Survey, name: str, visit: int, n: int) -> dict[str, np.ndarray]:
+    """Columns of a summary: a count of stars, and nothing known of the rest of its schema."""
+    counts = np.arange(n)
+    schema_name = survey.store.table.dataset(name).table_schema
+    if schema_name is None:
+        return {"n_stars": counts}
+    unknown = {"str": "", "bool": False, "int32": 0, "int64": 0, "float64": np.nan}
+    columns = {
+        c.name: np.full(n, unknown[c.type])
+        for c in load_schema(schema_name).columns
+        if c.name != "detector"
+    }
+    return columns | {"visit": np.full(n, visit), "n_stars": counts}
 
 
 @pytest.fixture(scope="session")

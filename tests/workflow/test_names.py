@@ -19,6 +19,14 @@ RULES = {
     for path in sorted((ROOT / "workflow" / "rules").glob("[0-9]*.smk"))
     for match in re.finditer(r"(?ms)^rule (\w+):\n(.*?)(?=^\S|\Z)", path.read_text())
 }
+# The same for all detectors of a visit, where `batch: visit` is set.
+BATCH_RULES = {
+    match[1]: match[2]
+    for match in re.finditer(
+        r"(?ms)^rule (\w+)OfVisit:\n(.*?)(?=^\S|\Z)",
+        (ROOT / "workflow" / "rules" / "batch.smk").read_text(),
+    )
+}
 TABLE = DatasetTable.load()
 # Tasks whose script has no parameters of its own.
 WITHOUT_SECTION = {"makeVisitInfo", "makeReport"}
@@ -31,7 +39,10 @@ def words(task: str) -> str:
 
 
 def test_there_are_rules() -> None:
-    assert {"makeVisitInfo", "isr", "makeReport"} <= set(RULES)
+    assert {"makeVisitInfo", "isr", "calibrateImage", "consolidateVisit", "makeReport"} == set(
+        RULES
+    )
+    assert set(BATCH_RULES) == {"isr", "calibrateImage"}
 
 
 def test_rules_are_tasks_of_the_table() -> None:
@@ -67,7 +78,7 @@ def test_rules_are_whole(rule: str) -> None:
     body = RULES[rule]
     parts = re.findall(r"(?m)^    (\w+):", body)
     wanted = ["output", "log", "benchmark", "conda", "threads", "resources", "params", "shell"]
-    assert [part for part in parts if part != "input"] == wanted
+    assert [part for part in parts if part not in {"input", "wildcard_constraints"}] == wanted
     dimensions = ", ".join(TABLE.tasks[rule].dimensions)
     assert re.match(rf'    """.*\. \{{{dimensions}\}}"""', body), "docstring with dimensions"
     assert f'status=status("{rule}")' in body
@@ -91,6 +102,26 @@ def test_rules_read_before_they_are_read() -> None:
     for rule, body in RULES.items():
         seen |= {name for name, entry in TABLE.datasets.items() if entry.task == rule}
         assert set(re.findall(r'data\("(\w+)"\)', body)) <= seen, rule
+
+
+@pytest.mark.parametrize("rule", BATCH_RULES)
+def test_batch_rules_do_what_the_rules_do(rule: str) -> None:
+    """The same inputs, outputs, options and causes of staleness."""
+    one, batch = RULES[rule], BATCH_RULES[rule]
+    assert re.match(rf'    """{rule} of all detectors\. \{{visit\}}"""', batch)
+    assert dict(re.findall(r'(\w+)=out_of_visit\(\s*"(\w+)"\s*\)', batch)) == dict(
+        re.findall(r'(\w+)=out\("(\w+)"\)', one)
+    )
+    options = re.findall(r'"\s?(--[\w-]+)', one)
+    assert [o for o in re.findall(r'"\s?(--[\w-]+)', batch) if o != "--log"] == options
+    assert "visit=PLAN.visits_by_detector," in one
+    assert "visit=BATCH.visit_pattern," in batch
+    given = dict(re.findall(r"(?m)^        (\w+)=(\S+),$", batch))
+    for name, value in re.findall(r"(?m)^        (\w+)=(\S+),$", one):
+        if name in {"camera", "reference", "config", "reference_digest", "code"}:
+            assert given[name] == value
+        elif name in {"camera_digest", "files"}:
+            assert given[name] == value.replace("SURVEY.", "BATCH.")
 
 
 def test_neither_script_nor_run_nor_checkpoints() -> None:

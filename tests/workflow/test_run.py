@@ -24,6 +24,10 @@ from tests.workflow.small_survey import SmallSurvey
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 
+TASKS = {"makeVisitInfo": 2, "isr": 4, "calibrateImage": 4, "consolidateVisit": 2, "makeReport": 1}
+"""Number of jobs by task."""
+
+
 def clone(survey: SmallSurvey, folder: Path) -> SmallSurvey:
     """A second run folder of the same survey and code, not yet run."""
     ignored = shutil.ignore_patterns("results", ".snakemake", "modules")
@@ -34,10 +38,11 @@ def clone(survey: SmallSurvey, folder: Path) -> SmallSurvey:
 def test_everything_is_made(finished: SmallSurvey) -> None:
     (result,) = finished.outcome
     assert result.returncode == 0, result.stdout + result.stderr
-    for line in ("makeVisitInfo: 2 of 2 done", "isr: 4 of 4 done", "makeReport: 1 of 1 done"):
-        assert line in result.stdout
+    for task, count in TASKS.items():
+        assert re.search(rf"(?m)^{task}: \d of {count} done", result.stdout)
+    assert "isr: 4 of 4 done\n" in result.stdout
     assert "$ snakemake --cores 2 --snakefile " in result.stderr
-    assert "7 jobs: " in result.stderr
+    assert f"{sum(TASKS.values())} jobs: " in result.stderr
     exposure = Store(finished.folder / "results").get("post_isr_image", visit=11, detector=0)
     assert exposure.unit == "electron"
     assert exposure.visit_info.visit == 11
@@ -50,7 +55,7 @@ def test_snakemake_says_what_the_parser_expects(finished: SmallSurvey) -> None:
     lines = finished.outcome[0].stderr.splitlines()
     events = [event for line in lines for event in parser.feed(line)]
     (plan,) = [event for event in events if isinstance(event, Planned)]
-    assert plan.jobs == {"makeVisitInfo": 2, "isr": 4, "makeReport": 1, "all": 1}
+    assert plan.jobs == {**TASKS, "all": 1}
     ended = [event.rule for event in events if isinstance(event, Finished)]
     assert sorted(ended) == sorted(rule for rule, n in plan.jobs.items() for _ in range(n))
     assert not [event for event in events if isinstance(event, Failed)]
@@ -59,7 +64,7 @@ def test_snakemake_says_what_the_parser_expects(finished: SmallSurvey) -> None:
 def test_fingerprints_cover_what_has_been_loaded(finished: SmallSurvey) -> None:
     tree = SourceTree()
     notes = list((finished.folder / "modules").iterdir())
-    assert {note.stem for note in notes} == {"makeVisitInfo", "isr", "makeReport"}
+    assert {note.stem for note in notes} == set(TASKS)
     for note in notes:
         words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", note.stem).lower()
         listed = tree.modules(finished.code / "scripts" / f"{words}.py")
@@ -77,10 +82,14 @@ def test_a_rerun_does_nothing(finished: SmallSurvey) -> None:
 
 
 def test_status_of_a_finished_run(finished: SmallSurvey) -> None:
+    """Frames of empty sky: everything is made, and calibrateImage finds no star in them."""
     result = finished.drpflow("status", "--all")
-    assert result.returncode == 0
-    assert "2 of 2 visits are complete" in result.stdout
-    assert re.search(r"│ +12 │ +1/1 │ +2/2 │", result.stdout)
+    assert result.returncode == 1
+    assert "0 of 2 visits are complete" in result.stdout
+    assert re.search(r"│ +12 │ +1/1 │ +2/2 │ +0/2, 2 (partial|failed) │", result.stdout)
+    assert re.search(
+        r"(Lost|Some components missing) \(\d\):\n  calibrateImage visit=11", result.stdout
+    )
 
 
 def test_temporary_products_go_and_kept_ones_stay(finished: SmallSurvey, tmp_path: Path) -> None:
@@ -143,6 +152,38 @@ def test_failures_are_tried_again_when_asked(finished: SmallSurvey) -> None:
     assert re.search(r"(?m)^isr +1$", again.stderr), again.stderr
     path.write_text(text)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_all_detectors_of_a_visit_in_one_job(finished: SmallSurvey, tmp_path: Path) -> None:
+    """Other jobs, the same products; a visit that lacks a detector goes its own way."""
+    survey = clone(finished, tmp_path / "run")
+    survey.write_config(batch="visit")
+    result = survey.drpflow("run", "--cores", "2")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "isrOfVisit 2, calibrateImageOfVisit 2, consolidateVisit 2" in result.stderr
+    assert survey.products() == finished.products()
+    for task in ("isr", "calibrateImage"):
+        for name in ("visit=11.log", "visit=11/detector=1.log"):
+            assert (survey.folder / "results/logs" / task / name).is_file()
+
+    survey.write_raw(13, 1)
+    visits, exposures = (survey.folder / "sheets" / f"{n}.tsv" for n in ("visits", "exposures"))
+    survey.write_sheets((11, 12, 13))
+    lines = [line for line in exposures.read_text().splitlines() if "13_0" not in line]
+    exposures.write_text("\n".join([*lines, ""]))
+    assert "13" in visits.read_text()
+    result = survey.drpflow("run", "prompt", "--cores", "2")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"makeVisitInfo 1, isr 1, calibrateImage 1, consolidateVisit 1", result.stderr)
+
+
+def test_prompt_makes_no_report(finished: SmallSurvey, tmp_path: Path) -> None:
+    survey = clone(finished, tmp_path / "run")
+    result = survey.drpflow("run", "prompt", "--", "--dry-run")
+    assert result.returncode == 0, result.stderr
+    jobs = {task: n for task, n in TASKS.items() if task != "makeReport"}
+    listed = dict(re.findall(r"(?m)^(\w+) +(\d+)$", result.stderr))
+    assert listed == {t: str(n) for t, n in {**jobs, "prompt": 1, "total": 13}.items()}
 
 
 def running(processes: list[psutil.Process]) -> list[psutil.Process]:
@@ -237,6 +278,7 @@ def test_interruption_leaves_nothing_running(finished: SmallSurvey, tmp_path: Pa
         ({"keep": ["post_isr"]}, "did you mean 'post_isr_image'?"),
         ({"camera": "none.yaml"}, "none.yaml: the camera file does not exist."),
         ({"sheets": "nowhere"}, "nowhere/visits.tsv: the sheet cannot be read"),
+        ({"reference_stars": "no.parquet"}, "no.parquet: the reference catalogue does not exist"),
     ],
 )
 def test_faults_of_the_user_are_one_sentence(

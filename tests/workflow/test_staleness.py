@@ -18,7 +18,25 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 REPORT = {"makeReport"}
-ALL_ISR = {f"isr visit={v}, detector={d}" for v in (11, 12) for d in (0, 1)}
+VISITS = (11, 12)
+
+
+def frame(visit: int, detector: int) -> set[str]:
+    """What one frame makes stale."""
+    return {f"isr visit={visit}, detector={detector}"} | from_calibration(visit, detector)
+
+
+def from_calibration(visit: int, detector: int) -> set[str]:
+    """What one detrended frame makes stale."""
+    return {f"calibrateImage visit={visit}, detector={detector}"} | from_visit(visit)
+
+
+def from_visit(visit: int) -> set[str]:
+    return {f"consolidateVisit visit={visit}"} | REPORT
+
+
+ALL_CALIBRATE = set().union(*(from_calibration(v, d) for v in VISITS for d in (0, 1)))
+ALL_ISR = set().union(*(frame(v, d) for v in VISITS for d in (0, 1)))
 
 
 def planned(survey: SmallSurvey) -> set[str]:
@@ -53,7 +71,7 @@ def test_nothing_changed(finished: SmallSurvey) -> None:
 def test_one_raw_frame(finished: SmallSurvey) -> None:
     with restored(finished.raw_path(11, 1)):
         finished.write_raw(11, 1, extra_adu=50)
-        assert planned(finished) == {"isr visit=11, detector=1"} | REPORT
+        assert planned(finished) == frame(11, 1)
 
 
 def test_a_raw_frame_touched_or_lost(finished: SmallSurvey) -> None:
@@ -69,14 +87,7 @@ def test_one_calibration(finished: SmallSurvey) -> None:
     path = finished.folder / "calib/bias_1.fits"
     with restored(path):
         path.write_bytes(path.read_bytes() + b" ")
-        assert (
-            planned(finished)
-            == {
-                "isr visit=11, detector=1",
-                "isr visit=12, detector=1",
-            }
-            | REPORT
-        )
+        assert planned(finished) == frame(11, 1) | frame(12, 1)
 
 
 def sheet_files(survey: SmallSurvey) -> list[Path]:
@@ -86,15 +97,7 @@ def sheet_files(survey: SmallSurvey) -> list[Path]:
 def test_one_row_of_the_visit_sheet(finished: SmallSurvey) -> None:
     with restored(*sheet_files(finished)):
         finished.write_sheets((11, 12), airmass=1.2)
-        assert (
-            planned(finished)
-            == {
-                "makeVisitInfo visit=12",
-                "isr visit=12, detector=0",
-                "isr visit=12, detector=1",
-            }
-            | REPORT
-        )
+        assert planned(finished) == {"makeVisitInfo visit=12"} | frame(12, 0) | frame(12, 1)
 
 
 def test_a_new_visit(finished: SmallSurvey) -> None:
@@ -102,15 +105,7 @@ def test_a_new_visit(finished: SmallSurvey) -> None:
         finished.write_sheets((11, 12, 13))
         for d in (0, 1):
             finished.write_raw(13, d)
-        assert (
-            planned(finished)
-            == {
-                "makeVisitInfo visit=13",
-                "isr visit=13, detector=0",
-                "isr visit=13, detector=1",
-            }
-            | REPORT
-        )
+        assert planned(finished) == {"makeVisitInfo visit=13"} | frame(13, 0) | frame(13, 1)
 
 
 def test_one_visit_less(finished: SmallSurvey) -> None:
@@ -123,10 +118,20 @@ def test_one_visit_less(finished: SmallSurvey) -> None:
     ("sections", "jobs"),
     [
         ({"isr": {"amp_offset": {}}}, set()),
-        ({"isr": {"seed": 7}}, ALL_ISR | REPORT),
-        ({"reference_stars": "stars.parquet"}, set()),
+        ({"isr": {"seed": 7}}, ALL_ISR),
+        ({"calibrateImage": {"seed": 7}}, ALL_CALIBRATE),
+        ({"consolidateVisit": {"reference_margin_deg": 0.1}}, from_visit(11) | from_visit(12)),
+        ({"reference_stars": "camera.yaml"}, ALL_CALIBRATE),
+        ({"reference_stars": "sheets"}, ALL_CALIBRATE),
     ],
-    ids=["a default written out", "a parameter of isr", "what no task reads yet"],
+    ids=[
+        "a default written out",
+        "a parameter of isr",
+        "a parameter of calibrateImage",
+        "a parameter of consolidateVisit",
+        "a reference catalogue",
+        "a folder of them",
+    ],
 )
 def test_config(finished: SmallSurvey, sections: dict[str, Any], jobs: set[str]) -> None:
     with restored(finished.folder / "config/config.yaml"):
@@ -145,14 +150,7 @@ def test_camera(finished: SmallSurvey) -> None:
             {**values["detectors"][1]["amplifiers"][0], "gain": 1.6}
         ]
         finished.write_camera(values)
-        assert (
-            planned(finished)
-            == {
-                "isr visit=11, detector=1",
-                "isr visit=12, detector=1",
-            }
-            | REPORT
-        )
+        assert planned(finished) == frame(11, 1) | frame(12, 1)
 
 
 ISR_CODE = "src/drpflow/algorithms/isr/overscan.py"
@@ -173,14 +171,14 @@ def test_code_that_does_not_count(finished: SmallSurvey) -> None:
 def test_code_of_one_task(finished: SmallSurvey) -> None:
     with restored(finished.code / ISR_CODE):
         finished.edit(ISR_CODE, "\nimport numpy as np\n", "\nimport numpy as np\n\nNEW = 1\n")
-        assert planned(finished) == ALL_ISR | REPORT
+        assert planned(finished) == ALL_ISR
 
 
 def test_schema_of_a_table(finished: SmallSurvey) -> None:
     name = "src/drpflow/schemas/isr_statistics.yaml"
     with restored(finished.code / name):
         finished.edit(name, "e", "E")
-        assert planned(finished) == ALL_ISR | REPORT
+        assert planned(finished) == ALL_ISR
 
 
 def test_code_of_an_earlier_task(finished: SmallSurvey) -> None:
@@ -188,7 +186,7 @@ def test_code_of_an_earlier_task(finished: SmallSurvey) -> None:
     with restored(finished.code / name):
         finished.edit(name, "round(difference, 4)", "round(difference, 5)")
         visits = {"makeVisitInfo visit=11", "makeVisitInfo visit=12"}
-        assert planned(finished) == visits | ALL_ISR | REPORT
+        assert planned(finished) == visits | ALL_ISR
 
 
 def test_code_of_no_task(finished: SmallSurvey) -> None:
@@ -202,7 +200,22 @@ def test_a_lost_product(finished: SmallSurvey) -> None:
     path = finished.folder / "results/post_isr_image/visit=12/post_isr_image_12_0.fits"
     with restored(path):
         path.unlink()
-        assert planned(finished) == {"isr visit=12, detector=0"} | REPORT
+        assert planned(finished) == frame(12, 0)
+
+
+def test_a_lost_product_of_calibrate_image(finished: SmallSurvey) -> None:
+    path = finished.folder / "results/initial_background/visit=12/initial_background_12_0.fits"
+    with restored(path):
+        path.unlink()
+        assert planned(finished) == from_calibration(12, 0)
+
+
+def test_one_job_a_visit(finished: SmallSurvey) -> None:
+    """Other jobs, which make the same products anew."""
+    with restored(finished.folder / "config/config.yaml"):
+        finished.write_config(batch="visit")
+        jobs = {f"{rule}OfVisit visit={v}" for rule in ("isr", "calibrateImage") for v in VISITS}
+        assert planned(finished) == jobs | from_visit(11) | from_visit(12)
 
 
 def test_missing_frames_are_named_at_once(finished: SmallSurvey) -> None:

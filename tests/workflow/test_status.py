@@ -64,6 +64,22 @@ def test_done_and_failed(plan: Plan) -> None:
     assert failed.path == path
 
 
+def test_some_components_missing(plan: Plan) -> None:
+    for visit, detector, outcome in ((1, 0, "partial"), (1, 1, "done"), (2, 0, "failed")):
+        end(plan, "isr", outcome, "no match", visit=visit, detector=detector)
+    end(plan, "makeVisitInfo", visit=1)
+    status = read_status(plan)
+    assert status.cells["isr", 1] == Cell(2, 1, 0, 1)
+    assert status.cells["isr", 1].missing == 0
+    assert status.total("isr") == Cell(6, 1, 1, 1)
+    assert not status.complete(1)
+    (partial,) = status.partial
+    assert partial.partial
+    assert not partial.failed
+    assert partial.where == "visit=1, detector=0"
+    assert len(status.failed) == 1
+
+
 def test_failures_are_grouped_by_reason(plan: Plan) -> None:
     for visit, reason in ((1, "only 3 stars"), (2, "only 12.5 stars"), (3, "all pixels are NaN")):
         end(plan, "isr", "failed", reason, visit=visit, detector=0)

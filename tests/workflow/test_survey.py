@@ -171,6 +171,16 @@ def test_camera_digest_is_of_one_detector(sheets, camera: Camera) -> None:
     assert digests(changed(camera, filters=(g, r.model_copy(update={"band": "x"})))) == before
 
 
+def test_the_detectors_of_a_visit(sheets, camera: Camera) -> None:
+    sheets.exposures = [row for row in sheets.exposures if (row.visit, row.detector) != (2, 0)]
+    survey = load_survey(sheets.write(), camera, never)
+    assert survey.detectors == {"1": ["0", "1"], "2": ["1"], "3": ["0", "1"]}
+    assert survey.of_visit("a/{visit}/{detector}")(wildcards(3)) == ["a/3/0", "a/3/1"]
+    assert survey.of_visit("a/{visit}/{detector}")(wildcards(2)) == ["a/2/1"]
+    digests = [survey.visit_camera_digest(wildcards(v)) for v in (1, 2, 3)]
+    assert len(set(digests)) == 3  # other detectors, another filter
+
+
 def test_observatory_digest(sheets, camera: Camera) -> None:
     run = sheets.write()
     before = load_survey(run, camera, never).observatory_digest(None)

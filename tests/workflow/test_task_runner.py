@@ -1,4 +1,4 @@
-"""Three ends of a task: success, declared failure, defect."""
+"""Four ends of a task: success, some components missing, declared failure, defect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from drpflow.config.base import StrictModel, param
 from drpflow.errors import AlgorithmError, InputError
 from drpflow.workflow import task_runner
-from drpflow.workflow.task_runner import Task, data_id_of, main
+from drpflow.workflow.task_runner import Partial, Task, data_id_of, main
 
 if TYPE_CHECKING:
     import argparse
@@ -84,6 +84,29 @@ def test_declared_failure(files: dict[str, Path]) -> None:
     assert status["reason"] == "only 2 stars"
     assert status["numbers"] == {"n_stars": 2, "limit": 5}
     assert status["hint"] == "lower isr.limit"
+
+
+def test_some_components_missing(files: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
+    failure = AlgorithmError("no match", {"n_matched": np.int64(2)}, "look at the pointing")
+    assert call(make_task(Partial({"n_stars": 40}, failure)), files) == 0
+    assert files["product"].read_text() == "good"
+    assert json.loads(files["status"].read_text()) == {
+        "task": "isr",
+        "data_id": {"visit": 12, "detector": 3},
+        "outcome": "partial",
+        "reason": "no match",
+        "numbers": {"n_stars": 40, "n_matched": 2},
+        "hint": "look at the pointing",
+    }
+    assert "isr is incomplete: no match" in caplog.text
+
+
+def test_some_components_missing_for_bad_input(files: dict[str, Path]) -> None:
+    failure = InputError("stars.parquet", "it does not cover the field", "give another")
+    assert call(make_task(Partial({"n_stars": 40}, failure)), files) == 0
+    status = json.loads(files["status"].read_text())
+    assert status["reason"] == "stars.parquet: it does not cover the field"
+    assert status["numbers"] == {"n_stars": 40}
 
 
 def test_bad_input_is_a_declared_failure(files: dict[str, Path]) -> None:

@@ -1,6 +1,6 @@
 """8. What came of it.
 
-takes      the status of every job and what the tasks found
+takes      the status of every job and, through the run folder, what the tasks found
 gives      report
 order      makeReport
 """
@@ -10,6 +10,8 @@ rule makeReport:
     """One page on the whole run: what was lost and why, and how good the rest is. {instrument}"""
     input:
         lambda wildcards: SURVEY.expand(status("isr")),
+        lambda wildcards: SURVEY.expand(status("calibrateImage")),
+        lambda wildcards: SURVEY.expand(status("consolidateVisit")),
     output:
         report=out("report"),
         status=status("makeReport"),

@@ -25,6 +25,12 @@ def out(name):
     return temp(data(name)) if PLAN.is_temporary(name) else data(name)
 
 
+def out_of_visit(name):
+    """Return the path patterns of an output for all detectors of a visit."""
+    paths = PLAN.batch.of_detectors(data(name))
+    return temp(paths) if PLAN.is_temporary(name) else paths
+
+
 def kept(name):
     """Return the path pattern of a dataset type unless this run deletes it."""
     return [] if PLAN.is_temporary(name) else data(name)

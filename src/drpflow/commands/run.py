@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
     parser.add_argument("--profile", default="default", help="default, or slurm: docs/running.md")
     parser.add_argument(
-        "--retry-failed", action="store_true", help="also run jobs again whose failure was recorded"
+        "--retry-failed",
+        action="store_true",
+        help="also run jobs again whose failure, or partial failure, was recorded",
     )
     parser.add_argument(
         "--take-over", action="store_true", help="the owner on another machine is dead: go on"
@@ -66,7 +68,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the workflow and return Snakemake's exit code."""
+    from drpflow.workflow.plan import check_reference
+
     plan = open_plan(args)
+    check_reference(plan.run)
     for warning in plan.survey.warnings:
         errors().print(f"warning: {warning}", markup=False, highlight=False)
     extra = tuple(args.extra)
@@ -113,13 +118,14 @@ def _own_cores() -> int:
 def _force_failed(plan: Plan) -> tuple[str, ...]:
     from drpflow.workflow.status import read_status
 
-    files = [str(outcome.path) for outcome in read_status(plan).failed]
+    status = read_status(plan)
+    files = [str(outcome.path) for outcome in (*status.failed, *status.partial)]
     return ("--forcerun", *files) if files else ()
 
 
 def _summarize(plan: Plan, result: Result) -> None:
     """Tell what there is now, what was lost, and what went wrong."""
-    from drpflow.commands.status import print_failures
+    from drpflow.commands.status import describe_losses, print_failures
     from drpflow.workflow.status import read_status
 
     status = read_status(plan)
@@ -129,9 +135,9 @@ def _summarize(plan: Plan, result: Result) -> None:
     for task in status.tasks:
         total = status.total(task)
         if total.expected:
-            lost = f", {total.failed} failed" if total.failed else ""
+            lost = describe_losses(total)
             out.print(f"{task}: {total.done} of {total.expected} done{lost}", highlight=False)
-    print_failures(status.failed, _LONGEST_LIST)
+    print_failures(status, _LONGEST_LIST)
     out.print(f"products: {plan.root}", markup=False, highlight=False)
     report = plan.table.path(plan.root, "report")
     if report.is_file():

@@ -38,24 +38,29 @@ def run(args: argparse.Namespace) -> int:
     for warning in plan.survey.warnings:
         out.print(f"warning: {warning}", markup=False, highlight=False)
     _print_table(status, _shown(status, args))
-    print_failures(status.failed, None if args.all else 20)
+    print_failures(status, None if args.all else 20)
     return 0 if all(status.complete(visit) for visit in status.visits) else 1
 
 
-def print_failures(failed: Iterable[Outcome], longest: int | None = None) -> None:
-    """Print the declared failures, grouped by reason.
+def print_failures(status: RunStatus, longest: int | None = None) -> None:
+    """Print the declared failures and what is incomplete, grouped by reason.
 
     Parameters
     ----------
-    failed
-        The failures.
+    status
+        The state of a run.
     longest
-        Number of groups to print; all if None.
+        Number of groups to print of each; all if None.
     """
-    groups = summarize_failures(failed)
+    _print_groups("Lost", status.failed, longest)
+    _print_groups("Some components missing", status.partial, longest)
+
+
+def _print_groups(title: str, outcomes: Iterable[Outcome], longest: int | None) -> None:
+    groups = summarize_failures(outcomes)
     out = console()
     if groups:
-        out.print(f"\nLost ({sum(len(members) for _, _, members in groups)}):")
+        out.print(f"\n{title} ({sum(len(members) for _, _, members in groups)}):")
     for task, reason, members in groups[:longest]:
         places = "; ".join(member.where for member in members[:_NAMED])
         more = f" and {len(members) - _NAMED} more" if len(members) > _NAMED else ""
@@ -65,6 +70,12 @@ def print_failures(failed: Iterable[Outcome], longest: int | None = None) -> Non
         out.print(f"    log: {members[0].log}", markup=False, highlight=False)
     if longest is not None and len(groups) > longest:
         out.print(f"  … and {len(groups) - longest} more reasons: drpflow status --all")
+
+
+def describe_losses(cell: Cell) -> str:
+    """Return e.g. ``, 1 partial, 3 failed``; nothing where there is nothing to tell."""
+    partial = f", {cell.partial} partial" if cell.partial else ""
+    return partial + (f", {cell.failed} failed" if cell.failed else "")
 
 
 def _shown(status: RunStatus, args: argparse.Namespace) -> list[int]:
@@ -90,10 +101,10 @@ def _print_table(status: RunStatus, visits: list[int]) -> None:
 
 
 def _text(cell: Cell | None) -> str:
-    """Return e.g. ``58/62, 3 failed``, coloured by how well it went."""
+    """Return e.g. ``58/62, 1 partial, 3 failed``, coloured by how well it went."""
     if cell is None or not cell.expected:
         return ""
-    text = f"{cell.done}/{cell.expected}"
+    text = f"{cell.done}/{cell.expected}{describe_losses(cell)}"
     if cell.failed:
-        return f"[red]{text}, {cell.failed} failed[/red]"
+        return f"[red]{text}[/red]"
     return f"[green]{text}[/green]" if cell.done == cell.expected else f"[yellow]{text}[/yellow]"

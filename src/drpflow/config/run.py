@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from drpflow.config.base import StrictModel, param, validate
+from drpflow.config.calibrate_image import CalibrateImageConfig
+from drpflow.config.consolidate_visit import ConsolidateVisitConfig
 from drpflow.config.isr import IsrConfig
 from drpflow.errors import InputError
 
@@ -26,7 +28,9 @@ class RunConfig(StrictModel):
     sheets: Path = param(
         ..., "folder of visits.tsv, exposures.tsv and calibrations.tsv, as drpflow ingest writes it"
     )
-    reference_stars: Path | None = param(None, "reference catalogue (Parquet)")
+    reference_stars: Path | None = param(
+        None, "reference catalogue: a Parquet file, or a folder of them; none if unset"
+    )
     output: Path = param(Path("results"), "folder of all products, the root of a Store")
     visits: tuple[int | str, ...] | None = param(
         None, "visits to process, as numbers and ranges such as 10-20; all of the sheet if unset"
@@ -34,7 +38,20 @@ class RunConfig(StrictModel):
     keep: tuple[str, ...] = param(
         (), "temporary dataset types to keep; the others are deleted once they have been used"
     )
+    batch: Literal["detector", "visit"] = param(
+        "detector",
+        "what one job of isr and calibrateImage does: a detector, or all of a visit, which spares "
+        "the start of a process for each",
+    )
     isr: IsrConfig = Field(default_factory=IsrConfig, description="raw frame to detrended image")
+    calibrateImage: CalibrateImageConfig = Field(  # noqa: N815 - the task's label
+        default_factory=CalibrateImageConfig,
+        description="first background, PSF, astrometry and photometry of a detector",
+    )
+    consolidateVisit: ConsolidateVisitConfig = Field(  # noqa: N815
+        default_factory=ConsolidateVisitConfig,
+        description="the detectors of a visit gathered, and those that failed rescued",
+    )
 
     @field_validator("visits")
     @classmethod

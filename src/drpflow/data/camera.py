@@ -126,6 +126,25 @@ class Detector(StrictModel):
         """Array shape of the assembled detector, rows first."""
         return self.size_pix[1], self.size_pix[0]
 
+    def cut_to(self, nx: int, ny: int) -> Detector:
+        """Return what is known of a cut-out of nx columns and ny rows.
+
+        Which part of the detector it shows is not known. It counts as one amplifier with the mean
+        gain, the highest read noise and the lowest saturation of the detector's.
+        """
+        amplifiers = self.amplifiers
+        whole = (0, nx, 0, ny)
+        one = Amplifier(
+            name="cut-out",
+            data_section=whole,
+            raw_data_section=whole,
+            gain=sum(a.gain for a in amplifiers) / len(amplifiers),
+            read_noise=max(a.read_noise for a in amplifiers),
+            saturation=min(a.saturation for a in amplifiers),
+        )
+        update = {"size_pix": (nx, ny), "raw_size_pix": None, "amplifiers": (one,)}
+        return self.model_copy(update=update)
+
     @model_validator(mode="after")
     def _tiled(self) -> Detector:
         nx, ny = self.size_pix

@@ -71,14 +71,15 @@ class GaussianPsf(Psf):
         x: Floats,
         y: Floats,  # noqa: ARG002 - the same everywhere
         color: Floats | None,  # noqa: ARG002
-        dx: float,
-        dy: float,
+        dx: Floats,
+        dy: Floats,
     ) -> Floats:
         offsets = np.arange(-self.half_size_pix, self.half_size_pix + 1)
         along_x, along_y = (
-            np.exp(-0.5 * ((offsets - shift) / self.sigma_pix) ** 2) for shift in (dx, dy)
+            np.exp(-0.5 * ((offsets - shift[:, None]) / self.sigma_pix) ** 2) for shift in (dx, dy)
         )
-        return np.broadcast_to(np.outer(along_y, along_x), (x.size, *self.shape))
+        images = along_y[:, :, None] * along_x[:, None, :]
+        return np.broadcast_to(images, (x.size, *self.shape))
 
     def to_record(self) -> Record:
         """Return the stored form."""
@@ -183,13 +184,28 @@ class PixelGridPsf(Psf):
             Place of the source relative to the centre of the central pixel, pixels. An image is
             ``sampling_matrix(dy) @ grid @ sampling_matrix(dx).T``.
         """
-        offsets = np.arange(-self.half_size_pix, self.half_size_pix + 1) - shift
-        return sinc_matrix(
-            offsets / self.step_pix + (self.n_grid - 1) / 2, self.n_grid, self.kernel_order
-        )
+        return self.sampling_matrices([shift])[0]
 
-    def _sample(self, x: Floats, y: Floats, color: Floats | None, dx: float, dy: float) -> Floats:
-        return self.sampling_matrix(dy) @ self.grids(x, y, color) @ self.sampling_matrix(dx).T
+    def sampling_matrices(self, shifts: ArrayLike) -> Floats:
+        """Return :meth:`sampling_matrix` for m shifts, shape (m, n, n_grid)."""
+        shifts = np.asarray(shifts, np.float64)
+        n, half = 2 * self.half_size_pix + 1, self.half_size_pix
+        middle = (self.n_grid - 1) / 2
+        if self.step_pix != 1:
+            offsets = (np.arange(-half, half + 1) - shifts[:, None]) / self.step_pix + middle
+            matrix = sinc_matrix(offsets.ravel(), self.n_grid, self.kernel_order)
+            return matrix.reshape(shifts.size, n, self.n_grid)
+        # On the pixels' own grid all rows have one phase: entry (i, j) depends on j - i only,
+        # and the kernel is evaluated once instead of n times.
+        diagonals = sinc_matrix(
+            middle - half - shifts + n - 1, n + self.n_grid - 1, self.kernel_order
+        )
+        rows = np.lib.stride_tricks.sliding_window_view(diagonals, self.n_grid, axis=1)
+        return np.ascontiguousarray(rows[:, ::-1])
+
+    def _sample(self, x: Floats, y: Floats, color: Floats | None, dx: Floats, dy: Floats) -> Floats:
+        along_x = self.sampling_matrices(dx).transpose(0, 2, 1)
+        return self.sampling_matrices(dy) @ self.grids(x, y, color) @ along_x
 
     def to_record(self) -> Record:
         """Return the stored form."""

@@ -12,13 +12,11 @@ from drpflow.data.calibrations import Calibrations
 from drpflow.data.camera import HeaderValue
 from drpflow.data.dataset_ref import DatasetRef
 from drpflow.data.provenance import Provenance
-from drpflow.data.visit_info import VisitInfo
 from drpflow.errors import InputError
 from drpflow.io.calibrations import read_calibrations
-from drpflow.io.camera_yaml import load_camera
 from drpflow.io.exposure_write import write_exposure
+from drpflow.io.frame_geometry import Geometry, read_geometry
 from drpflow.io.raw import read_detector, read_raw
-from drpflow.io.records import read_component_json
 from drpflow.io.schemas import load_schema
 from drpflow.io.tables import write_table
 from drpflow.io.units import check_unit
@@ -33,51 +31,9 @@ if TYPE_CHECKING:
     from drpflow.data.exposure import Exposure
     from drpflow.io.raw import RawFrame
 
+__all__ = ["Geometry", "Pixels", "input_files", "read_geometry", "read_pixels", "write_outputs"]
+
 _COMPANIONS = ("weight", "mask")
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Whose frame it is.
-
-    Parameters
-    ----------
-    camera, detector
-        From the camera file.
-    visit_info
-        From the visit's metadata.
-    """
-
-    camera: Camera
-    detector: Detector
-    visit_info: VisitInfo
-
-    @property
-    def data_id(self) -> dict[str, int]:
-        """Visit and detector."""
-        return {"visit": self.visit_info.visit, "detector": self.detector.id}
-
-
-def read_geometry(camera: str, detector: int, visit_info: Path) -> Geometry:
-    """Read the camera file and the visit's metadata.
-
-    Raises
-    ------
-    InputError
-        If one of them is faulty, or the camera has no such detector.
-    """
-    loaded = load_camera(camera)
-    try:
-        found = loaded.detector(detector)
-    except KeyError:
-        known = ", ".join(str(d.id) for d in loaded.detectors)
-        problem = f"there is no detector {detector}"
-        raise InputError(camera, problem, f"Detectors here: {known}") from None
-    info = read_component_json(visit_info)
-    if not isinstance(info, VisitInfo):
-        problem = f"it holds a {type(info).__name__}, no metadata of a visit"
-        raise InputError(visit_info, problem, "Give the file that makeVisitInfo wrote")
-    return Geometry(loaded, found, info)
 
 
 @dataclass(frozen=True)
@@ -86,6 +42,8 @@ class Pixels:
 
     Parameters
     ----------
+    of
+        Whose frame it is; a cut-out's where it is one.
     frame
         Raw pixels and header.
     calibrations
@@ -94,6 +52,7 @@ class Pixels:
         Inverse variance and flags that came along with a detrended frame.
     """
 
+    of: Geometry
     frame: RawFrame
     calibrations: Calibrations
     weight: NDArray[np.float32] | None
@@ -121,6 +80,8 @@ def read_pixels(geometry: Geometry, options: Mapping[str, Any]) -> Pixels:
     raw, place = files.pop("raw"), _place(options["hdu"])
     frame = read_detector(raw, place, geometry.detector)
     check_unit(_stated_unit(geometry.camera, frame.header), geometry.camera.raw_unit, raw)
+    if isinstance(frame.data, np.ndarray):
+        geometry = geometry.of_shape(frame.data.shape)
     weight, mask = (
         _companion(files[kind], options.get(f"{kind}_hdu"), place, geometry.detector)
         if kind in files
@@ -133,6 +94,7 @@ def read_pixels(geometry: Geometry, options: Mapping[str, Any]) -> Pixels:
         if kind not in _COMPANIONS
     }
     return Pixels(
+        geometry,
         frame,
         read_calibrations(calibrations, geometry.detector, geometry.visit_info.physical_filter),
         weight,

@@ -20,6 +20,8 @@ def schema_names() -> list[str]:
 def load_schema(name: str) -> TableSchema:
     """Return a column schema by name.
 
+    A file that ``extends`` another schema has the columns of that one before its own.
+
     Raises
     ------
     InputError
@@ -34,7 +36,12 @@ def load_schema(name: str) -> TableSchema:
             name, f"no such column schema{suggest(name, known)}", f"Known: {', '.join(known)}"
         )
     source = f"schemas/{name}.yaml"
-    schema = validate(TableSchema, yaml.safe_load(file.read_text()), source)
+    values = yaml.safe_load(file.read_text())
+    inherited = values.pop("extends", None)
+    schema = validate(TableSchema, values, source)
+    if inherited is not None:
+        first = load_schema(inherited).columns
+        schema = schema.model_copy(update={"columns": (*first, *schema.columns)})
     names = [c.name for c in schema.columns]
     repeated = sorted({n for n in names if names.count(n) > 1})
     if schema.name != name or repeated:

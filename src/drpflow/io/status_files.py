@@ -1,6 +1,6 @@
 """Status files: what has become of each job.
 
-Every job writes one, last of all, with the outcome ``done`` or ``failed``
+Every job writes one, last of all, with the outcome ``done``, ``partial`` or ``failed``
 (:mod:`drpflow.workflow.task_runner`). A job without a status file has not ended, or ended with
 an error, which its log then tells.
 """
@@ -32,9 +32,10 @@ class Outcome:
     data_id
         Values of its dimensions.
     outcome
-        ``"done"`` or ``"failed"``.
+        ``"done"``; ``"partial"``: some components of the products are missing; ``"failed"``:
+        there are but stubs.
     reason, hint
-        Why it failed, and what may help; empty if it did not.
+        Why it is not done, and what may help; empty if it is.
     numbers
         Figures that the task gave.
     root
@@ -56,6 +57,11 @@ class Outcome:
     def failed(self) -> bool:
         """Whether the job failed in the declared way."""
         return self.outcome == "failed"
+
+    @property
+    def partial(self) -> bool:
+        """Whether some components of the products are missing."""
+        return self.outcome == "partial"
 
     @property
     def where(self) -> str:

@@ -87,6 +87,7 @@ def write_table(
     dataset: str = "",
     data_id: Mapping[str, int | str] | None = None,
     provenance: Provenance | None = None,
+    row_group_rows: int | None = None,
 ) -> None:
     """Write a table, atomically. Equal tables give equal bytes.
 
@@ -102,6 +103,8 @@ def write_table(
         Dataset type and data ID, which are stored once for the whole table.
     provenance
         What made it.
+    row_group_rows
+        Rows in each row group, for tables of which only parts are read.
 
     Raises
     ------
@@ -127,7 +130,11 @@ def write_table(
     keys[META_KEY] = json.dumps({"format": FORMAT_VERSION, **about}).encode()
     with atomic_path(path) as temporary:
         pq.write_table(
-            arrow.replace_schema_metadata(keys), temporary, compression="zstd", version="2.6"
+            arrow.replace_schema_metadata(keys),
+            temporary,
+            row_group_size=row_group_rows,
+            compression="zstd",
+            version="2.6",
         )
 
 

@@ -1,29 +1,33 @@
-"""Figures of the report: arrays in, PNG out.
-
-Matplotlib is used through its object interface, so that no global state is shared and two
-runs give equal bytes (no date is written into the files).
-"""
+"""Figures of the report that any image or number can have: arrays in, PNG out."""
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drpflow.qa.canvas import (
+    canvas,
+    extent,
+    fit,
+    frame,
+    is_large,
+    placement,
+    png,
+    scale,
+    to_focal_plane,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.transforms import Affine2D
     from numpy.typing import NDArray
 
     from drpflow.data.camera import Detector
 
 # Colours of mask planes, in the order in which they are painted, the last on top.
 PLANE_COLORS = {
+    "DETECTED": "#dbe7f2",
     "SUSPECT": "#f3d27a",
     "INTRP": "#9aa7b4",
     "CROSSTALK": "#b07cc6",
@@ -53,8 +57,23 @@ def sky_limits(images: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
     return level - 2 * sigma, level + 12 * sigma
 
 
+def value_limits(images: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
+    """Return the range of all finite pixels, and at least a thousandth of their level."""
+    pixels = [image[np.isfinite(image)] for image in images]
+    flat = np.concatenate(pixels) if pixels else np.empty(0, np.float32)
+    if not flat.size:
+        return 0.0, 1.0
+    low, high = float(flat.min()), float(flat.max())
+    least = 1e-3 * max(abs(low), abs(high), 1e-6)
+    return low, max(high, low + least)
+
+
 def focal_plane(
-    images: Mapping[int, NDArray[np.float32]], detectors: Sequence[Detector], unit: str
+    images: Mapping[int, NDArray[np.float32]],
+    detectors: Sequence[Detector],
+    unit: str,
+    *,
+    full_range: bool = False,
 ) -> str:
     """Draw binned images where their detectors stand in the focal plane.
 
@@ -66,35 +85,43 @@ def focal_plane(
         Positions and turns of the detectors.
     unit
         Unit of the pixels, for the scale.
+    full_range
+        Show the range of the values on a straight scale, as suits what is smooth, and not the
+        surroundings of the sky.
 
     Returns
     -------
     str
         PNG as a data URI.
     """
-    from matplotlib.colors import AsinhNorm
+    from matplotlib.colors import AsinhNorm, Normalize
 
-    low, high = sky_limits(list(images.values()))
-    figure, axes = _canvas(detectors)
-    norm = AsinhNorm(linear_width=(high - low) / 6, vmin=low, vmax=high)
+    figure, axes = canvas(detectors)
+    norm: Normalize
+    if full_range:
+        low, high = value_limits(list(images.values()))
+        norm = Normalize(low, high)
+    else:
+        low, high = sky_limits(list(images.values()))
+        norm = AsinhNorm(linear_width=(high - low) / 6, vmin=low, vmax=high)
     shown = None
     for detector in detectors:
-        _frame(axes, detector)
+        frame(axes, detector)
         if detector.id in images:
             shown = axes.imshow(
                 images[detector.id],
                 norm=norm,
-                cmap="gray",
+                cmap="cividis" if full_range else "gray",
                 origin="lower",
-                extent=_extent(detector),
-                transform=_placement(detector) + axes.transData,
+                extent=extent(detector),
+                transform=placement(detector) + axes.transData,
                 interpolation="nearest",
             )
     if shown is not None:
         ticks = norm.inverse(np.linspace(0, 1, 6))
-        figure.colorbar(shown, ax=axes, shrink=0.8, label=unit, ticks=ticks, format="%.5g")
-    _fit(axes, detectors)
-    return _png(figure)
+        scale(figure, shown, unit, ticks=ticks, format="%.4g")
+    fit(axes, detectors)
+    return png(figure)
 
 
 def focal_plane_masks(
@@ -105,7 +132,7 @@ def focal_plane_masks(
     Parameters
     ----------
     masks
-        Binned bits by detector id .
+        Binned bits by detector id.
     planes
         Bit number of each plane.
     detectors
@@ -114,10 +141,10 @@ def focal_plane_masks(
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Patch
 
-    figure, axes = _canvas(detectors)
+    figure, axes = canvas(detectors)
     present: dict[str, str] = {}
     for detector in detectors:
-        _frame(axes, detector)
+        frame(axes, detector)
         if detector.id not in masks:
             continue
         bits = masks[detector.id]
@@ -130,15 +157,18 @@ def focal_plane_masks(
         axes.imshow(
             picture,
             origin="lower",
-            extent=_extent(detector),
-            transform=_placement(detector) + axes.transData,
+            extent=extent(detector),
+            transform=placement(detector) + axes.transData,
             interpolation="nearest",
         )
-    handles = [Patch(color=color, label=name) for name, color in present.items()]
+    shown = [name for name in PLANE_COLORS if name in present]
+    handles = [Patch(color=present[name], label=name) for name in shown]
     if handles:
-        figure.legend(handles=handles, loc="outside right upper", frameon=False)
-    _fit(axes, detectors)
-    return _png(figure)
+        axes.legend(
+            handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=8
+        )
+    fit(axes, detectors)
+    return png(figure)
 
 
 def series(
@@ -159,68 +189,52 @@ def series(
     axes.spines[["top", "right"]].set_visible(False)
     if len(curves) <= _MOST_LABELS:
         axes.legend(fontsize=7, ncols=8, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.2))
-    return _png(figure)
+    return png(figure)
 
 
-def _canvas(detectors: Sequence[Detector]) -> tuple[Figure, Axes]:
-    """Return a figure shaped like the focal plane."""
-    from matplotlib.figure import Figure
+def detector_values(
+    values: Mapping[int, float],
+    labels: Mapping[int, str],
+    detectors: Sequence[Detector],
+    unit: str,
+    least: float,
+) -> str:
+    """Draw one number a detector, as colour about zero and in words.
 
-    x0, x1, y0, y1 = _bounds(detectors)
-    height = float(np.clip(4.2 * (y1 - y0) / (x1 - x0), 2.2, 6.0))
-    figure = Figure(figsize=(5.6, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_xlabel("focal plane x [mm]")
-    axes.set_ylabel("focal plane y [mm]")
-    axes.tick_params(labelsize=8)
-    return figure, axes
+    Parameters
+    ----------
+    values
+        By detector id; what is not finite stays white.
+    labels
+        Text in each detector.
+    detectors
+        Positions and turns of the detectors.
+    unit
+        Of the values, for the scale.
+    least
+        The scale goes at least so far, so that small differences do not look large.
+    """
+    from matplotlib.colors import Normalize
 
-
-def _extent(detector: Detector) -> tuple[float, float, float, float]:
-    """Return the edges of a detector about its own middle, mm."""
-    half_x, half_y = (n * detector.pixel_size_mm / 2 for n in detector.size_pix)
-    return -half_x, half_x, -half_y, half_y
-
-
-def _placement(detector: Detector) -> Affine2D:
-    from matplotlib.transforms import Affine2D
-
-    return Affine2D().rotate_deg(detector.rotation_deg).translate(*detector.center_mm)
-
-
-def _corners(detector: Detector) -> NDArray[np.float64]:
-    left, right, bottom, top = _extent(detector)
-    corners = np.array([(left, bottom), (right, bottom), (right, top), (left, top)])
-    return np.asarray(_placement(detector).transform(corners))
-
-
-def _frame(axes: Axes, detector: Detector) -> None:
-    from matplotlib.patches import Polygon
-
-    corners = _corners(detector)
-    axes.add_patch(Polygon(corners, fill=False, edgecolor="0.6", linewidth=0.6))
-    axes.annotate(
-        detector.name, corners[0], xytext=(3, 3), textcoords="offset points",
-        fontsize=7, color="#d9822b", zorder=5,
-    )  # fmt: skip
-
-
-def _bounds(detectors: Sequence[Detector]) -> tuple[float, float, float, float]:
-    corners = np.concatenate([_corners(d) for d in detectors])
-    (x0, y0), (x1, y1) = corners.min(axis=0), corners.max(axis=0)
-    return float(x0), float(x1), float(y0), float(y1)
-
-
-def _fit(axes: Axes, detectors: Sequence[Detector]) -> None:
-    """Show all detectors with a small margin, at equal scales."""
-    x0, x1, y0, y1 = _bounds(detectors)
-    margin = 0.03 * max(x1 - x0, y1 - y0)
-    axes.set_xlim(x0 - margin, x1 + margin)
-    axes.set_ylim(y0 - margin, y1 + margin)
-    axes.set_aspect("equal")
-
-
-def _png(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    most = max([least, *(abs(v) for v in values.values() if np.isfinite(v))])
+    figure, axes = canvas(detectors)
+    shown = None
+    for detector in detectors:
+        frame(axes, detector)
+        value = values.get(detector.id, np.nan)
+        if np.isfinite(value):
+            shown = axes.imshow(
+                np.full((1, 1), value),
+                norm=Normalize(-most, most),
+                cmap="RdBu",
+                alpha=0.7,
+                extent=extent(detector),
+                transform=placement(detector) + axes.transData,
+            )
+        x, y = to_focal_plane(detector, *((n - 1) / 2 for n in detector.size_pix))
+        size = 7 if is_large(detectors) else 9
+        axes.text(x[0], y[0], labels.get(detector.id, ""), ha="center", va="center", fontsize=size)
+    if shown is not None:
+        scale(figure, shown, unit)
+    fit(axes, detectors)
+    return png(figure)

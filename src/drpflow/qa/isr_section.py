@@ -8,6 +8,7 @@ import numpy as np
 
 from drpflow.data.detector_info import DetectorInfo
 from drpflow.data.visit_info import VisitInfo
+from drpflow.qa.canvas import is_large
 from drpflow.qa.figures import focal_plane, focal_plane_masks, series
 from drpflow.qa.page import Block, Column, Picture, Section, make_table
 
@@ -93,6 +94,9 @@ def _visit_block(visit: int, thumbnails: Sequence[Exposure]) -> Block:
             Picture(focal_plane(images, detectors, thumbnails[0].unit), "image"),
             Picture(focal_plane_masks(masks, planes, detectors), "mask planes"),
         ],
+        key=f"detrended-{visit}",
+        label=str(visit),
+        wide=is_large(detectors),
     )
 
 

@@ -42,13 +42,32 @@ class Picture:
 
 @dataclass(frozen=True)
 class Block:
-    """A heading with figures and a table; `folded` is the label of a table that opens on click."""
+    """A heading with figures and a table.
+
+    Parameters
+    ----------
+    title, note
+        Heading and a sentence.
+    figures, table
+        What is shown.
+    folded
+        Label of a table that opens on click; empty for one that is open.
+    key
+        Anchor; the blocks of a section that have one are listed above them by `label`.
+    label
+        Short name there.
+    wide
+        Figures take the width of the page, one below the other.
+    """
 
     title: str = ""
     note: str = ""
     figures: Sequence[Picture] = ()
     table: DataTable | None = None
     folded: str = ""
+    key: str = ""
+    label: str = ""
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +101,8 @@ def _cell(value: Any, column: Column) -> str:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "–"
     if column.digits is not None:
-        return f"{value:.{column.digits}f}"
+        # "z": what rounds to zero has no sign.
+        return f"{value:z.{column.digits}f}"
     return str(value)
 
 

@@ -9,8 +9,12 @@ from drpflow.io.atomic import write_text
 from drpflow.io.status_files import read_all_outcomes
 from drpflow.io.store import Store
 from drpflow.qa.attrition_section import attrition_section
+from drpflow.qa.calibration_section import calibration_section, visit_numbers
+from drpflow.qa.flags_section import flag_counts, flags_section
 from drpflow.qa.isr_section import amplifier_section, detrended_section
-from drpflow.qa.page import render
+from drpflow.qa.page import Section, render
+from drpflow.qa.visit_data import read_visits
+from drpflow.qa.visit_section import visit_block, visits_section
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +33,7 @@ def write_report(root: Path, output: Path) -> None:
     store = Store(root)
     sections = [
         attrition_section(read_all_outcomes(root)),
+        *_calibrated(store),
         detrended_section(store),
         amplifier_section(store),
     ]
@@ -39,3 +44,16 @@ def write_report(root: Path, output: Path) -> None:
         f"drpflow {__version__}",
     )
     write_text(output, page)
+
+
+def _calibrated(store: Store) -> list[Section]:
+    """Return what there is to say of calibrated visits, going through them once."""
+    numbers, blocks, flags = [], [], []
+    for data in read_visits(store):
+        numbers.append(visit_numbers(data))
+        blocks.append(visit_block(data))
+        if data.stars is not None:
+            flags.append(flag_counts(data.visit, data.stars))
+    if not numbers:
+        return []
+    return [calibration_section(numbers), visits_section(blocks), flags_section(flags)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from drpflow.io.sheets import CALIBRATIONS
 from drpflow.io.status_files import read_outcome
 from drpflow.workflow.fingerprint import fingerprints
 from drpflow.workflow.survey import load_survey
+from drpflow.workflow.visit_batch import ANY_VISIT, VisitBatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +66,43 @@ class Plan:
         """Labels of the tasks that exist, in the order of the table."""
         return tuple(self.code)
 
+    @property
+    def by_visit(self) -> bool:
+        """Whether all detectors of a visit are processed in one job."""
+        return self.run.batch == "visit" and len(self.batch.detectors) > 1
+
+    @cached_property
+    def batch(self) -> VisitBatch:
+        """Look-ups for jobs that process all detectors of a visit."""
+        return VisitBatch(self.survey)
+
+    @property
+    def visits_by_detector(self) -> str:
+        """Regular expression of the visits whose detectors are processed one a job."""
+        return self.batch.other_pattern if self.by_visit else ANY_VISIT
+
+    @property
+    def reference_files(self) -> list[str]:
+        """The reference catalogue where it is one file; Snakemake notices when it changes."""
+        path = self.run.reference_stars
+        return [] if path is None or path.is_dir() else [str(path)]
+
+    @property
+    def reference_options(self) -> str:
+        """What a command line says of the reference catalogue, for the shell."""
+        path = self.run.reference_stars
+        return "" if path is None else f"--reference-stars {shlex.quote(str(path))}"
+
+    @cached_property
+    def reference_digest(self) -> str:
+        """Digest of names, sizes and times of a catalogue's files, where it is a folder."""
+        path = self.run.reference_stars
+        if path is None or not path.is_dir():
+            return ""
+        files = sorted(path.rglob("*.parquet"))
+        about = [(str(f.relative_to(path)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+        return hashlib.sha256(repr(about).encode()).hexdigest()[:16]
+
     def is_temporary(self, name: str) -> bool:
         """Return whether a dataset type is deleted after use in this run."""
         return self.table.is_temporary(name) and name not in self.run.keep
@@ -86,6 +126,14 @@ class Plan:
         """
         path = Path(self.table.status_template(task)).with_suffix(suffix)
         return str(self.run.output / folder / path.relative_to("status"))
+
+    def visit_file(self, folder: str, task: str, suffix: str) -> str:
+        """Return the pattern of a file of a job that does all detectors of a visit.
+
+        >>> plan.visit_file("logs", "isr", ".log")
+        'results/logs/isr/visit={visit}.log'
+        """
+        return str(Path(self.job_file(folder, task, "")).parent) + suffix
 
 
 def load_plan(run: RunConfig, *, warn: bool = True) -> Plan:
@@ -141,9 +189,28 @@ def plan_for_snakemake(values: dict[str, Any], workflow: Any) -> Plan:
         for path in sources:
             read_config_file(path)  # Snakemake takes the last of keys that stand twice
         run = build_run(values, ", ".join(sources) or "--config")
+        check_reference(run)
         return load_plan(run, warn=workflow.is_main_process)
     except InputError as error:
         sys.exit(f"drpflow: {error}")
+
+
+def check_reference(run: RunConfig) -> None:
+    """Raise if a reference catalogue is named and does not exist.
+
+    Raises
+    ------
+    InputError
+        Then.
+    """
+    path = run.reference_stars
+    if path is not None and not path.exists():
+        raise InputError(
+            path,
+            "the reference catalogue does not exist",
+            "Check `reference_stars` in the config file (`drpflow reference` makes a catalogue); "
+            "without that line there is neither WCS nor zero point",
+        )
 
 
 def shell_prefix(workflow: Any) -> str:

@@ -23,11 +23,12 @@ class Cell(NamedTuple):
     expected: int
     done: int
     failed: int
+    partial: int = 0
 
     @property
     def missing(self) -> int:
         """Jobs of which nothing is known."""
-        return self.expected - self.done - self.failed
+        return self.expected - self.done - self.failed - self.partial
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,15 @@ class RunStatus:
         Counts by task and visit; None stands for jobs that belong to no visit.
     failed
         Jobs that failed in the declared way.
+    partial
+        Jobs whose products lack some components.
     """
 
     tasks: tuple[str, ...]
     visits: tuple[int, ...]
     cells: dict[tuple[str, int | None], Cell]
     failed: tuple[Outcome, ...]
+    partial: tuple[Outcome, ...] = ()
 
     def total(self, task: str) -> Cell:
         """Return the counts of a task over all visits."""
@@ -58,10 +62,11 @@ class RunStatus:
             sum(cell.expected for cell in cells),
             sum(cell.done for cell in cells),
             sum(cell.failed for cell in cells),
+            sum(cell.partial for cell in cells),
         )
 
     def complete(self, visit: int) -> bool:
-        """Return whether every job of a visit is done."""
+        """Return whether every job of a visit is done, with all components."""
         cells = (self.cells.get((task, visit)) for task in self.tasks)
         return all(cell is None or cell.done == cell.expected for cell in cells)
 
@@ -73,7 +78,7 @@ def read_status(plan: Plan) -> RunStatus:
     taken out of the sheet does not count.
     """
     cells: dict[tuple[str, int | None], Cell] = {}
-    failed: list[Outcome] = []
+    lost: list[Outcome] = []
     for task in plan.tasks:
         wanted = expected_jobs(plan, task)
         outcomes = [o for o in read_outcomes(plan.root, task) if str(o.path) in wanted]
@@ -82,10 +87,13 @@ def read_status(plan: Plan) -> RunStatus:
         for outcome in outcomes:
             ends[_visit(outcome.data_id)][outcome.outcome] += 1
         for visit, count in expected.items():
-            cells[task, visit] = Cell(count, ends[visit]["done"], ends[visit]["failed"])
-        failed += [outcome for outcome in outcomes if outcome.failed]
+            end = ends[visit]
+            cells[task, visit] = Cell(count, end["done"], end["failed"], end["partial"])
+        lost += [outcome for outcome in outcomes if outcome.failed or outcome.partial]
     visits = sorted(int(visit) for visit in plan.survey.visits)
-    return RunStatus(plan.tasks, tuple(visits), cells, tuple(failed))
+    failed = tuple(outcome for outcome in lost if outcome.failed)
+    partial = tuple(outcome for outcome in lost if outcome.partial)
+    return RunStatus(plan.tasks, tuple(visits), cells, failed, partial)
 
 
 def expected_jobs(plan: Plan, task: str) -> set[str]:

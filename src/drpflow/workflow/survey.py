@@ -118,15 +118,33 @@ class Survey:
         That is the detector itself, the optics, the filter and the observatory; not the other
         detectors and filters, nor where headers keep things, which ingest alone reads.
         """
-        row = self.frames[wildcards.visit, wildcards.detector].exposure
-        key = row.detector, self.visits[wildcards.visit].physical_filter
-        if key not in self._digests:
-            self._digests[key] = _digest(self._camera_parts(*key))
-        return self._digests[key]
+        return self._frame_digest(wildcards.visit, wildcards.detector)
 
     def observatory_digest(self, wildcards: Any) -> str:  # noqa: ARG002 - called by Snakemake
         """Return a digest of what of the camera file matters for visit-wide metadata."""
         return _digest(self.camera.observatory.model_dump(mode="json"))
+
+    def visit_camera_digest(self, wildcards: Any) -> str:
+        """Return a digest of what of the camera file matters for all frames of a visit."""
+        keys = [(wildcards.visit, detector) for detector in self.detectors[wildcards.visit]]
+        return _digest([self._frame_digest(*key) for key in keys])
+
+    @cached_property
+    def detectors(self) -> dict[str, list[str]]:
+        """The detectors of each visit, in the order of the exposure sheet."""
+        found: dict[str, list[str]] = {visit: [] for visit in self.visits}
+        for visit, detector in self.frames:
+            found[visit].append(detector)
+        return found
+
+    def of_visit(self, pattern: str) -> Callable[[Any], list[str]]:
+        """Return the input function that fills a path pattern with a visit's detectors."""
+
+        def paths(wildcards: Any) -> list[str]:
+            visit = wildcards.visit
+            return [pattern.format(visit=visit, detector=d) for d in self.detectors[visit]]
+
+        return paths
 
     def expand(self, pattern: str | list[str]) -> list[str]:
         """Return a path pattern filled with every visit, or every visit and detector."""
@@ -142,6 +160,13 @@ class Survey:
     def megapixels(self) -> float:
         """Size of the largest detector, in million pixels."""
         return max(d.size_pix[0] * d.size_pix[1] for d in self.camera.detectors) / 1e6
+
+    def _frame_digest(self, visit: str, detector: str) -> str:
+        row = self.frames[visit, detector].exposure
+        key = row.detector, self.visits[visit].physical_filter
+        if key not in self._digests:
+            self._digests[key] = _digest(self._camera_parts(*key))
+        return self._digests[key]
 
     def _camera_parts(self, detector: int, physical_filter: str) -> dict[str, Any]:
         wanted = {"name", "optics", "observatory", "raw_unit", "wcs_from"}

@@ -7,15 +7,20 @@ A script declares a :class:`Task` and hands it to :func:`main`::
     if __name__ == "__main__":
         sys.exit(main(TASK))
 
-Three ends are possible:
+Four ends are possible:
 
 * ``run`` returns: its figures go into the status file with outcome ``done``; exit code 0;
+* ``run`` returns a :class:`Partial`: it has written complete outputs of which some components
+  are missing, such as an image without a WCS. Outcome ``partial``, with the reason; exit code 0;
 * ``run`` raises :class:`AlgorithmError` or :class:`InputError`: a *declared* failure.
   ``write_stub`` writes complete outputs whose failed parts are missing, the status file says
   ``failed`` and why, and the survey goes on; exit code 0;
 * anything else is a defect: traceback into the log, no status file, exit code 1.
 
 The status file comes last, holds no times, and equal runs give equal bytes.
+
+One process can do the work of several detectors, one after the other, which spares the start
+of Python and the loading of compiled kernels (:mod:`drpflow.workflow.batch`).
 """
 
 from __future__ import annotations
@@ -32,6 +37,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from drpflow.errors import AlgorithmError, InputError
+from drpflow.workflow import batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,6 +59,22 @@ _THREAD_VARIABLES = (
 
 
 @dataclass(frozen=True)
+class Partial:
+    """What ``run`` returns where all outputs are written, but some components are missing.
+
+    Parameters
+    ----------
+    numbers
+        Figures for the status file; those of the failure are added.
+    failure
+        Why components are missing; the first cause, where there are several.
+    """
+
+    numbers: Mapping[str, Number]
+    failure: Failure
+
+
+@dataclass(frozen=True)
 class Task:
     """A task as its script declares it.
 
@@ -62,7 +84,8 @@ class Task:
         The task label, e.g. ``"calibrateImage"``.
     run
         Reads the inputs, calls the task's function and writes the outputs, from the parsed
-        arguments. May return figures for the status file (counts, levels).
+        arguments. May return figures for the status file (counts, levels), or a
+        :class:`Partial`.
     write_stub
         Writes every output of the task in the form that says "failed", from the arguments
         and the failure. None for a task that depends on no data: its failures are defects.
@@ -75,7 +98,7 @@ class Task:
     """
 
     name: str
-    run: Callable[[argparse.Namespace], Mapping[str, Number] | None]
+    run: Callable[[argparse.Namespace], Mapping[str, Number] | Partial | None]
     write_stub: Callable[[argparse.Namespace, Failure], None] | None
     add_arguments: Callable[[argparse.ArgumentParser], None]
     config: type[Any] | None = None
@@ -98,8 +121,24 @@ def main(task: Task, argv: list[str] | None = None) -> int:
         0 for success and for a declared failure, 1 for a defect, 2 for a wrong command line
         or config section.
     """
-    args = _parse(task, argv)
-    start_process(args.threads)
+    words = sys.argv[1:] if argv is None else argv
+    jobs = batch.jobs(words)
+    if jobs is None:
+        args = _parse(task, words)
+        start_process(args.threads)
+        return _run_job(task, args)
+    parsed = [(job, _parse(task, job.words)) for job in jobs]
+    start_process(parsed[0][1].threads)
+    for job, args in parsed:
+        with batch.noted(job, args.log):
+            code = _run_job(task, args)
+        if code:
+            return code
+    return 0
+
+
+def _run_job(task: Task, args: argparse.Namespace) -> int:
+    """Do the work of one data ID; return the exit code."""
     data_id = data_id_of(args.status) if args.status else {}
     try:
         args.config = _section(task, args.config)
@@ -107,11 +146,10 @@ def main(task: Task, argv: list[str] | None = None) -> int:
         log.error("%s", error)  # noqa: TRY400 - a fault of the user's, told in one sentence
         return 2
     try:
-        numbers = task.run(args) or {}
-        status = _status(task.name, data_id, "done", numbers=numbers)
+        status = _ended(task.name, data_id, task.run(args))
     except (AlgorithmError, InputError) as failure:
         log.warning("%s failed: %s", task.name, failure)
-        status = _failed(task.name, data_id, failure)
+        status = _lost(task.name, data_id, "failed", failure)
         if not _stub(task, args, failure):
             return 1
     except Exception:
@@ -171,7 +209,7 @@ def data_id_of(path: str | Path) -> dict[str, int | str]:
     return data_id
 
 
-def _parse(task: Task, argv: list[str] | None) -> argparse.Namespace:
+def _parse(task: Task, argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=f"{task.name}.py", description=task.description or f"Run the task {task.name}."
     )
@@ -185,6 +223,7 @@ def _parse(task: Task, argv: list[str] | None) -> argparse.Namespace:
         help="the task's parameters: a config file, whose section of the task's name is used, "
         "or a JSON object; what is not given has its default",
     )
+    batch.add_arguments(parser)
     return parser.parse_args(argv)
 
 
@@ -216,16 +255,33 @@ def _stub(task: Task, args: argparse.Namespace, failure: Failure) -> bool:
     return True
 
 
-def _failed(task: str, data_id: Mapping[str, int | str], failure: Failure) -> dict[str, Any]:
+def _ended(
+    task: str, data_id: Mapping[str, int | str], result: Mapping[str, Number] | Partial | None
+) -> dict[str, Any]:
+    """Return the status of a task that has returned."""
+    if isinstance(result, Partial):
+        log.warning("%s is incomplete: %s", task, result.failure)
+        return _lost(task, data_id, "partial", result.failure, result.numbers)
+    return _status(task, data_id, "done", numbers=result)
+
+
+def _lost(
+    task: str,
+    data_id: Mapping[str, int | str],
+    outcome: str,
+    failure: Failure,
+    numbers: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the status of a task that has lost something, or all."""
     if isinstance(failure, InputError):
-        reason = f"{failure.source}: {failure.problem}"
-        return _status(task, data_id, "failed", reason=reason, hint=failure.remedy)
+        reason, hint = f"{failure.source}: {failure.problem}", failure.remedy
+        return _status(task, data_id, outcome, reason=reason, numbers=numbers, hint=hint)
     return _status(
         task,
         data_id,
-        "failed",
+        outcome,
         reason=failure.message,
-        numbers=failure.numbers,
+        numbers={**(numbers or {}), **failure.numbers},
         hint=failure.hint,
     )
 

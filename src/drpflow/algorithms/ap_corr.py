@@ -1,0 +1,231 @@
+"""Aperture corrections: the ratio of a reference flux to each other flux of a star.
+
+The reference is the compensated top-hat flux on the scale of the 12-pixel aperture. For a star the
+ratio of it to any other flux, ρ = f_ref/f, depends on the PSF alone, and so on place; multiplied
+with it, all fluxes of stars agree on average, and for galaxies they differ as they should.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from drpflow.data.ap_corr import ApCorr, ApCorrMap
+from drpflow.data.polynomial import Basis2D, Domain, Polynomial2D
+from drpflow.errors import AlgorithmError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drpflow.config.ap_corr import ApCorrConfig
+    from drpflow.data.geometry import Box
+
+    Floats: TypeAlias = NDArray[np.float64]
+    Bools: TypeAlias = NDArray[np.bool_]
+
+Columns: TypeAlias = Mapping[str, Any]
+
+REFERENCE = "normCompTophatFlux"
+"""The flux to which the others are brought."""
+_UNSCALED = "compTophatFlux"
+_SCATTER_ROUNDS = 30
+
+
+def fit_ap_corr(
+    columns: Columns, candidates: Bools, box: Box, config: ApCorrConfig
+) -> tuple[ApCorrMap, Bools]:
+    """Fit the corrections.
+
+    Parameters
+    ----------
+    columns
+        ``x``, ``y`` [pix] and ``<flux>_instFlux``, ``_instFluxErr``, ``_flag`` of the fluxes to
+        correct, of ``normCompTophatFlux`` and ``compTophatFlux``; not corrected; shape (N,).
+    candidates
+        Which rows are isolated stars.
+    box
+        The detector's pixels.
+    config
+        Parameters.
+
+    Returns
+    -------
+    ap_corr
+        Corrections by the name of the flux; that of the reference is its constant ratio to
+        ``compTophatFlux``. Errors hold the scatter of single stars beyond their noise.
+    used
+        Stars behind the correction of the first flux, shape (N,).
+
+    Raises
+    ------
+    AlgorithmError
+        If a required flux has too few stars.
+    """
+    corrections = {REFERENCE: _reference_scale(columns, candidates, box, config)}
+    used = np.zeros(len(candidates), bool)
+    for name in dict.fromkeys((*config.required, *config.fluxes)):
+        good = candidates & _usable(columns, name, config)
+        if good.sum() < config.min_stars:
+            if name in config.required:
+                raise _too_few(name, int(good.sum()), int(candidates.sum()), config)
+            continue
+        corrections[name], kept = _fit(columns, name, good, box, config)
+        if not used.any():
+            used = kept
+    return ApCorrMap(corrections), used
+
+
+def apply_ap_corr(columns: Columns, ap_corr: ApCorrMap) -> dict[str, NDArray[Any]]:
+    """Return new columns: corrected fluxes with errors, and the corrections that are in them.
+
+    The error of a correction is one of each star, not of their mean, and goes into the error of
+    the flux. Fluxes that `ap_corr` does not know stay as they are.
+
+    Parameters
+    ----------
+    columns
+        ``x``, ``y`` and uncorrected fluxes, as for :func:`fit_ap_corr`; shape (N,).
+    ap_corr
+        The corrections.
+
+    Returns
+    -------
+    dict
+        ``<flux>_instFlux``, ``_instFluxErr``, ``_apCorr``, ``_apCorrErr`` for each correction;
+        ``_flag`` as well, set where the corrected flux is not finite.
+
+    Raises
+    ------
+    ValueError
+        If a flux has been corrected already.
+    """
+    corrected: dict[str, NDArray[Any]] = {}
+    for name in ap_corr:
+        if f"{name}_apCorr" in columns and np.isfinite(columns[f"{name}_apCorr"]).any():
+            raise ValueError(f"{name} has been corrected for aperture already")
+        source = _UNSCALED if name == REFERENCE else name
+        factor = np.asarray(ap_corr.evaluate(name, columns["x"], columns["y"]), float)
+        error = np.full(factor.shape, ap_corr.error(name))
+        flux = np.asarray(columns[f"{source}_instFlux"], float)
+        noise = np.asarray(columns[f"{source}_instFluxErr"], float)
+        corrected |= {
+            f"{name}_instFlux": flux * factor,
+            f"{name}_instFluxErr": np.hypot(noise * factor, flux * error),
+            f"{name}_apCorr": factor.astype(np.float32),
+            f"{name}_apCorrErr": error.astype(np.float32),
+            f"{name}_flag": np.asarray(columns[f"{source}_flag"]) | ~np.isfinite(flux * factor),
+        }
+    return corrected
+
+
+def _reference_scale(columns: Columns, candidates: Bools, box: Box, config: ApCorrConfig) -> ApCorr:
+    """Return the constant that brings the compensated flux to the scale of the aperture."""
+    good = candidates & _usable(columns, _UNSCALED, config)
+    if not good.any():
+        raise _too_few(REFERENCE, 0, int(candidates.sum()), config)
+    ratio = columns[f"{REFERENCE}_instFlux"][good] / columns[f"{_UNSCALED}_instFlux"][good]
+    return ApCorr(Polynomial2D.constant(float(np.median(ratio)), Domain.of_box(box)))
+
+
+def _usable(columns: Columns, name: str, config: ApCorrConfig) -> Bools:
+    """Return where both this flux and the reference can be trusted."""
+    usable = np.ones(len(columns["x"]), bool)
+    for flux in (name, REFERENCE):
+        value, error = columns[f"{flux}_instFlux"], columns[f"{flux}_instFluxErr"]
+        with np.errstate(invalid="ignore"):
+            usable &= np.isfinite(value) & (value > 0) & (error > 0) & ~columns[f"{flux}_flag"]
+    with np.errstate(invalid="ignore"):
+        usable &= columns[f"{REFERENCE}_instFlux"] > (
+            config.min_snr * columns[f"{REFERENCE}_instFluxErr"]
+        )
+    return usable & np.isfinite(columns["x"]) & np.isfinite(columns["y"])
+
+
+def _fit(
+    columns: Columns, name: str, good: Bools, box: Box, config: ApCorrConfig
+) -> tuple[ApCorr, Bools]:
+    """Fit the ratio of one flux; the order is the one that predicts best."""
+    ratio, variance = _ratios(columns, name)
+    keep = good.copy()
+    for _ in range(config.clip_rounds):
+        field, scatter = _best_field(columns, ratio, variance, keep, box, config)
+        residual = ratio - field(columns["x"], columns["y"])
+        middle = np.median(residual[keep])
+        spread = max(1.4826 * float(np.median(np.abs(residual[keep] - middle))), 1e-6)
+        limit = config.clip_sigma * np.hypot(spread, np.sqrt(variance))
+        now = good & (np.abs(residual - middle) <= limit)
+        if now.sum() < config.min_stars or np.array_equal(now, keep):
+            break
+        keep = now
+    # The weighted fit leaves the typical star where the brightest ones say; the median says
+    # where the stars are.
+    factor = float(np.median(ratio[keep] / field(columns["x"][keep], columns["y"][keep])))
+    weight = 1 / (variance[keep] + scatter**2)
+    return ApCorr(field.scaled(factor), float(np.hypot(scatter, weight.sum() ** -0.5))), keep
+
+
+def _ratios(columns: Columns, name: str) -> tuple[Floats, Floats]:
+    """Return ρ and its variance, NaN where there is none.
+
+    Both fluxes count the same photons. If f were the best estimate of the flux, its covariance
+    with any other unbiased one would be its own variance, and var(f_ref - f) the difference of
+    the two; some of its own is kept, as it is only nearly the best.
+    """
+    flux, error = columns[f"{name}_instFlux"], columns[f"{name}_instFluxErr"]
+    reference = columns[f"{REFERENCE}_instFlux"]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = reference / flux
+        own = np.square(error / flux)
+        other = np.square(columns[f"{REFERENCE}_instFluxErr"] / reference)
+        variance = np.square(ratio) * np.maximum(np.abs(other - own), 0.2 * own)
+    return np.where(np.isfinite(ratio), ratio, np.nan), np.nan_to_num(variance, nan=1.0, posinf=1.0)
+
+
+def _best_field(
+    columns: Columns, ratio: Floats, variance: Floats, keep: Bools, box: Box, config: ApCorrConfig
+) -> tuple[Polynomial2D, float]:
+    """Return the polynomial of least Akaike criterion (corrected for few stars), and scatter."""
+    x, y, values = columns["x"][keep], columns["y"][keep], ratio[keep]
+    number = int(keep.sum())
+    best: tuple[float, Polynomial2D, float] | None = None
+    for order in range(config.max_order + 1):
+        basis = Basis2D(order, Domain.of_box(box))
+        if order and basis.n_terms * config.stars_per_term > number:
+            break
+        field, scatter = _fit_order(basis, x, y, values, variance[keep], config.scatter_floor)
+        total = variance[keep] + scatter**2
+        k = basis.n_terms + 1
+        misfit = float((np.square(values - field(x, y)) / total + np.log(total)).sum())
+        criterion = misfit + 2 * k + 2 * k * (k + 1) / max(number - k - 1, 0.5)
+        if best is None or criterion < best[0]:
+            best = criterion, field, scatter
+    assert best is not None
+    return best[1], best[2]
+
+
+def _fit_order(
+    basis: Basis2D, x: Floats, y: Floats, values: Floats, variance: Floats, floor: float
+) -> tuple[Polynomial2D, float]:
+    """Fit one order with the scatter that makes χ² per degree of freedom one."""
+    freedom = max(len(values) - basis.n_terms, 1)
+    scatter2 = floor**2
+    for _ in range(_SCATTER_ROUNDS):
+        total = variance + scatter2
+        field = Polynomial2D.fit(basis, x, y, values, 1 / np.sqrt(total))
+        excess = np.square(values - field(x, y)) / total
+        step = float(excess.sum() / freedom)
+        updated = max(scatter2 * step, floor**2)
+        if abs(updated - scatter2) <= 1e-3 * scatter2:
+            break
+        scatter2 = updated
+    return field, float(np.sqrt(scatter2))
+
+
+def _too_few(name: str, number: int, candidates: int, config: ApCorrConfig) -> AlgorithmError:
+    return AlgorithmError(
+        f"{number} stars are too few for the aperture correction of {name}",
+        {"stars": number, "candidates": candidates, "least": config.min_stars},
+        "Look at the PSF stars' fluxes; lower ap_corr.min_snr on short exposures.",
+    )

@@ -1,0 +1,1 @@
+"""The stages of calibrateImage, each a composition of algorithms on one detector."""

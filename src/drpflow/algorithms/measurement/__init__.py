@@ -1,0 +1,1 @@
+"""Measurement of sources: positions, shapes, fluxes, flags."""

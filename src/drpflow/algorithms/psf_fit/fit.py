@@ -1,0 +1,345 @@
+"""The fit of a PSF model to the pixels of stars; see ``docs/algorithms/psf.md``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from drpflow.algorithms.psf_fit.model import N_MODES, PsfState
+from drpflow.algorithms.psf_fit.modes import ModeField, fit_modes
+from drpflow.algorithms.psf_fit.pixels import back_project, update_pixels
+from drpflow.algorithms.psf_fit.profile import Moffat, fit_moffat
+from drpflow.algorithms.psf_fit.stamps import Stamps, cut
+from drpflow.algorithms.psf_fit.stars import (
+    Comparison,
+    Places,
+    compare,
+    improve_places,
+    project_modes,
+)
+from drpflow.data.polynomial import Basis2D, Domain
+from drpflow.data.psf import PixelGridPsf, sinc_matrix
+from drpflow.data.psf_moments import adaptive_moments
+from drpflow.errors import AlgorithmError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drpflow.config.psf import PsfConfig
+    from drpflow.data.geometry import Box
+
+    Floats: TypeAlias = NDArray[np.float64]
+    Bools: TypeAlias = NDArray[np.bool_]
+
+_FWHM_PER_SIGMA = 2.3548
+# While the model is rough, what it misses must not be taken for outliers.
+_EARLY_ERROR = (0.2, 0.1)
+_MAX_WANDER_PIX = 2.0
+# Bright stars show errors of the model that faint ones hide: χ² that is larger by a factor of
+# exp(4 × 0.25) = 2.7 is no reason to drop a star.
+_LOG_CHI2_SPREAD = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class PsfFit:
+    """A PSF model and what it was made of; arrays have the length of the stars given.
+
+    Parameters
+    ----------
+    psf
+        The model; its adaptive centroid is in the centre.
+    used
+        Stars that made it.
+    reserved
+        Stars held back, none of which is used.
+    order
+        Degree of the polynomials of place.
+    fwhm_pix
+        Full width at half maximum of the mean star.
+    chi2_per_pixel
+        Of each star that was fitted, NaN for the others; 1 is as the noise says.
+    scatter
+        Scatter of the stars' size (log) and ellipticity about the model beyond photon noise.
+    """
+
+    psf: PixelGridPsf
+    used: Bools
+    reserved: Bools
+    order: int
+    fwhm_pix: float
+    chi2_per_pixel: Floats
+    scatter: dict[str, float]
+
+
+def fit_psf(
+    image: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    bad: Bools,
+    x: Floats,
+    y: Floats,
+    flux: Floats,
+    box: Box,
+    config: PsfConfig,
+    rng: np.random.Generator,
+) -> PsfFit:
+    """Fit a model of the PSF.
+
+    Parameters
+    ----------
+    image, variance, bad
+        Sky-subtracted image [electron], its variance [electron²], pixels not to use; (ny, nx).
+    x, y
+        Places of stars, good to a pixel; shape (N,).
+    flux
+        Their fluxes, good to a factor of two; they are fitted.
+    box
+        The detector's pixels: the domain of the model.
+    config
+        Parameters.
+    rng
+        Decides which stars are reserved.
+
+    Returns
+    -------
+    PsfFit
+
+    Raises
+    ------
+    AlgorithmError
+        If fewer than `min_stars` stars are left, or they do not look like stars.
+    """
+    reserved = _reserve(len(x), config, rng)
+    rows = np.flatnonzero(~reserved)
+    _require(rows.size, config)
+    start = _first_guess(image, variance, bad, x[rows], y[rows], flux[rows], config)
+    profile, stamps, places, step_pix = start
+    light = _light_lost(stamps, profile)
+    kept = light <= config.max_masked_light
+    _require(int(kept.sum()), config)
+    rows, stamps, places = rows[kept], stamps.select(kept), places.select(kept)
+    fit = _Fit(profile, step_pix, box, config)
+    for round_ in range(config.iterations):
+        stamps, places, kept = fit.improve(stamps, places, round_)
+        rows = rows[kept]
+        _require(rows.size, config)
+    return fit.result(stamps, places, rows, reserved)
+
+
+class _Fit:
+    """The rounds of the fit; holds the model while stars come and go."""
+
+    def __init__(self, profile: Moffat, step_pix: float, box: Box, config: PsfConfig) -> None:
+        self.config, self.profile, self.step_pix = config, profile, step_pix
+        self.domain = Domain.of_box(box)
+        self.state: PsfState | None = None
+        self.field: ModeField | None = None
+
+    def improve(self, stamps: Stamps, places: Places, round_: int) -> tuple[Stamps, Places, Bools]:
+        """Improve places, modes and pixels once, and drop stars that do not fit."""
+        config = self.config
+        error = max([config.relative_error, *_EARLY_ERROR[round_ : round_ + 1]])
+        state = self._start(len(stamps), stamps.half_size)
+        seen = self._place(state, stamps, places, error)
+        kept = _plausible(seen, config, last=round_ > 1)
+        if not kept.all():
+            stamps, places = stamps.select(kept), seen.places.select(kept)
+            _require(len(stamps), config)
+            state = self._start(len(stamps), stamps.half_size)
+            seen = self._place(state, stamps, places, error)
+        places = seen.places
+        design = self._design(state, stamps, places)
+        right, precision = project_modes(seen, state.modes)
+        present = design @ state.coefficients[:, :N_MODES]
+        right += np.einsum("nab,nb->na", precision, present)
+        degree = state.basis.exponents.sum(axis=1)
+        field = fit_modes(right, precision, design, degree)
+        state = state.with_modes(field.coefficients).normalized()
+        fits = ~_outlying(field, config) if round_ > 0 else np.ones(len(stamps), bool)
+        n_pixel_terms = self._pixel_terms(int(fits.sum()), state.basis)
+        if round_ > 0:
+            seen = compare(state.psf, stamps, places, error, config.outlier_sigma)
+            seen = compare(state.psf, stamps, improve_places(seen), error, config.outlier_sigma)
+            state = _free_pixels(state, seen, design, fits, n_pixel_terms)
+        self.state = state.normalized().centered(config.centering_tolerance_pix)
+        self.field = field
+        kept[kept] = fits
+        return stamps.select(fits), seen.places.select(fits), kept
+
+    def result(
+        self, stamps: Stamps, places: Places, rows: NDArray[np.intp], reserved: Bools
+    ) -> PsfFit:
+        """Return the model with its numbers."""
+        assert self.state is not None
+        assert self.field is not None
+        used = np.zeros(reserved.shape, bool)
+        used[rows] = True
+        seen = self._place(self.state, stamps, places, 0.0)
+        chi2 = np.full(reserved.shape, np.nan)
+        chi2[rows] = seen.chi2_per_pixel()
+        names = {"size": 0, "e": 1}
+        return PsfFit(
+            psf=self.state.psf,
+            used=used,
+            reserved=reserved,
+            order=self.state.basis.order,
+            fwhm_pix=self.profile.fwhm_pix,
+            chi2_per_pixel=chi2,
+            scatter={name: float(self.field.scatter[k]) for name, k in names.items()},
+        )
+
+    def _place(
+        self, state: PsfState, stamps: Stamps, places: Places, relative_error: float
+    ) -> Comparison:
+        """Return the model on the stars, their places and fluxes improved twice."""
+        psf, clip = state.psf, self.config.outlier_sigma
+        for _ in range(2):
+            places = improve_places(compare(psf, stamps, places, relative_error, clip))
+        return compare(psf, stamps, places, relative_error, clip)
+
+    def _start(self, n_stars: int, half_size: int) -> PsfState:
+        """Return the model of the last round, of the order that the stars allow now."""
+        order = self.config.order
+        while order and (order + 1) * (order + 2) / 2 * self.config.stars_per_term > n_stars:
+            order -= 1
+        if self.state is None:
+            n_grid = 2 * round(half_size / self.step_pix) + 1
+            basis = Basis2D(order, self.domain)
+            return PsfState.start(
+                self.profile, basis, n_grid, self.step_pix, self.config.kernel_order
+            )
+        if order >= self.state.basis.order:
+            return self.state
+        basis = Basis2D(order, self.domain)
+        return replace(
+            self.state,
+            basis=basis,
+            coefficients=self.state.coefficients[: basis.n_terms],
+            pixels=self.state.pixels[: basis.n_terms],
+        )
+
+    def _design(self, state: PsfState, stamps: Stamps, places: Places) -> Floats:
+        return state.basis.design(stamps.column + places.dx, stamps.row + places.dy)
+
+    def _pixel_terms(self, n_stars: int, basis: Basis2D) -> int:
+        order = min(self.config.pixel_order, basis.order)
+        while order and (order + 1) * (order + 2) / 2 * self.config.stars_per_pixel_term > n_stars:
+            order -= 1
+        return (order + 1) * (order + 2) // 2
+
+
+def _free_pixels(
+    state: PsfState, seen: Comparison, design: Floats, fits: Bools, n_terms: int
+) -> PsfState:
+    right, power = back_project(
+        seen.residual[fits],
+        seen.weight[fits],
+        seen.places.flux[fits],
+        seen.along_y[fits],
+        seen.along_x[fits],
+    )
+    pixels = update_pixels(state.pixels[:n_terms], right, power, design[fits, :n_terms])
+    return state.with_pixels(pixels)
+
+
+def _reserve(number: int, config: PsfConfig, rng: np.random.Generator) -> Bools:
+    """Return which stars are held back: a random part, none where stars are few."""
+    held = int(config.reserve_fraction * number)
+    held = max(min(held, number - config.min_used_with_reserve), 0)
+    reserved = np.zeros(number, bool)
+    reserved[rng.permutation(number)[:held]] = True
+    return reserved
+
+
+def _require(number: int, config: PsfConfig) -> None:
+    if number < config.min_stars:
+        raise AlgorithmError(
+            f"{number} stars are too few for a PSF model",
+            {"stars": number, "least": config.min_stars},
+            "Look at star_selection, or lower psf.min_stars.",
+        )
+
+
+def _first_guess(
+    image: NDArray[np.float32],
+    variance: NDArray[np.float32],
+    bad: Bools,
+    x: Floats,
+    y: Floats,
+    flux: Floats,
+    config: PsfConfig,
+) -> tuple[Moffat, Stamps, Places, float]:
+    """Return a profile through the mean star, stamps of the right size, and the grid's step."""
+    half = config.max_half_size_pix
+    while True:
+        stamps = cut(image, variance, bad, x, y, half)
+        seen = stamps.good[:, half - 1 : half + 2, half - 1 : half + 2].any(axis=(1, 2))
+        _require(int(seen.sum()), config)
+        places = Places(np.asarray(flux, float), x - stamps.column, y - stamps.row)
+        mean, weight = _mean_star(stamps, places, config.kernel_order)
+        moments, _, _ = adaptive_moments(np.where(weight > 0, mean, 0.0))
+        sigma = float(moments.determinant_radius)
+        if not 0.3 < sigma < config.max_half_size_pix / 2:
+            raise AlgorithmError(
+                f"the mean of {len(x)} PSF stars has the size {sigma:.3g} pix",
+                {"stars": len(x), "sigma_pix": sigma},
+                "The selected sources are not stars; look at star_selection.",
+            )
+        wanted = int(np.ceil(config.half_size_fwhm * _FWHM_PER_SIGMA * sigma))
+        wanted = int(np.clip(wanted, config.min_half_size_pix, config.max_half_size_pix))
+        if wanted >= half:
+            break
+        half = wanted
+    profile = fit_moffat(mean, weight, _FWHM_PER_SIGMA * sigma)
+    step = 0.5 if sigma < config.fine_grid_sigma_pix else 1.0
+    return profile, stamps, places, step
+
+
+def _mean_star(stamps: Stamps, places: Places, kernel_order: int) -> tuple[Floats, Floats]:
+    """Return the median of the stars, shifted and scaled to unit flux, and its weights."""
+    n = stamps.data.shape[1]
+    lattice = np.arange(n)[None, :]
+    along = [
+        sinc_matrix((lattice + shift[:, None]).ravel(), n, kernel_order).reshape(len(stamps), n, n)
+        for shift in (places.dx, places.dy)
+    ]
+    flux = np.where(places.flux > 0, places.flux, np.nan)[:, None, None]
+    shifted = along[1] @ stamps.data @ along[0].transpose(0, 2, 1) / flux
+    valid = along[1] @ (~stamps.good).astype(float) @ along[0].transpose(0, 2, 1)
+    shifted[(np.abs(valid) > 0.02) | ~np.isfinite(shifted)] = np.nan
+    # The median star, but the weight of each pixel follows the noise that a mean would have.
+    some = np.isfinite(shifted).any(axis=0)
+    mean = np.zeros((n, n))
+    mean[some] = np.nanmedian(shifted[:, some], axis=0)
+    noise = stamps.model_variance(np.where(flux > 0, flux, 1.0) * np.maximum(mean, 0), 0.02)
+    relative = np.sqrt(np.nanmedian(noise / flux**2, axis=0))
+    return mean, np.where(some, 1 / relative, 0.0)
+
+
+def _light_lost(stamps: Stamps, profile: Moffat) -> Floats:
+    """Return the fraction of each star's light on pixels that cannot be used."""
+    offsets = np.arange(-stamps.half_size, stamps.half_size + 1).astype(float)
+    light = profile(offsets[None, :], offsets[:, None])
+    return np.where(stamps.good, 0, light).sum(axis=(1, 2)) / light.sum()
+
+
+def _plausible(seen: Comparison, config: PsfConfig, *, last: bool) -> Bools:
+    """Return which stars have a flux, stand where they should, and resemble the model."""
+    places = seen.places
+    kept = np.isfinite(places.flux) & (places.flux > 0)
+    kept &= np.hypot(places.dx, places.dy) < _MAX_WANDER_PIX
+    kept &= seen.masked_light() <= config.max_masked_light
+    if last and kept.sum() > 4:
+        chi2 = np.log(np.maximum(seen.chi2_per_pixel(), 1e-3))
+        middle = np.median(chi2[kept])
+        spread = max(1.4826 * float(np.median(np.abs(chi2[kept] - middle))), _LOG_CHI2_SPREAD)
+        kept &= chi2 - middle < config.star_outlier_sigma * spread
+    return kept
+
+
+def _outlying(field: ModeField, config: PsfConfig) -> Bools:
+    """Return which stars differ from the field of sizes and ellipticities."""
+    deviation = field.residual[:, :3] / field.residual_sigma[:, :3]
+    scale = np.maximum(1.4826 * np.median(np.abs(deviation), axis=0), 0.7)
+    return np.any(np.abs(deviation) > config.star_outlier_sigma * scale, axis=1)

@@ -1,0 +1,180 @@
+"""Where the stars stand and how bright they are, given a model of the PSF."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drpflow.algorithms.psf_fit.stamps import Stamps
+    from drpflow.data.psf import PixelGridPsf
+
+    Floats: TypeAlias = NDArray[np.float64]
+    Bools: TypeAlias = NDArray[np.bool_]
+
+_DERIVATIVE_STEP = 0.01
+_MAX_STEP_PIX = 0.5
+# Relative error of the model that outliers must exceed as well. A model that is wrong by a per
+# cent deviates from the cores of the brightest stars by many sigma: were they masked, it could
+# never learn from them.
+_CLIP_ERROR = 0.05
+# Stars whose modes are sampled at a time: 30 MB with 41 x 41 pixels.
+_STACK = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Flux [electron] and place of stars relative to their central pixel [pix], shape (N,)."""
+
+    flux: Floats
+    dx: Floats
+    dy: Floats
+
+    def select(self, rows: Bools) -> Places:
+        """Return some of the stars."""
+        return Places(self.flux[rows], self.dx[rows], self.dy[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The model beside the stars.
+
+    Parameters
+    ----------
+    places
+        What the model was placed and scaled with.
+    along_y, along_x
+        Interpolation matrices, shape (N, n, n_grid).
+    model, residual
+        Model of unit flux; data minus flux × model; (N, n, n).
+    weight
+        Inverse variance, 0 for pixels not used.
+    """
+
+    places: Places
+    along_y: Floats
+    along_x: Floats
+    model: Floats
+    slope_x: Floats
+    slope_y: Floats
+    residual: Floats
+    weight: Floats
+
+    @property
+    def nuisance(self) -> Floats:
+        """Derivatives of the star by its flux and place, shape (N, 3, n, n)."""
+        flux = self.places.flux[:, None, None]
+        return np.stack([self.model, flux * self.slope_x, flux * self.slope_y], axis=1)
+
+    def masked_light(self) -> Floats:
+        """Return the fraction of each star's light on pixels that are not used, (N,)."""
+        return np.where(self.weight == 0, self.model, 0).sum(axis=(1, 2)) / self.model.sum(
+            axis=(1, 2)
+        )
+
+    def chi2_per_pixel(self) -> Floats:
+        """Return the weighted mean square of the residuals of each star, (N,)."""
+        used = np.maximum((self.weight > 0).sum(axis=(1, 2)), 1)
+        return (self.weight * np.square(self.residual)).sum(axis=(1, 2)) / used
+
+
+def compare(
+    psf: PixelGridPsf, stamps: Stamps, places: Places, relative_error: float, clip_sigma: float
+) -> Comparison:
+    """Place the model on the stars and form residuals and weights.
+
+    Pixels whose residual exceeds `clip_sigma` get no weight, nor do their neighbours: other
+    sources, and what is left of cosmic rays.
+    """
+    grids = psf.grids(stamps.column + places.dx, stamps.row + places.dy)
+    along_x, along_y = (psf.sampling_matrices(shift) for shift in (places.dx, places.dy))
+    slope_x, slope_y = (_derivatives(psf, shift) for shift in (places.dx, places.dy))
+    half_sampled = along_y @ grids
+    model = half_sampled @ along_x.transpose(0, 2, 1)
+    fitted = places.flux[:, None, None] * model
+    variance = stamps.model_variance(fitted, relative_error)
+    residual = np.where(stamps.good, stamps.data - fitted, 0.0)
+    lenient = stamps.model_variance(fitted, max(relative_error, _CLIP_ERROR))
+    outlier = np.square(residual) > clip_sigma**2 * lenient
+    used = stamps.good & ~_grown(outlier)
+    return Comparison(
+        places=places,
+        along_y=along_y,
+        along_x=along_x,
+        model=model,
+        slope_x=half_sampled @ slope_x.transpose(0, 2, 1),
+        slope_y=slope_y @ grids @ along_x.transpose(0, 2, 1),
+        residual=np.where(used, residual, 0.0),
+        weight=np.where(used, 1 / variance, 0.0),
+    )
+
+
+def improve_places(comparison: Comparison) -> Places:
+    """Return fluxes and places after one step of Gauss and Newton."""
+    columns = comparison.nuisance
+    weighted = columns * comparison.weight[:, None]
+    normal = np.einsum("nayx,nbyx->nab", weighted, columns, optimize=True)
+    right = np.einsum("nayx,nyx->na", weighted, comparison.residual)
+    step = np.einsum("nab,nb->na", np.linalg.pinv(normal, hermitian=True), right)
+    shift = np.clip(step[:, 1:], -_MAX_STEP_PIX, _MAX_STEP_PIX)
+    old = comparison.places
+    return Places(old.flux + step[:, 0], old.dx + shift[:, 0], old.dy + shift[:, 1])
+
+
+def project_modes(comparison: Comparison, modes: Floats) -> tuple[Floats, Floats]:
+    """Return what each star says about M images on the grid, flux and place marginalised.
+
+    Parameters
+    ----------
+    comparison
+        Model beside the stars.
+    modes
+        Images on the grid, shape (M, n_grid, n_grid); a star shows ``flux × amplitude × mode``.
+
+    Returns
+    -------
+    right, precision
+        Shapes (N, M) and (N, M, M): the log likelihood is ``right·a - ½ aᵀ precision a`` for
+        amplitudes a *on top of the model*.
+    """
+    number, n_modes = len(comparison.places.flux), len(modes)
+    right, precision = np.empty((number, n_modes)), np.empty((number, n_modes, n_modes))
+    nuisance = comparison.nuisance
+    for start in range(0, number, _STACK):
+        k = slice(start, start + _STACK)
+        along_y, along_x = comparison.along_y[k, None], comparison.along_x[k, None]
+        sampled = along_y @ modes @ along_x.transpose(0, 1, 3, 2)
+        sampled *= comparison.places.flux[k, None, None, None]
+        both = np.concatenate([nuisance[k], sampled], axis=1)
+        both = both.reshape(*both.shape[:2], -1)
+        weight = comparison.weight[k].reshape(len(both), 1, -1)
+        normal = (both * weight) @ both.transpose(0, 2, 1)
+        target = (both * weight) @ comparison.residual[k].reshape(len(both), -1, 1)
+        cross = normal[:, 3:, :3] @ np.linalg.pinv(normal[:, :3, :3], hermitian=True)
+        precision[k] = normal[:, 3:, 3:] - cross @ normal[:, :3, 3:]
+        right[k] = (target[:, 3:] - cross @ target[:, :3])[:, :, 0]
+    return right, precision
+
+
+def _derivatives(psf: PixelGridPsf, shift: Floats) -> Floats:
+    """Return d(sampling matrix)/d(shift), shape (N, n, n_grid)."""
+    h = _DERIVATIVE_STEP
+    return (psf.sampling_matrices(shift + h) - psf.sampling_matrices(shift - h)) / (2 * h)
+
+
+def _grown(masks: Bools) -> Bools:
+    """Return masks with the eight neighbours of each pixel set, shape (N, n, n)."""
+    grown = masks.copy()
+    for axis in (1, 2):
+        ahead, behind = np.zeros_like(grown), np.zeros_like(grown)
+        first = [slice(None)] * 3
+        last = [slice(None)] * 3
+        first[axis], last[axis] = slice(None, -1), slice(1, None)
+        ahead[tuple(first)] = grown[tuple(last)]
+        behind[tuple(last)] = grown[tuple(first)]
+        grown = grown | ahead | behind
+    return grown

@@ -1,0 +1,254 @@
+"""Make a reference catalogue: from another survey's table, or from the best visit of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drpflow.commands.output import console
+from drpflow.errors import DrpflowError, InputError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from drpflow.data.camera import Camera
+    from drpflow.data.reference_stars import ReferenceStars
+    from drpflow.data.sky_wcs import SkyWcs
+    from drpflow.data.visit_info import VisitInfo
+    from drpflow.io.store import Store
+
+_DEFAULT_OUTPUT = Path("reference/reference_stars.parquet")
+_RELATIVE = (
+    "relative: positions by the {wcs} WCS of visit {visit}, fluxes by taking 1 electron/s for "
+    "{zero_point:g} mag; for comparing visits with each other only"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this command."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    convert = actions.add_parser(
+        "convert",
+        help="convert tables of Gaia, Pan-STARRS, SDSS … (FITS, CSV, ECSV, VOTable, Parquet)",
+    )
+    _add_convert(convert)
+    frame = actions.add_parser(
+        "from-frame", help="take the stars of a run's best visit, for want of another catalogue"
+    )
+    frame.add_argument(
+        "--config", type=Path, default=Path("config/config.yaml"), help="config file of the run"
+    )
+    frame.add_argument("--output", type=Path, help="file to write [reference_stars of the config]")
+    frame.add_argument("--visit", type=int, help="take this visit, not the one with most stars")
+    frame.add_argument("--band", help="take positions from a visit in this band")
+    frame.add_argument(
+        "--match-radius",
+        type=float,
+        default=1.0,
+        metavar="ARCSEC",
+        help="fluxes in other bands are those of their best visits' stars within this [1]",
+    )
+    frame.add_argument(
+        "--zero-point", type=float, default=25.0, help="magnitude of 1 electron a second [25]"
+    )
+    frame.add_argument("--force", action="store_true", help="replace a file that exists")
+
+
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="tables")
+    parser.add_argument(
+        "--output", type=Path, default=_DEFAULT_OUTPUT, help=f"file to write [{_DEFAULT_OUTPUT}]"
+    )
+    parser.add_argument(
+        "--order", type=int, help="HEALPix order of the files of a folder, for large catalogues"
+    )
+    for name, value, text in (
+        ("column", "NAME=COLUMN", "column of the tables that holds id, ra, dec, pm_ra …"),
+        ("magnitude", "BAND=COLUMN", "magnitude of a band (AB, unless --offset says more)"),
+        ("magnitude-error", "BAND=COLUMN", "error of that magnitude"),
+        ("flux", "BAND=COLUMN", "flux of a band (nJy unless the table says otherwise)"),
+        ("flux-error", "BAND=COLUMN", "error of that flux"),
+        ("offset", "BAND=MAG", "AB magnitude less the table's magnitude"),
+    ):
+        parser.add_argument(f"--{name}", action="append", default=[], metavar=value, help=text)
+    parser.add_argument("--epoch", type=float, help="epoch of all rows: year, JD or MJD")
+    parser.add_argument("--force", action="store_true", help="replace a file that exists")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    return _convert(args) if args.action == "convert" else _from_frame(args)
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from drpflow.io.reference_convert import (
+        ColumnNames,
+        concatenate,
+        convert_table,
+        read_raw_table,
+    )
+    from drpflow.io.reference_stars import write_reference_stars
+
+    _check_output(args.output, args.force)
+    names = ColumnNames(
+        columns=_pairs(args.column, "--column"),
+        magnitudes=_pairs(args.magnitude, "--magnitude"),
+        magnitude_errors=_pairs(args.magnitude_error, "--magnitude-error"),
+        fluxes=_pairs(args.flux, "--flux"),
+        flux_errors=_pairs(args.flux_error, "--flux-error"),
+        offsets_mag=_numbers(_pairs(args.offset, "--offset")),
+        epoch=args.epoch,
+    )
+    parts, left_out = [], 0
+    for path in args.files:
+        stars, without_place = convert_table(read_raw_table(path), names)
+        parts.append(stars)
+        left_out += without_place
+    whole = concatenate(parts)
+    write_reference_stars(args.output, whole, args.order)
+    repeated = sum(len(part) for part in parts) - len(whole)
+    _tell(args.output, whole)
+    for number, what in ((left_out, "without a position"), (repeated, "that stood twice")):
+        if number:
+            console().print(f"Left out: {number} rows {what}.", highlight=False)
+    return 0
+
+
+def _from_frame(args: argparse.Namespace) -> int:
+    from drpflow.io.camera_yaml import load_camera
+    from drpflow.io.reference_stars import write_reference_stars
+    from drpflow.io.run_yaml import load_run
+    from drpflow.io.store import Store
+
+    config = load_run(args.config)
+    output = args.output or config.reference_stars or _DEFAULT_OUTPUT
+    _check_output(output, args.force)
+    store, camera = Store(config.output), load_camera(config.camera)
+    visit = _best_visit(store, args.visit, args.band)
+    stars, how = _stars_of(store, camera, visit, args.zero_point)
+    stars = _with_other_bands(store, camera, stars, args)
+    note = _RELATIVE.format(wcs=how, visit=visit, zero_point=args.zero_point)
+    write_reference_stars(output, stars, note=note)
+    _tell(output, stars)
+    console().print(f"It is {note}.", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _stars_of(
+    store: Store, camera: Camera, visit: int, zero_point: float
+) -> tuple[ReferenceStars, str]:
+    """Return the stars of a visit, and what their WCSs are."""
+    from drpflow.algorithms.relative_reference import relative_reference
+    from drpflow.io.reference_convert import concatenate
+
+    info = store.get("visit_info", visit=visit)
+    parts, sources = [], set()
+    for data_id in store.query("initial_stars_detector", visit=visit):
+        wcs, source = _wcs(store, camera, info, data_id["detector"])
+        columns = store.get("initial_stars_detector", **data_id).to_dict()
+        parts.append(relative_reference(columns, wcs, info, zero_point))
+        sources.add(source)
+    return concatenate(parts), " or ".join(sorted(sources))
+
+
+def _with_other_bands(
+    store: Store, camera: Camera, stars: ReferenceStars, args: argparse.Namespace
+) -> ReferenceStars:
+    """Return the catalogue with fluxes in the run's other bands, as far as these match."""
+    from drpflow.algorithms.relative_reference import with_bands_of
+
+    visits = {data_id["visit"] for data_id in store.query("initial_stars_detector")}
+    bands = {store.get("visit_info", visit=visit).band for visit in visits}
+    for band in sorted(bands - set(stars.bands)):
+        try:
+            visit = _best_visit(store, None, band)
+        except InputError:
+            continue
+        other, _ = _stars_of(store, camera, visit, args.zero_point)
+        wider = with_bands_of(stars, other, args.match_radius)
+        if wider is None:
+            problem = f"Left out: band {band}; the stars of visit {visit} stand elsewhere."
+            console().print(problem, highlight=False)
+        else:
+            stars = wider
+    return stars
+
+
+def _best_visit(store: Store, visit: int | None, band: str | None) -> int:
+    """Return the visit with most clean sources.
+
+    Raises
+    ------
+    InputError
+        If no visit has any.
+    """
+    from drpflow.algorithms.relative_reference import count_clean
+
+    wanted: dict[str, Any] = {} if visit is None else {"visit": visit}
+    if band is not None:
+        wanted["band"] = band
+    counts: dict[int, int] = {}
+    for data_id in store.query("initial_stars_detector", **wanted):
+        columns = store.get("initial_stars_detector", **data_id).to_dict()
+        counts[data_id["visit"]] = counts.get(data_id["visit"], 0) + count_clean(columns)
+    if not any(counts.values()):
+        problem = "no visit has sources" + (f" in band {band!r}" if band else "")
+        remedy = "Run calibrateImage first (drpflow run), without a reference catalogue"
+        raise InputError(str(store), problem, remedy)
+    return max(counts, key=lambda key: (counts[key], -key))
+
+
+def _wcs(store: Store, camera: Camera, info: VisitInfo, detector: int) -> tuple[SkyWcs, str]:
+    """Return the best WCS there is of a detector, and what it is.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    from drpflow.data.sky_wcs import SkyWcs
+
+    for name, what in (("initial_pvi", "fitted"), ("post_isr_image", "first")):
+        try:
+            wcs = store.get(f"{name}.wcs", visit=info.visit, detector=detector)
+        except DrpflowError:
+            continue
+        if isinstance(wcs, SkyWcs):
+            return wcs, what
+    if info.ra_deg is None or info.dec_deg is None:
+        problem = f"visit {info.visit} has neither a WCS nor a pointing"
+        raise InputError(str(store), problem, "Give ra_deg and dec_deg in the visit sheet")
+    rotation_deg = info.rotation_deg or 0.0
+    model = SkyWcs.from_camera(camera, detector, info.ra_deg, info.dec_deg, rotation_deg)
+    return model, "camera's"
+
+
+def _pairs(values: list[str], option: str) -> dict[str, str]:
+    found = {}
+    for text in values:
+        name, sign, value = text.partition("=")
+        if not (name and sign and value):
+            raise InputError(option, f"{text!r} is no NAME=VALUE", "Write it like r=rmag")
+        found[name] = value
+    return found
+
+
+def _numbers(pairs: dict[str, str]) -> dict[str, float]:
+    try:
+        return {name: float(value) for name, value in pairs.items()}
+    except ValueError as error:
+        raise InputError("--offset", str(error), "Write it like r=0.1") from None
+
+
+def _check_output(path: Path, force: bool) -> None:
+    if path.exists() and not force:
+        raise InputError(path, "it exists already", "Give another --output, or --force")
+
+
+def _tell(path: Path, stars: ReferenceStars) -> None:
+    bands = ", ".join(stars.bands)
+    console().print(
+        f"Written: {path}, {len(stars)} stars with fluxes in {bands}.",
+        highlight=False,
+        soft_wrap=True,
+    )

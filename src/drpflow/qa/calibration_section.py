@@ -1,0 +1,189 @@
+"""What the report says of the first calibrations: the run at a glance, and its visits in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drpflow.qa.page import Block, Column, Picture, Section, Tile, make_table
+from drpflow.qa.trend_figures import Trend, trends
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from drpflow.qa.visit_data import VisitData
+
+# Columns of a visit's summary that the overview needs, as medians over the detectors.
+_VISIT_COLUMNS = (
+    Column("visit"),
+    Column("night", text=True),
+    Column("band", text=True),
+    Column("exposure", "s", 1),
+    Column("airmass", "", 2),
+    Column("of use", "detectors"),
+    Column("rescued", "detectors"),
+    Column("lost", "detectors"),
+    Column("PSF width", "arcsec", 2),
+    Column("ellipticity", "", 3),
+    Column("zero point", "mag", 3),
+    Column("its scatter", "mmag", 0),
+    Column("sky", "electron", 0),
+    Column("residual", "mas", 1),
+    Column("5 sigma", "mag", 2),
+    Column("effective time", "s", 1),
+    Column("stars"),
+)
+_LOST_COLUMNS = (
+    Column("visit"),
+    Column("detector"),
+    Column("WCS from", text=True),
+    Column("zero point from", text=True),
+    Column("why it is of no use", text=True),
+)
+
+
+@dataclass(frozen=True)
+class VisitNumbers:
+    """Numbers of a visit that outlive its pixels; arrays have an entry a detector."""
+
+    visit: int
+    row: list[Any]
+    lost_rows: list[list[Any]]
+    band: str
+    panels: dict[str, NDArray[np.float64]]
+    of_use: int
+    rescued: int
+    lost: int
+
+
+def visit_numbers(data: VisitData) -> VisitNumbers:
+    """Return the overview's share of a visit."""
+    lost = [bool(reason) for reason in data.text("lost")]
+    rescued = [
+        not gone and not {wcs, zero} <= {"fit", ""}
+        for gone, wcs, zero in zip(
+            lost, data.text("wcs_source"), data.text("photo_calib_source"), strict=True
+        )
+    ]
+    panels = {
+        "PSF width [arcsec]": data.fwhm_arcsec,
+        "zero point − median\nof the band [mag]": data.column("zeroPoint"),
+        "sky [electron]": data.column("skyBg"),
+        "5 sigma [mag]": data.column("magLim"),
+        "to reference\nstars [mas]": 1e3 * data.column("astromOffsetMean"),
+    }
+    rows = zip(
+        data.summary["detector"].tolist(),
+        data.text("wcs_source"),
+        data.text("photo_calib_source"),
+        data.text("lost"),
+        rescued,
+        strict=True,
+    )
+    return VisitNumbers(
+        data.visit,
+        _row(data, sum(lost), sum(rescued)),
+        [[data.visit, d, wcs, zero, why or "–"] for d, wcs, zero, why, r in rows if why or r],
+        data.band,
+        panels,
+        len(lost) - sum(lost),
+        sum(rescued),
+        sum(lost),
+    )
+
+
+def _row(data: VisitData, lost: int, rescued: int) -> list[Any]:
+    info = data.info
+    number = len(data.summary)
+    zero = data.column("zeroPoint")
+    return [
+        data.visit,
+        info.night if info is not None else None,
+        data.band,
+        info.exposure_time_s if info is not None else None,
+        info.airmass if info is not None else None,
+        f"{number - lost} / {number}",
+        rescued,
+        lost,
+        middle(data.fwhm_arcsec),
+        middle(data.ellipticity),
+        middle(zero),
+        1e3 * float(np.nanstd(zero)) if np.isfinite(zero).sum() > 1 else None,
+        middle(data.column("skyBg")),
+        1e3 * middle(data.column("astromOffsetMean")),
+        middle(data.column("magLim")),
+        middle(data.column("effTime")),
+        int(np.nansum(data.column("n_stars"))),
+    ]
+
+
+def middle(values: NDArray[np.float64]) -> float:
+    """Return the median of what is finite, NaN if nothing is."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else float("nan")
+
+
+def calibration_section(visits: Sequence[VisitNumbers]) -> Section:
+    """Return the run at a glance: numbers, trends, visits, what was lost or rescued."""
+    if not visits:
+        return Section("calibration", "Calibration", "There is none yet.")
+    blocks = [
+        Block(figures=[Picture(_trends(visits), "Every detector of every visit, by band.")]),
+        Block(
+            "Visits",
+            "Medians over the detectors of a visit. The residual is the mean distance of matched "
+            "stars to the reference catalogue; 5 sigma is the depth for a point source.",
+            table=make_table(_VISIT_COLUMNS, [v.row for v in visits]),
+        ),
+    ]
+    lost = [row for v in visits for row in v.lost_rows]
+    if lost:
+        blocks.append(
+            Block(
+                "Lost and rescued detectors",
+                "Whose calibration is not its own, and what could not be saved.",
+                table=make_table(_LOST_COLUMNS, lost),
+            )
+        )
+    return Section(
+        "calibration",
+        "Calibration",
+        "First PSF, astrometry and photometry of each detector by itself, and what the "
+        "detectors of a visit could do for each other.",
+        _tiles(visits),
+        blocks,
+    )
+
+
+def _tiles(visits: Sequence[VisitNumbers]) -> list[Tile]:
+    of_use, rescued, lost = (
+        sum(getattr(v, n) for v in visits) for n in ("of_use", "rescued", "lost")
+    )
+    pooled = {name: np.concatenate([v.panels[name] for v in visits]) for name in visits[0].panels}
+    width, _, _, _, offset = (middle(pooled[name]) for name in visits[0].panels)
+    tiles = [
+        Tile(f"{of_use} / {of_use + lost}", "detectors of use", "bad" if lost else "good"),
+        Tile(str(rescued), "of them rescued"),
+    ]
+    if np.isfinite(width):
+        tiles.append(Tile(f"{width:.2f}″", "median PSF width"))
+    if np.isfinite(offset):
+        tiles.append(Tile(f"{offset:.0f} mas", "to reference stars"))
+    return tiles
+
+
+def _trends(visits: Sequence[VisitNumbers]) -> str:
+    """Draw the panels; zero points are taken relative to the median of their band."""
+    number = [len(next(iter(v.panels.values()))) for v in visits]
+    bands = np.repeat([v.band for v in visits], number)
+    panels = []
+    for label in visits[0].panels:
+        values = np.concatenate([v.panels[label] for v in visits])
+        if label.startswith("zero point"):
+            values = values - np.array([middle(values[bands == b]) for b in bands])
+        panels.append(Trend(label, values))
+    return trends(np.repeat([v.visit for v in visits], number), bands, panels)

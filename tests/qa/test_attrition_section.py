@@ -1,0 +1,36 @@
+"""Jobs that were lost, as a whole or in part."""
+
+from __future__ import annotations
+
+from drpflow.io.status_files import Outcome
+from drpflow.qa.attrition_section import attrition_section
+
+
+def outcome(task: str, detector: int, end: str, reason: str = "") -> Outcome:
+    return Outcome(task, {"visit": 7, "detector": detector}, end, reason, "look at it")
+
+
+def test_whole_and_partial_losses() -> None:
+    section = attrition_section(
+        [
+            outcome("isr", 0, "done"),
+            outcome("isr", 1, "done"),
+            outcome("calibrateImage", 0, "partial", "no match"),
+            outcome("calibrateImage", 1, "failed", "only 2 stars"),
+            outcome("calibrateImage", 2, "done"),
+        ]
+    )
+    tiles = {tile.label: (tile.value, tile.mood) for tile in section.tiles}
+    assert tiles["visits"] == ("1", "")
+    assert tiles["isr"] == ("2 / 2", "good")
+    assert tiles["calibrateImage, 1 in part"] == ("1 / 3", "bad")
+    (block,) = section.blocks
+    text = str(block.table)
+    assert text.index("only 2 stars") < text.index("no match")
+    assert "some components" in text
+
+
+def test_nothing_lost() -> None:
+    section = attrition_section([outcome("isr", 0, "done")])
+    assert "Nothing was lost" in section.note
+    assert not section.blocks
