@@ -25,7 +25,7 @@ from drpflow.data.psf import GaussianPsf
 from drpflow.data.sky_wcs import SkyWcs
 from drpflow.data.transmission import TransmissionCurve
 from drpflow.data.visit_info import VisitInfo
-from drpflow.io.schemas import load_schema
+from drpflow.io.datasets import DatasetTable
 from drpflow.paths import share_root
 
 if TYPE_CHECKING:
@@ -176,30 +176,22 @@ class Survey:
             components = {k: v for k, v in have.items() if k in held and k != without}
             missing = {without: "too few stars"} if without else {}
             rows[number] = ComponentRow(components, missing)
-        extra = {} if name == "visit_background" else summary_columns(self, name, visit, len(rows))
+        extra = {"nStars": np.arange(len(rows))} if name != "visit_background" else {}
         self.store.put(ComponentTable(rows, extra), name, visit=visit)
 
 
-def summary_columns(survey: Survey, name: str, visit: int, n: int) -> dict[str, np.ndarray]:
-    """Columns of a summary: a count of stars, and nothing known of the rest of its schema."""
-    counts = np.arange(n)
-    schema_name = survey.store.table.dataset(name).table_schema
-    if schema_name is None:
-        return {"n_stars": counts}
-    unknown = {"str": "", "bool": False, "int32": 0, "int64": 0, "float64": np.nan}
-    columns = {
-        c.name: np.full(n, unknown[c.type])
-        for c in load_schema(schema_name).columns
-        if c.name != "detector"
-    }
-    return columns | {"visit": np.full(n, visit), "n_stars": counts}
+def free_tables() -> DatasetTable:
+    """drpflow's own dataset types, but tables may have any columns."""
+    table = DatasetTable.load()
+    free = {k: t.model_copy(update={"table_schema": None}) for k, t in table.datasets.items()}
+    return table.model_copy(update={"datasets": free})
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Survey:
     """The survey as written once; tests work on copies."""
     root = tmp_path_factory.mktemp("survey") / "results"
-    store = Store(root)
+    store = Store(root, free_tables())
     truth = {(v, d): make_truth(v, d) for v in VISITS for d in DETECTORS}
     survey = Survey(root, store, truth)
     for (visit, number), item in truth.items():
@@ -216,7 +208,7 @@ def make_survey(built: Survey, tmp_path: Path) -> Callable[..., Survey]:
     def make(table: Any = None) -> Survey:
         root = tmp_path / "results"
         shutil.copytree(built.root, root)
-        return Survey(root, Store(root, table), built.truth)
+        return Survey(root, Store(root, table or free_tables()), built.truth)
 
     return make
 

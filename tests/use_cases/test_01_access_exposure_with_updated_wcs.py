@@ -105,7 +105,7 @@ def test_failed_background_gives_no_pixels_rather_than_wrong_ones(survey):
 def test_calibrations_that_begin_with_different_units_are_refused(survey):
     calib = PhotoCalib.from_zero_point(27.0, input_unit="adu")
     rows = {3: ComponentRow({"photo_calib": calib})}
-    survey.store.put(ComponentTable(rows, {"n_stars": [1]}), "final_visit_summary", visit=12)
+    survey.store.put(ComponentTable(rows, {"nStars": [1]}), "final_visit_summary", visit=12)
     view = survey.fresh().get("recalibrated_pvi", visit=12, detector=3)
     with pytest.raises(InputError, match="begins with adu, that of its base with electron"):
         view.image  # noqa: B018

@@ -38,7 +38,7 @@ def test_an_aggregate_has_the_components_of_its_members(stars, no_pixels):
     assert table.component("wcs", detector=3) == stars.truth[12, 3].first["wcs"]
     summaries = stars.fresh().get("final_visit_summary_run")
     assert summaries.component("psf", visit=15, detector=0) == stars.truth[15, 0].final["psf"]
-    assert summaries.columns == ["visit", "detector", "n_stars"]
+    assert summaries.columns == ["visit", "detector", "nStars"]
 
 
 def test_images_of_a_visit_as_one(stars):

@@ -25,7 +25,7 @@ def catalogues(stars, tmp_path):
 
 
 def test_tables_are_the_same(stars, catalogues):
-    store = Store(catalogues)
+    store = Store(catalogues, stars.store.table)
     for visit, detector in stars.truth:
         ours = store.get("initial_stars_detector", visit=visit, detector=detector)
         theirs = stars.store.get("initial_stars_detector", visit=visit, detector=detector)

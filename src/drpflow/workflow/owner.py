@@ -138,6 +138,12 @@ def has_stale_lock(folder: Path) -> bool:
     return True
 
 
+def remove_lock(folder: Path) -> None:
+    """Take away the lock of a Snakemake that has ended."""
+    for path in (folder / ".snakemake" / "locks").glob("*"):
+        path.unlink(missing_ok=True)
+
+
 def end_orphans(dead: Owner, spare: int | None = None) -> int:
     """End what a killed run has left running; return how many processes that were.
 

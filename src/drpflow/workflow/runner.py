@@ -225,6 +225,9 @@ class _Watch:
             process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
+        # An interrupt that hits Snakemake on its way out leaves the lock.
+        ownership.remove_lock(Path.cwd())
 
 
 def _interrupt(signum: int, frame: object) -> None:  # noqa: ARG001
