@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from drpflow.data.table import Table
+from drpflow.io.schemas import load_schema
 from drpflow.io.store import Store
 from drpflow.qa.astrometry_figures import residual_vectors
 from drpflow.qa.canvas import to_focal_plane, turned
@@ -101,7 +102,9 @@ def test_a_lost_detector_leaves_a_hole_and_no_error(store: Store) -> None:
 
 def test_a_visit_without_stars(tmp_path: Path) -> None:
     store = write_run(tmp_path)
-    store.put(Table.from_columns({"x": np.zeros(0)}), "initial_stars", visit=7)
+    store.put(
+        Table.empty(load_schema("initial_stars").without({"visit"})), "initial_stars", visit=7
+    )
     data = read_visit(store, 7)
     assert data.stars is None
     assert data.sizes() is None

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Places of a point source within the central pixel at which the sharpest one is looked for.
 _PHASES_PIX = (-0.25, 0.0, 0.25)
+# Pixels of its image that are at least this part of the brightest one count.
+_CORE = 0.35
 
 
 def find_cosmic_rays(
@@ -96,7 +98,8 @@ def neighbour_ratios(psf: Psf, shape: tuple[int, int], block_pix: int) -> Float6
     -------
     ndarray of float64, shape (n_block_rows, n_block_columns, 4)
         For the pairs along rows, along columns and along both diagonals; of a point source at
-        the centre of each block, at the place within the pixel where it is the sharpest.
+        the centre of each block, at the place within the pixel where it is the sharpest. That
+        need not be the centre: an image with a flat top is sharper at its shoulders.
     """
     ny, nx = shape
     block_rows, block_columns = -(-ny // block_pix), -(-nx // block_pix)
@@ -104,16 +107,33 @@ def neighbour_ratios(psf: Psf, shape: tuple[int, int], block_pix: int) -> Float6
     y = np.rint(np.minimum((v + 0.5) * block_pix, (v * block_pix + ny - 1) / 2)).ravel()
     x = np.rint(np.minimum((u + 0.5) * block_pix, (u * block_pix + nx - 1) / 2)).ravel()
     ratios = np.full((x.size, 4), np.inf)
-    half = psf.half_size_pix
     for dy in _PHASES_PIX:
         for dx in _PHASES_PIX:
             images, _, _ = psf.compute_images(x + dx, y + dy)
-            core = images[:, half - 1 : half + 2, half - 1 : half + 2]
+            core = _core(images)
+            inner = core[:, 1:-1, 1:-1]
+            bright = inner >= _CORE * inner.max(axis=(1, 2), keepdims=True)
             for k in range(4):
                 i, j = kernels.PAIR_ROWS[k], kernels.PAIR_COLUMNS[k]
-                pair = 0.5 * (core[:, 1 - i, 1 - j] + core[:, 1 + i, 1 + j])
-                ratios[:, k] = np.minimum(ratios[:, k], pair / core[:, 1, 1])
+                pair = 0.5 * (_shifted(core, -i, -j) + _shifted(core, i, j))
+                ratio = np.where(bright, pair / np.where(bright, inner, 1.0), np.inf)
+                ratios[:, k] = np.minimum(ratios[:, k], ratio.min(axis=(1, 2)))
     return np.maximum(ratios, 0).reshape(block_rows, block_columns, 4)
+
+
+def _core(images: Float64) -> Float64:
+    """Return the middle of images, with what is bright in any of them and a pixel about it."""
+    half = images.shape[1] // 2
+    bright = (images >= _CORE * images.max(axis=(1, 2), keepdims=True)).any(axis=0)
+    reach = min(half, 1 + int(np.abs(np.argwhere(bright) - half).max()))
+    middle = slice(half - reach, half + reach + 1)
+    return images[:, middle, middle]
+
+
+def _shifted(images: Float64, i: int, j: int) -> Float64:
+    """Return the neighbours in one direction of all pixels but those of the border."""
+    rows, columns = images.shape[1:]
+    return images[:, 1 + i : rows - 1 + i, 1 + j : columns - 1 + j]
 
 
 def _limits(significance: float, excess: float, tolerance: float) -> Float64:

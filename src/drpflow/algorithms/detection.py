@@ -2,7 +2,8 @@
 
 The image is correlated with a round Gaussian of the width of the PSF, which is within 1 % of the
 best filter for point sources of real profiles, and divided by the noise of that sum: the
-*significance*, the signal-to-noise ratio of a point source at each pixel.
+*significance*, the signal-to-noise ratio of a point source at each pixel. The noise is that of
+the surroundings of a pixel, not of its own photons; see :mod:`drpflow.algorithms.detection_noise`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from drpflow.algorithms.detection_noise import PeakNoise, steady_variance
 from drpflow.data.footprints import Footprints, span_pixels
 from drpflow.kernels.detection import (
     connect_spans,
@@ -55,7 +57,8 @@ class Detection:
     footprints
         Pixels and peaks of the sources.
     significance
-        Signal-to-noise ratio of a point source at each pixel, float32, shape (ny, nx).
+        Signal-to-noise ratio of a point source at each pixel, float32, shape (ny, nx); with the
+        noise of the surroundings from :func:`detect`. That of peaks holds a source's own photons.
     threshold
         Significance of the faintest pixel before footprints were grown.
     history
@@ -77,6 +80,7 @@ class PeakRules:
     min_area_pix: int = 1
     min_prominence: float = 3.5
     relative_prominence: float = 0.1
+    pass_ratio: float = 1.0
 
 
 def smooth(image: Float32, variance: Float32, bad: Bool, sigma_pix: float) -> Float32:
@@ -143,8 +147,13 @@ def detect(
     min_area: int = 1,
     min_prominence: float = 3.5,
     relative_prominence: float = 0.1,
+    pass_ratio: float = 0.8,
 ) -> Detection:
     """Find sources above a threshold.
+
+    The noise is that of the surroundings: the variance plane holds the photons that a pixel
+    happened to receive, and with it upward fluctuations, faint sources among them, would count
+    for less than they are.
 
     Parameters
     ----------
@@ -161,13 +170,23 @@ def detect(
     min_prominence, relative_prominence
         A peak rises above the pass to a higher one by the first plus the second times the
         significance of the pass.
+    pass_ratio
+        Passes count down to this fraction of the threshold.
     """
     rules = PeakRules(
-        peak_threshold or threshold, grow_pix, min_area, min_prominence, relative_prominence
+        peak_threshold or threshold,
+        grow_pix,
+        min_area,
+        min_prominence,
+        relative_prominence,
+        pass_ratio,
     )
-    significance = smooth(image, variance, bad, sigma_pix)
-    compact = compact_significance(image, variance, bad, sigma_pix, significance)
-    footprints = find_footprints(significance, threshold, rules, compact, sigma_pix)
+    unusable = bad | ~np.isfinite(image) | ~(variance > 0)
+    steady = steady_variance(variance, unusable, sigma_pix)
+    significance = smooth(image, steady, unusable, sigma_pix)
+    compact = compact_significance(image, steady, unusable, sigma_pix, significance)
+    noise = PeakNoise(variance, steady, unusable, _gaussian(sigma_pix))
+    footprints = find_footprints(significance, threshold, rules, compact, sigma_pix, noise)
     return Detection(footprints, significance, threshold, (_trial(footprints, threshold),))
 
 
@@ -230,6 +249,7 @@ def find_footprints(
     rules: PeakRules,
     compact: Float32 | None = None,
     sigma_pix: float = 0.0,
+    noise: PeakNoise | None = None,
 ) -> Footprints:
     """Return the footprints of pixels at or above a threshold.
 
@@ -245,20 +265,28 @@ def find_footprints(
         What :func:`compact_significance` gave, to find more peaks.
     sigma_pix
         Width of the PSF; such a peak is further than this from all others.
+    noise
+        Says by what the noise at a peak exceeds that of `significance`. Prominences and heights
+        of peaks are then those in units of the noise at the peak.
     """
     above = significance >= np.float32(threshold)
-    spans, row, column = _spans_and_peaks(significance, above, rules)
+    spans, row, column = _spans_and_peaks(significance, above, rules, noise)
+    if rules.pass_ratio < 1.0:
+        row, column = _peaks_above_passes(significance, threshold, spans, rules, noise)
     if compact is not None:
         # The footprints of before: what compact light there is has to lie in one.
         above = _painted(spans, 0.0, above.shape)
         above &= compact >= np.float32(threshold)
         anything = replace(rules, peak_threshold=0.0, min_area_pix=1)
-        _, y, x = _spans_and_peaks(compact, above, anything)
-        high = compact[y, x] >= threshold + rules.relative_prominence * significance[y, x]
+        _, y, x = _spans_and_peaks(compact, above, anything, noise)
+        clear = compact[y, x] - rules.relative_prominence * significance[y, x]
+        high = _in_noise_of_peak(clear, y, x, noise) >= threshold
         row, column = _join(row, column, y[high], x[high], sigma_pix)
-    peaks = (*_vertex(significance, row, column), significance[row, column])
     mask = _painted(spans, rules.grow_pix, above.shape)
-    return _footprints(mask, (row, column), *peaks)
+    height = _in_noise_of_peak(significance[row, column], row, column, noise)
+    place = _vertex(significance, row, column)
+    found = _footprints(mask, (row, column), *place, height)
+    return found.select(np.flatnonzero(found.n_peaks()))
 
 
 def grown_mask(
@@ -295,8 +323,33 @@ def _groups(where: Bool) -> tuple[Spans, NDArray[np.int64], int]:
     return spans, group, count
 
 
+def _peaks_above_passes(
+    significance: Float32,
+    threshold: float,
+    spans: Spans,
+    rules: PeakRules,
+    noise: PeakNoise | None,
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return rows and columns of peaks in runs that rise above passes below the threshold too.
+
+    In the wings of a bright star noise makes islands above the threshold. The wings join them to
+    the star further down, and then they are no peaks.
+    """
+    wide = significance >= np.float32(rules.pass_ratio * threshold)
+    _, row, column = _spans_and_peaks(significance, wide, replace(rules, min_area_pix=1), noise)
+    inside = _painted(spans, 0.0, wide.shape)[row, column]
+    return row[inside], column[inside]
+
+
+def _in_noise_of_peak(
+    values: Float32, row: NDArray[np.int32], column: NDArray[np.int32], noise: PeakNoise | None
+) -> Float32:
+    """Return values at pixels in units of the noise there, photons of the source included."""
+    return values if noise is None else values / noise.ratio(row, column)
+
+
 def _spans_and_peaks(
-    values: Float32, where: Bool, rules: PeakRules
+    values: Float32, where: Bool, rules: PeakRules, noise: PeakNoise | None = None
 ) -> tuple[Spans, NDArray[np.int32], NDArray[np.int32]]:
     """Return the runs of the groups of pixels that are kept, and rows and columns of peaks."""
     (rows, starts, ends), group, n_groups = _groups(where)
@@ -315,7 +368,8 @@ def _spans_and_peaks(
         rise[in_blend] = _prominence(values, pixels, row[in_blend], column[in_blend])
     # rise = peak - pass, so the pass is known from both.
     saddle = np.where(np.isfinite(rise), height - rise, 0.0)
-    real = keep[owner] & (rise >= rules.min_prominence + rules.relative_prominence * saddle)
+    rise = _in_noise_of_peak(rise - rules.relative_prominence * saddle, row, column, noise)
+    real = keep[owner] & (rise >= rules.min_prominence)
     return (rows[kept], starts[kept], ends[kept]), row[real], column[real]
 
 

@@ -59,8 +59,13 @@ def _config_text(camera: str, file: Path) -> str:
         "output": "results",
         "reference_stars": "reference/reference_stars.parquet",
     }
-    if (yaml.safe_load(file.read_text()) or {}).get("detrended"):
-        values["isr"] = "{input: detrended}"
+    described = yaml.safe_load(file.read_text()) or {}
+    sections = {name: dict(keys) for name, keys in described.get("config", {}).items()}
+    if described.get("detrended"):
+        sections.setdefault("isr", {})["input"] = "detrended"
+    for name, keys in sections.items():
+        flow = yaml.safe_dump(keys, default_flow_style=True, width=10_000, sort_keys=False)
+        values[name] = flow.strip()
     for key, value in values.items():
         text, count = re.subn(rf"(?m)^{key}:.*$", f"{key}: {value}", text)
         assert count == 1, f"config/config.yaml has {count} lines '{key}:'"

@@ -8,7 +8,7 @@ from drpflow.config.ap_corr import ApCorrConfig
 from drpflow.config.astrometry import AstrometryConfig
 from drpflow.config.background import BackgroundConfig
 from drpflow.config.base import StrictModel, param
-from drpflow.config.cosmic_rays import CosmicRayConfig
+from drpflow.config.cosmic_rays import CosmicRayConfig, PsfGuessConfig
 from drpflow.config.deblend import DeblendConfig
 from drpflow.config.detection import AdaptiveDetectionConfig, DetectionConfig, SkySourcesConfig
 from drpflow.config.measurement import MeasurementConfig
@@ -20,11 +20,15 @@ class CalibrateImageConfig(StrictModel):
     """First background, PSF, astrometry and photometry, each detector by itself."""
 
     seed: int = param(1, "seed of all that is random, together with the data ID", ge=0)
-    psf_guess_fwhm_pix: float = param(
-        4.0, "image size with which stars are first looked for", unit="pix", gt=1
+    psf_guess: PsfGuessConfig = Field(
+        default_factory=PsfGuessConfig,
+        description="image size with which stars are first looked for",
+    )
+    fallback_fwhm_pix: float = param(
+        4.0, "that size where too few peaks tell it", unit="pix", gt=1
     )
     sharpest_fraction: float = param(
-        0.5,
+        0.7,
         "stars may be sharper than the guess by this factor: what is sharper still is a cosmic "
         "ray from the start",
         gt=0.1,

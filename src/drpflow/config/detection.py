@@ -30,6 +30,14 @@ class DetectionConfig(StrictModel):
         "of bright stars from becoming sources",
         ge=0,
     )
+    pass_ratio: float = param(
+        0.8,
+        "passes between peaks count down to this fraction of the threshold: noise that the faint "
+        "wings of a bright star lift above the threshold is joined to the star there. 1: only "
+        "those above the threshold count",
+        gt=0,
+        le=1,
+    )
 
 
 class AdaptiveDetectionConfig(StrictModel):

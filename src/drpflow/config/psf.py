@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from drpflow.config.base import StrictModel, param
 
 
@@ -47,6 +49,28 @@ class StarSelectionConfig(StrictModel):
     )
 
 
+class NeighborConfig(StrictModel):
+    """Other sources in the images of the stars, taken off as point sources."""
+
+    threshold: float = param(
+        5.0, "significance of the faintest neighbours that are known", unit="sigma", gt=0
+    )
+    reach_sigma: float = param(
+        10.0, "a neighbour's light reaches this many sigma of the PSF", unit="sigma", gt=2
+    )
+    fit_radius_sigma: float = param(
+        2.5, "pixels within this many sigma tell its flux and place", unit="sigma", gt=0.5
+    )
+    position_rounds: int = param(2, "how often places are improved", ge=0, le=10)
+    sweeps: int = param(5, "visits of all sources in each joint fit", ge=1, le=100)
+    first_error: float = param(
+        0.2, "relative error of the profile with which neighbours are first taken off", ge=0, le=1
+    )
+    error: float = param(
+        0.05, "the same, of a model: pixels where it exceeds their noise are not used", ge=0, le=1
+    )
+
+
 class PsfConfig(StrictModel):
     """Model of the point spread function from pixels of stars."""
 
@@ -67,6 +91,9 @@ class PsfConfig(StrictModel):
     )
     half_size_fwhm: float = param(
         3.5, "half the size of the images, as a multiple of the FWHM", ge=1.5, le=10
+    )
+    neighbors: NeighborConfig = Field(
+        default_factory=NeighborConfig, description="light of other sources on the stars' pixels"
     )
     min_half_size_pix: int = param(9, "least half size", unit="pix", ge=3)
     max_half_size_pix: int = param(40, "largest half size", unit="pix", ge=5)

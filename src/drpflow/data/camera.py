@@ -327,6 +327,11 @@ class Camera(StrictModel):
     wcs_from: Literal["camera", "header"] = param(
         "camera", "first WCS: this file's geometry with the boresight, or the frame's own"
     )
+    config: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="sections of the configuration, by task, with which `drpflow init` starts",
+        json_schema_extra={"unit": ""},
+    )
 
     @field_validator("header")
     @classmethod

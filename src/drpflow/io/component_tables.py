@@ -55,7 +55,7 @@ def write_component_table(
     row
         Name of the column that tells the rows apart.
     schema
-        What the plain columns must be, `row` among them.
+        What the plain columns must be, `row` among them; columns of the data ID may be left out.
     dataset, data_id
         Dataset type and data ID.
     provenance
@@ -69,6 +69,8 @@ def write_component_table(
     holds = tuple(holds)
     _check_held(path, table, holds, row)
     keys = {row: np.array(list(table.rows), np.int64), **table.columns}
+    if schema is not None:
+        schema = schema.without(set(data_id or {}) - set(keys))
     plain = Table.from_columns(keys, schema)
     columns, about = plain.to_dict(), dict(plain.descriptions)
     for name in holds:

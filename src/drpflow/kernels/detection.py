@@ -91,6 +91,122 @@ def _load_row(
 
 
 @njit(cache=True, nogil=True)
+def bin_means(plane: Float32, bad: Bool, step: int) -> Float32:
+    """Return means over the good pixels of square bins; NaN where a bin has none.
+
+    Bins at the upper edges may be incomplete.
+    """
+    ny, nx = plane.shape
+    my, mx = (ny + step - 1) // step, (nx + step - 1) // step
+    total = np.zeros((my, mx), np.float32)
+    count = np.zeros((my, mx), np.float32)
+    for y in range(ny):
+        j = y // step
+        for x in range(nx):
+            if not bad[y, x]:
+                total[j, x // step] += plane[y, x]
+                count[j, x // step] += np.float32(1.0)
+    for j in range(my):
+        for i in range(mx):
+            total[j, i] = total[j, i] / count[j, i] if count[j, i] > 0.0 else np.float32(np.nan)
+    return total
+
+
+@njit(cache=True, nogil=True)
+def local_medians(values: Float32, reach: int) -> Float32:
+    """Return medians in square windows, of what is not NaN; NaN where there is nothing.
+
+    Parameters
+    ----------
+    values
+        Shape (my, mx).
+    reach
+        Windows have 2 reach + 1 values a side, fewer at the edges.
+    """
+    my, mx = values.shape
+    result = np.full((my, mx), np.nan, np.float32)
+    window = np.empty((2 * reach + 1) ** 2, np.float32)
+    for j in range(my):
+        for i in range(mx):
+            n = 0
+            for v in range(max(0, j - reach), min(my, j + reach + 1)):
+                for u in range(max(0, i - reach), min(mx, i + reach + 1)):
+                    if not np.isnan(values[v, u]):
+                        window[n] = values[v, u]
+                        n += 1
+            if n > 0:
+                result[j, i] = np.median(window[:n])
+    return result
+
+
+@njit(cache=True, nogil=True)
+def spread_bins(bins: Float32, step: int, out: Float32) -> None:
+    """Fill a plane by bilinear interpolation between the centres of bins; constant beyond them.
+
+    Parameters
+    ----------
+    bins
+        Values of square bins, shape (my, mx).
+    step
+        Side of the bins, pixels.
+    out
+        Filled, shape (ny, nx).
+    """
+    ny, nx = out.shape
+    my, mx = bins.shape
+    line = np.empty(mx, np.float32)
+    for y in range(ny):
+        v = min(max((y + 0.5) / step - 0.5, 0.0), my - 1.0)
+        j = min(int(v), max(my - 2, 0))
+        below, upper = np.float32(v - j), min(j + 1, my - 1)
+        for i in range(mx):
+            line[i] = bins[j, i] + below * (bins[upper, i] - bins[j, i])
+        for x in range(nx):
+            u = min(max((x + 0.5) / step - 0.5, 0.0), mx - 1.0)
+            i = min(int(u), max(mx - 2, 0))
+            out[y, x] = line[i] + np.float32(u - i) * (line[min(i + 1, mx - 1)] - line[i])
+
+
+@njit(cache=True, nogil=True)
+def variance_ratios(
+    above: Float32, below: Float32, bad: Bool, taps: Float32, y: Int32, x: Int32
+) -> Float32:
+    """Return Σ k² g A / Σ k² g B about pixels; k and g as in :func:`matched_filter`.
+
+    Parameters
+    ----------
+    above, below
+        The planes A and B, shape (ny, nx).
+    bad
+        Pixels that do not count.
+    taps
+        Kernel along one axis.
+    y, x
+        The pixels.
+
+    Returns
+    -------
+    ndarray, float32, shape (n,)
+        1 where the kernel meets no good pixel.
+    """
+    ny, nx = bad.shape
+    reach = taps.size // 2
+    ratios = np.ones(y.size, np.float32)
+    for k in range(y.size):
+        upper, lower = 0.0, 0.0
+        for v in range(max(0, y[k] - reach), min(ny, y[k] + reach + 1)):
+            row = taps[v - y[k] + reach] ** 2
+            for u in range(max(0, x[k] - reach), min(nx, x[k] + reach + 1)):
+                if not bad[v, u]:
+                    square = row * taps[u - x[k] + reach] ** 2
+                    upper += square * above[v, u]
+                    lower += square * below[v, u]
+        if lower > 0.0:
+            ratios[k] = upper / lower
+    return ratios
+
+
+@njit(cache=True, nogil=True)
 def find_spans(where: Bool) -> tuple[Int32, Int32, Int32]:
     """Return row, first column and end of each run of pixels that are set, in raster order."""
     ny, nx = where.shape

@@ -136,6 +136,7 @@ def _detect(
         min_area=rules.min_area_pix,
         min_prominence=rules.min_prominence,
         relative_prominence=rules.relative_prominence,
+        pass_ratio=rules.pass_ratio,
     ).footprints
     found.mark(frame.mask, "DETECTED")
     unusable = frame.mask.any((*EMPTY, "BAD", "SAT", "CR"))

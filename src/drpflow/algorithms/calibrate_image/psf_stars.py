@@ -9,10 +9,12 @@ import numpy as np
 
 from drpflow.algorithms.calibrate_image.frame import EMPTY, UNUSABLE
 from drpflow.algorithms.cosmic_rays import find_cosmic_rays
-from drpflow.algorithms.detection import detect_adaptive
+from drpflow.algorithms.detection import detect, detect_adaptive
 from drpflow.algorithms.isr.interpolate import interpolate
 from drpflow.algorithms.measurement.shapes import measure_shapes
 from drpflow.algorithms.psf_fit.fit import fit_psf
+from drpflow.algorithms.psf_fit.neighbors import fit_neighbors, moffat_psf
+from drpflow.algorithms.psf_guess import guess_psf_sigma
 from drpflow.algorithms.star_selection import select_stars
 from drpflow.data.psf import GaussianPsf
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from drpflow.algorithms.calibrate_image.frame import Frame
     from drpflow.algorithms.psf_fit.fit import PsfFit
+    from drpflow.algorithms.psf_fit.neighbors import Neighbors
     from drpflow.algorithms.star_selection import StarSelection
     from drpflow.config.calibrate_image import CalibrateImageConfig
     from drpflow.data.psf import Psf
@@ -79,13 +82,16 @@ def find_psf(frame: Frame, config: CalibrateImageConfig) -> PsfStars:
     AlgorithmError
         If there are too many cosmic rays or too few stars.
     """
-    sigma_pix = config.psf_guess_fwhm_pix / _FWHM_PER_SIGMA
+    unusable = frame.mask.any((*UNUSABLE, "INTRP"))
+    sigma_pix = guess_psf_sigma(frame.image, frame.variance, unusable, config.psf_guess)
+    if sigma_pix is None:
+        sigma_pix = config.fallback_fwhm_pix / _FWHM_PER_SIGMA
     mark_cosmic_rays(frame, GaussianPsf(sigma_pix * config.sharpest_fraction), config)
-    first = _psf_stars(frame, sigma_pix, config)
+    first = _psf_stars(frame, sigma_pix, None, config)
     frame.mask.clear("CR")
     mark_cosmic_rays(frame, first.fit.psf, config)
     interpolate(frame.image, frame.variance, frame.mask, ("CR",))
-    return _psf_stars(frame, first.selection.size_pix, config)
+    return _psf_stars(frame, first.selection.size_pix, first.fit.psf, config)
 
 
 def mark_cosmic_rays(frame: Frame, psf: Psf, config: CalibrateImageConfig) -> None:
@@ -97,8 +103,10 @@ def mark_cosmic_rays(frame: Frame, psf: Psf, config: CalibrateImageConfig) -> No
     frame.mask.set("CR", hit)
 
 
-def _psf_stars(frame: Frame, sigma_pix: float, config: CalibrateImageConfig) -> PsfStars:
-    """Detect, measure, select and fit, from a guess of the stars' size."""
+def _psf_stars(
+    frame: Frame, sigma_pix: float, psf: Psf | None, config: CalibrateImageConfig
+) -> PsfStars:
+    """Detect, measure, select and fit, from a guess of the stars' size or of the model."""
     unusable = frame.mask.any((*UNUSABLE, "INTRP"))
     for _ in range(_MAX_GUESSES):
         columns, threshold = _shapes(frame, unusable, sigma_pix, config)
@@ -109,6 +117,7 @@ def _psf_stars(frame: Frame, sigma_pix: float, config: CalibrateImageConfig) -> 
             break
     rows = np.flatnonzero(selection.selected)
     x, y = columns["x"][rows], columns["y"][rows]
+    neighbors = _neighbors(frame, unusable, (x, y), sigma_pix, psf, config)
     fit = fit_psf(
         frame.image,
         frame.variance,
@@ -119,8 +128,36 @@ def _psf_stars(frame: Frame, sigma_pix: float, config: CalibrateImageConfig) -> 
         frame.box,
         config.psf,
         frame.rng(_RESERVE),
+        neighbors,
     )
     return PsfStars(x, y, fit, selection, threshold, len(columns["x"]))
+
+
+def _neighbors(
+    frame: Frame,
+    unusable: NDArray[np.bool_],
+    stars: tuple[Float64, Float64],
+    sigma_pix: float,
+    psf: Psf | None,
+    config: CalibrateImageConfig,
+) -> Neighbors:
+    """Return all sources about the stars, fainter ones than can be PSF stars as well."""
+    rules = config.psf.neighbors
+    found = detect(
+        frame.image,
+        frame.variance,
+        frame.mask.any((*EMPTY, "CR")),
+        sigma_pix,
+        rules.threshold,
+        min_prominence=config.detection.min_prominence,
+        relative_prominence=config.detection.relative_prominence,
+    ).footprints
+    error = rules.error if psf else rules.first_error
+    model = psf or moffat_psf(sigma_pix, frame.box, rules.reach_sigma)
+    peaks = found.peak_x, found.peak_y
+    return fit_neighbors(
+        frame.image, frame.variance, unusable, peaks, stars, model, error, rules
+    )
 
 
 def _shapes(

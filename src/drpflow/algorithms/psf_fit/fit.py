@@ -27,6 +27,7 @@ from drpflow.errors import AlgorithmError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from drpflow.algorithms.psf_fit.neighbors import Neighbors
     from drpflow.config.psf import PsfConfig
     from drpflow.data.geometry import Box
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _FWHM_PER_SIGMA = 2.3548
 # While the model is rough, what it misses must not be taken for outliers.
 _EARLY_ERROR = (0.2, 0.1)
+_EARLY_MASKED_LIGHT = 0.5
 _MAX_WANDER_PIX = 2.0
 # Bright stars show errors of the model that faint ones hide: χ² that is larger by a factor of
 # exp(4 × 0.25) = 2.7 is no reason to drop a star.
@@ -83,6 +85,7 @@ def fit_psf(
     box: Box,
     config: PsfConfig,
     rng: np.random.Generator,
+    neighbors: Neighbors | None = None,
 ) -> PsfFit:
     """Fit a model of the PSF.
 
@@ -100,6 +103,8 @@ def fit_psf(
         Parameters.
     rng
         Decides which stars are reserved.
+    neighbors
+        Other sources, whose light is taken off the stars' pixels.
 
     Returns
     -------
@@ -110,10 +115,10 @@ def fit_psf(
     AlgorithmError
         If fewer than `min_stars` stars are left, or they do not look like stars.
     """
-    reserved = _reserve(len(x), config, rng)
+    reserved = _reserve(np.asarray(flux, float), config, rng)
     rows = np.flatnonzero(~reserved)
     _require(rows.size, config)
-    start = _first_guess(image, variance, bad, x[rows], y[rows], flux[rows], config)
+    start = _first_guess(image, variance, bad, x[rows], y[rows], flux[rows], config, neighbors)
     profile, stamps, places, step_pix = start
     light = _light_lost(stamps, profile)
     kept = light <= config.max_masked_light
@@ -148,6 +153,9 @@ class _Fit:
             _require(len(stamps), config)
             state = self._start(len(stamps), stamps.half_size)
             seen = self._place(state, stamps, places, error)
+        if self.state is None:
+            state = self._with_mean_star(state, seen)
+            seen = self._place(state, stamps, seen.places, error)
         places = seen.places
         design = self._design(state, stamps, places)
         right, precision = project_modes(seen, state.modes)
@@ -219,6 +227,15 @@ class _Fit:
             pixels=self.state.pixels[: basis.n_terms],
         )
 
+    def _with_mean_star(self, state: PsfState, seen: Comparison) -> PsfState:
+        """Return the model with what the mean star has beyond the profile.
+
+        Left out, it would be taken for modes, which do not describe it.
+        """
+        every = np.ones(len(seen.places.flux), bool)
+        state = _free_pixels(state, seen, np.ones((every.size, 1)), every, 1)
+        return state.normalized().centered(self.config.centering_tolerance_pix)
+
     def _design(self, state: PsfState, stamps: Stamps, places: Places) -> Floats:
         return state.basis.design(stamps.column + places.dx, stamps.row + places.dy)
 
@@ -243,12 +260,17 @@ def _free_pixels(
     return state.with_pixels(pixels)
 
 
-def _reserve(number: int, config: PsfConfig, rng: np.random.Generator) -> Bools:
-    """Return which stars are held back: a random part, none where stars are few."""
-    held = int(config.reserve_fraction * number)
-    held = max(min(held, number - config.min_used_with_reserve), 0)
-    reserved = np.zeros(number, bool)
-    reserved[rng.permutation(number)[:held]] = True
+def _reserve(flux: Floats, config: PsfConfig, rng: np.random.Generator) -> Bools:
+    """Return which stars are held back: none where they are few, else one of each class of flux.
+
+    The sample is as bright as the others are, and never takes most of the brightest stars.
+    """
+    held = int(config.reserve_fraction * len(flux))
+    held = max(min(held, len(flux) - config.min_used_with_reserve), 0)
+    reserved = np.zeros(len(flux), bool)
+    if held:
+        classes = np.array_split(np.argsort(flux, kind="stable"), held)
+        reserved[[rng.choice(members) for members in classes]] = True
     return reserved
 
 
@@ -269,11 +291,12 @@ def _first_guess(
     y: Floats,
     flux: Floats,
     config: PsfConfig,
+    neighbors: Neighbors | None,
 ) -> tuple[Moffat, Stamps, Places, float]:
     """Return a profile through the mean star, stamps of the right size, and the grid's step."""
     half = config.max_half_size_pix
     while True:
-        stamps = cut(image, variance, bad, x, y, half)
+        stamps = cut(image, variance, bad, x, y, half, neighbors)
         seen = stamps.good[:, half - 1 : half + 2, half - 1 : half + 2].any(axis=(1, 2))
         _require(int(seen.sum()), config)
         places = Places(np.asarray(flux, float), x - stamps.column, y - stamps.row)
@@ -329,7 +352,8 @@ def _plausible(seen: Comparison, config: PsfConfig, *, last: bool) -> Bools:
     places = seen.places
     kept = np.isfinite(places.flux) & (places.flux > 0)
     kept &= np.hypot(places.dx, places.dy) < _MAX_WANDER_PIX
-    kept &= seen.masked_light() <= config.max_masked_light
+    # While the model is rough, it is the model that is masked.
+    kept &= seen.masked_light() <= (config.max_masked_light if last else _EARLY_MASKED_LIGHT)
     if last and kept.sum() > 4:
         chi2 = np.log(np.maximum(seen.chi2_per_pixel(), 1e-3))
         middle = np.median(chi2[kept])

@@ -32,8 +32,12 @@ _TOLERANCE = 1e-3
 _LEAST_VARIANCE = 1e-10
 # What a term of degree k is expected to be before any star is seen, AMPLITUDE/2^k, and the weight
 # of that: as of one term. With two or three terms to judge by, likelihood alone would often find
-# τ = 0 for a real gradient.
+# τ = 0 for a real gradient. The amplitude is that of size and ellipticity; other groups are
+# expected to change the image by SHARE as much, in units of noise. Coma of 0.015, which is nothing
+# in an ellipticity, would move centroids by a fifth of a pixel.
 _AMPLITUDE = 0.03
+_SHARE = np.array([1.0, 1.0, 1.0, 0.3, 0.3, 0.3, 0.3, 0.3])
+_SECOND_ORDER = 3
 _WEAK_PRIOR = 1.0
 
 
@@ -80,6 +84,7 @@ def fit_modes(right: Floats, precision: Floats, design: Floats, degree: Ints) ->
     n_stars, n_terms = design.shape
     n_modes = right.shape[1]
     scale = _typical_variance(precision)
+    expected2 = np.square(_AMPLITUDE * _SHARE) * scale / scale[:_SECOND_ORDER].mean()
     scatter2 = 0.1 * scale
     prior2 = np.where(degree[:, None] == 0, np.inf, np.maximum(scale, 1e-4))
     for _ in range(_ROUNDS):
@@ -90,7 +95,7 @@ def fit_modes(right: Floats, precision: Floats, design: Floats, degree: Ints) ->
         covariance = np.linalg.inv(normal + np.diag(_inverse(prior2).ravel()))
         c = (covariance @ target).reshape(n_terms, n_modes)
         posterior = np.diag(covariance).reshape(n_terms, n_modes)
-        new_prior2 = _update_prior(c, posterior, prior2, degree)
+        new_prior2 = _update_prior(c, posterior, prior2, degree, expected2)
         leverage = np.einsum("ij,ji->i", covariance, normal).reshape(n_terms, n_modes).sum(axis=0)
         pull = weighted - np.einsum("nab,nb->na", hessian, design @ c)
         new_scatter2 = _update_scatter(pull, hessian, leverage / n_stars, scatter2)
@@ -113,14 +118,16 @@ def _with_scatter(right: Floats, precision: Floats, scatter2: Floats) -> tuple[F
     return both[:, :, 0], both[:, :, 1:]
 
 
-def _update_prior(c: Floats, posterior: Floats, prior2: Floats, degree: Ints) -> Floats:
+def _update_prior(
+    c: Floats, posterior: Floats, prior2: Floats, degree: Ints, expected2: Floats
+) -> Floats:
     """Return the next τ², Σ c² / Σ (1 - posterior variance / τ²) over the terms that share it."""
     updated = prior2.copy()
     for group in np.unique(GROUPS):
         for k in range(1, int(degree.max()) + 1):
             cell = np.ix_(degree == k, group == GROUPS)
             determined = np.clip(1 - posterior[cell] / prior2[cell], 1e-3, 1).sum()
-            expected = _WEAK_PRIOR * (_AMPLITUDE / 2**k) ** 2
+            expected = _WEAK_PRIOR * float(expected2[group == GROUPS].mean()) / 4**k
             total = float(np.square(c[cell]).sum()) + expected
             updated[cell] = total / (determined + _WEAK_PRIOR)
     return updated

@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from drpflow.algorithms.psf_fit.neighbors import Neighbors
+
     Floats: TypeAlias = NDArray[np.float64]
     Bools: TypeAlias = NDArray[np.bool_]
     Ints: TypeAlias = NDArray[np.int64]
@@ -71,11 +73,18 @@ class Stamps:
 
 
 def cut(
-    image: Float32, variance: Float32, bad: Bools, x: Floats, y: Floats, half_size: int
+    image: Float32,
+    variance: Float32,
+    bad: Bools,
+    x: Floats,
+    y: Floats,
+    half_size: int,
+    neighbors: Neighbors | None = None,
 ) -> Stamps:
     """Cut squares of ``2 half_size + 1`` pixels about the pixels that hold (x, y).
 
-    What lies off the image is not good.
+    The light of neighbours is taken off. What lies off the image is not good, nor where the
+    neighbours' light is so bright that what is left of it exceeds the noise.
     """
     column, row = (np.floor(np.asarray(v) + 0.5).astype(np.int64) for v in (x, y))
     offsets = np.arange(-half_size, half_size + 1)
@@ -85,6 +94,10 @@ def cut(
     index = np.clip(rows, 0, ny - 1)[:, :, None], np.clip(columns, 0, nx - 1)[:, None, :]
     data, noise = image[index].astype(np.float64), variance[index].astype(np.float64)
     good = inside & ~bad[index] & np.isfinite(data) & np.isfinite(noise) & (noise > 0)
+    if neighbors is not None:
+        light = neighbors.around(x, y, index[0][:, :, 0], index[1][:, 0, :])
+        data -= light
+        good &= np.square(neighbors.error * light) < noise
     data = np.where(good, data, 0.0)
     noise = np.where(good, noise, np.nan)
     per_flux = _variance_slope(data, noise, good)

@@ -22,6 +22,8 @@ _MAX_STEP_PIX = 0.5
 # cent deviates from the cores of the brightest stars by many sigma: were they masked, it could
 # never learn from them.
 _CLIP_ERROR = 0.05
+# Fewer stars have no median to speak of.
+_FEWEST_IN_COMMON = 5
 # Stars whose modes are sampled at a time: 30 MB with 41 x 41 pixels.
 _STACK = 128
 
@@ -88,7 +90,8 @@ def compare(
     """Place the model on the stars and form residuals and weights.
 
     Pixels whose residual exceeds `clip_sigma` get no weight, nor do their neighbours: other
-    sources, and what is left of cosmic rays.
+    sources, and what is left of cosmic rays. What all stars show is an error of the model instead,
+    and is not counted.
     """
     grids = psf.grids(stamps.column + places.dx, stamps.row + places.dy)
     along_x, along_y = (psf.sampling_matrices(shift) for shift in (places.dx, places.dy))
@@ -99,7 +102,8 @@ def compare(
     variance = stamps.model_variance(fitted, relative_error)
     residual = np.where(stamps.good, stamps.data - fitted, 0.0)
     lenient = stamps.model_variance(fitted, max(relative_error, _CLIP_ERROR))
-    outlier = np.square(residual) > clip_sigma**2 * lenient
+    own = residual - places.flux[:, None, None] * _common(residual, stamps.good, places.flux)
+    outlier = np.square(own) > clip_sigma**2 * lenient
     used = stamps.good & ~_grown(outlier)
     return Comparison(
         places=places,
@@ -111,6 +115,18 @@ def compare(
         residual=np.where(used, residual, 0.0),
         weight=np.where(used, 1 / variance, 0.0),
     )
+
+
+def _common(residual: Floats, good: Bools, flux: Floats) -> Floats:
+    """Return the median residual of stars of unit flux, (n, n); 0 where they are few."""
+    seen = good & (flux > 0)[:, None, None]
+    if len(flux) < _FEWEST_IN_COMMON:
+        return np.zeros(residual.shape[1:])
+    scaled = np.where(seen, residual, np.nan) / np.where(flux > 0, flux, 1.0)[:, None, None]
+    enough = seen.sum(axis=0) >= _FEWEST_IN_COMMON
+    common = np.zeros(residual.shape[1:])
+    common[enough] = np.nanmedian(scaled[:, enough], axis=0)
+    return common
 
 
 def improve_places(comparison: Comparison) -> Places:
