@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from drpflow.data.mask import Mask
 from drpflow.io.atomic import atomic_path
-from drpflow.io.components_fits import record_to_hdu, text_column
+from drpflow.io.components_fits import binary_table, record_to_hdu, text_column
 from drpflow.io.exposure_headers import (
     FORMAT_VERSION,
     geometry_header,
@@ -200,11 +200,11 @@ def _components_hdu(
         rows.append((name, "missing", "", "", json.dumps(reason)))
     names = ("COMPONENT", "STATE", "DATASET", "DATA_ID", "REASON")
     columns = [text_column(key, [row[i] for row in rows] or [""]) for i, key in enumerate(names)]
-    return fits.BinTableHDU.from_columns(columns, nrows=len(rows), name="COMPONENTS")
+    return binary_table(columns, "COMPONENTS")
 
 
 def _text_hdu(name: str, column: str, text: str) -> fits.BinTableHDU:
-    return fits.BinTableHDU.from_columns([text_column(column, [text])], name=name)
+    return binary_table([text_column(column, [text])], name)
 
 
 def _write(path: str | Path, hdus: list[Any]) -> None:
