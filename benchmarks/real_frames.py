@@ -1,6 +1,6 @@
 """calibrateImage on real frames: how well they agree with each other, and with SDSS.
 
-    python benchmarks/real_frames.py saao RUN_FOLDER [--color-term]
+    python benchmarks/real_frames.py saao RUN_FOLDER
     python benchmarks/real_frames.py sdss ../shared/data/sdss_m2
 
 The first takes a run folder whose frames were calibrated with a catalogue of their own
@@ -159,7 +159,7 @@ def print_repeatability(repeats: Repeats, number: int) -> None:
 def saao(folder: Path) -> None:
     """Print the tables of a run folder."""
     run = load_run(folder / "config" / "config.yaml")
-    stars = read_reference_stars(folder / run.reference_stars)
+    stars = read_reference_stars(folder / run.reference_stars, 0.0, 0.0, 180.0)
     store = Store(folder / run.output)
     repeats, number = collect(store, stars, stars.bands[0])
     print_repeatability(repeats, number)

@@ -80,6 +80,14 @@ def test_scatter_of_stars_enters_the_errors() -> None:
     assert corrected["psfFlux_apCorr"].dtype == np.float32
 
 
+def test_a_few_stars_with_neighbours_do_not_set_the_error_of_all() -> None:
+    columns, _ = stars(200, scatter=0.004)
+    columns["normCompTophatFlux_instFlux"][:12] *= 1.02
+    columns["compTophatFlux_instFlux"][:12] *= 1.02
+    ap_corr, _ = fit_ap_corr(columns, np.ones(200, bool), BOX, ApCorrConfig())
+    assert ap_corr.error("psfFlux") == pytest.approx(0.004, rel=0.3)
+
+
 def test_outliers_and_flagged_stars_do_not_count() -> None:
     columns, _ = stars(40)
     columns["psfFlux_instFlux"][:3] *= 0.7

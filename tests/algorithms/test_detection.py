@@ -8,7 +8,8 @@ import sep
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from drpflow.algorithms.detection import Detection, detect, detect_adaptive, grown_mask, smooth
+from drpflow.algorithms.detection import Detection, detect, detect_adaptive, grown_mask
+from drpflow.algorithms.significance import smooth
 from drpflow.config.detection import AdaptiveDetectionConfig
 from tests.algorithms.star_fields import add_stars, observed
 

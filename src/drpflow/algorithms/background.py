@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from drpflow.algorithms.detection import grown_mask, smooth
+from drpflow.algorithms.detection import grown_mask
+from drpflow.algorithms.significance import smooth
 from drpflow.data.background import Background, MeshLayer, PolynomialLayer
 from drpflow.errors import AlgorithmError
 from drpflow.kernels.background import MEAN, MEDIAN, MODE, bin_statistics, bin_sums, clipped

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from drpflow.algorithms.detection_noise import PeakNoise, steady_variance
+from drpflow.algorithms.significance import compact_significance, gaussian_taps, smooth
 from drpflow.data.footprints import Footprints, span_pixels
 from drpflow.kernels.detection import (
     connect_spans,
     find_spans,
     local_maxima,
-    matched_filter,
     paint_spans,
     prominences,
 )
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     Float32: TypeAlias = NDArray[np.float32]
     Bool: TypeAlias = NDArray[np.bool_]
     Spans: TypeAlias = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
-
-_REACH_SIGMA = 3.5
-"""Half width of the kernel: beyond it lies 0.05 % of a Gaussian."""
 
 
 @dataclass(frozen=True)
@@ -83,58 +80,6 @@ class PeakRules:
     pass_ratio: float = 1.0
 
 
-def smooth(image: Float32, variance: Float32, bad: Bool, sigma_pix: float) -> Float32:
-    """Return the significance of a point source at each pixel.
-
-    Parameters
-    ----------
-    image, variance
-        Sky-subtracted pixels and their variance, float32, shape (ny, nx).
-    bad
-        Pixels that do not count. Those that are not finite or have no positive variance never do.
-    sigma_pix
-        Width of the PSF's core.
-
-    Returns
-    -------
-    ndarray, float32, shape (ny, nx)
-        Least-squares flux over its error, from the good pixels that the kernel meets (fewer at
-        the edge and beside masks); 0 where it meets none.
-    """
-    unusable = bad | ~np.isfinite(image)
-    unusable |= ~(variance > 0)
-    significance = np.empty(image.shape, np.float32)
-    matched_filter(image, variance, unusable, _gaussian(sigma_pix), significance)
-    return significance
-
-
-def compact_significance(
-    image: Float32, variance: Float32, bad: Bool, sigma_pix: float, significance: Float32
-) -> Float32:
-    """Return the significance of a point source above what is smooth on twice its scale.
-
-    The filter is the difference of two Gaussians of equal sum, g(σ) - g(2σ): blind to a slope and
-    to light that is much wider than the PSF, with 89 % of the significance for a lone point
-    source. It finds stars on galaxies and on the wings of brighter stars, where the significance
-    itself has no maximum.
-
-    Parameters
-    ----------
-    image, variance, bad, sigma_pix
-        As in :func:`smooth`.
-    significance
-        What :func:`smooth` gave for them.
-    """
-    wide = smooth(image, variance, bad, 2.0 * sigma_pix)
-    # For Gaussians of unit sum Σ g_a g_b = 1 / (2π (a² + b²)). The common factor 1/(2πσ²) and the
-    # local noise, nearly the same for both filters, cancel.
-    narrow2, wide2, cross = 1 / 2, 1 / 8, 1 / 5
-    noise = np.sqrt(narrow2 + wide2 - 2 * cross)
-    wide *= np.float32(-np.sqrt(wide2) / noise)
-    wide += np.float32(np.sqrt(narrow2) / noise) * significance
-    return wide
-
-
 def detect(
     image: Float32,
     variance: Float32,
@@ -158,7 +103,7 @@ def detect(
     Parameters
     ----------
     image, variance, bad, sigma_pix
-        As in :func:`smooth`.
+        As in :func:`drpflow.algorithms.significance.smooth`.
     threshold
         Least significance of the pixels of a source.
     peak_threshold
@@ -185,7 +130,7 @@ def detect(
     steady = steady_variance(variance, unusable, sigma_pix)
     significance = smooth(image, steady, unusable, sigma_pix)
     compact = compact_significance(image, steady, unusable, sigma_pix, significance)
-    noise = PeakNoise(variance, steady, unusable, _gaussian(sigma_pix))
+    noise = PeakNoise(variance, steady, unusable, gaussian_taps(sigma_pix))
     footprints = find_footprints(significance, threshold, rules, compact, sigma_pix, noise)
     return Detection(footprints, significance, threshold, (_trial(footprints, threshold),))
 
@@ -207,7 +152,7 @@ def detect_adaptive(
     Parameters
     ----------
     image, variance, bad, sigma_pix
-        As in :func:`smooth`.
+        As in :func:`drpflow.algorithms.significance.smooth`.
     config
         Limits.
     """
@@ -256,13 +201,13 @@ def find_footprints(
     Parameters
     ----------
     significance
-        What :func:`smooth` gave.
+        What :func:`drpflow.algorithms.significance.smooth` gave.
     threshold
         Least significance of a pixel, and least compact significance of a peak found by that.
     rules
         Which groups of pixels and which peaks are kept.
     compact
-        What :func:`compact_significance` gave, to find more peaks.
+        What :func:`drpflow.algorithms.significance.compact_significance` gave, to find more peaks.
     sigma_pix
         Width of the PSF; such a peak is further than this from all others.
     noise
@@ -301,12 +246,6 @@ def grown_mask(
     mask = np.zeros(significance.shape, bool)
     paint_spans(*find_spans(size >= np.float32(threshold)), _disc(grow_pix), mask)
     return mask
-
-
-def _gaussian(sigma_pix: float) -> Float32:
-    reach = max(1, int(np.ceil(_REACH_SIGMA * sigma_pix)))
-    offset = np.arange(-reach, reach + 1)
-    return np.exp(-0.5 * (offset / sigma_pix) ** 2).astype(np.float32)
 
 
 def _disc(radius_pix: float) -> NDArray[np.int64]:
@@ -368,7 +307,8 @@ def _spans_and_peaks(
         rise[in_blend] = _prominence(values, pixels, row[in_blend], column[in_blend])
     # rise = peak - pass, so the pass is known from both.
     saddle = np.where(np.isfinite(rise), height - rise, 0.0)
-    rise = _in_noise_of_peak(rise - rules.relative_prominence * saddle, row, column, noise)
+    clear = (rise - rules.relative_prominence * saddle).astype(np.float32)
+    rise = _in_noise_of_peak(clear, row, column, noise)
     real = keep[owner] & (rise >= rules.min_prominence)
     return (rows[kept], starts[kept], ends[kept]), row[real], column[real]
 

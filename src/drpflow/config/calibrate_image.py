@@ -24,9 +24,7 @@ class CalibrateImageConfig(StrictModel):
         default_factory=PsfGuessConfig,
         description="image size with which stars are first looked for",
     )
-    fallback_fwhm_pix: float = param(
-        4.0, "that size where too few peaks tell it", unit="pix", gt=1
-    )
+    fallback_fwhm_pix: float = param(4.0, "that size where too few peaks tell it", unit="pix", gt=1)
     sharpest_fraction: float = param(
         0.7,
         "stars may be sharper than the guess by this factor: what is sharper still is a cosmic "

@@ -111,6 +111,13 @@ def test_galaxies_among_the_stars_are_dropped() -> None:
     assert rms(errors(field, found)[0]) < 0.012
 
 
+def test_stars_held_back_are_of_all_fluxes() -> None:
+    field = star_field(40, 512, 3.5, rng(10))
+    found = fit(field)
+    rank = np.argsort(np.argsort(field.flux))[found.reserved]
+    assert np.all(np.diff(np.sort(rank)) <= 13), "one of each seven"
+
+
 def test_same_seed_same_model() -> None:
     field = star_field(20, 300, 3.5, rng(7))
     one, two = fit(field), fit(field)

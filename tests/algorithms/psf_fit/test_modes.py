@@ -96,6 +96,21 @@ def test_terms_without_evidence_shrink() -> None:
     assert np.square(field.coefficients[3:]).sum() < 0.6 * np.square(free[3:]).sum()
 
 
+def test_modes_that_change_an_image_much_are_expected_to_be_small() -> None:
+    """Coma is measured ten times better than size; its terms without evidence shrink as well."""
+    units = np.array([1, 1, 1, 5, 0.1, 0.1, 0.05, 0.05])
+    kept, free = [], []
+    for n in (18, 22, 26, 30):
+        right, precision, design, degree, _ = make_amplitudes(n, 0.0, 0.0)
+        right, precision = right / units, precision / (units[:, None] * units)
+        found = fit_modes(right, precision, design, degree).coefficients
+        amplitudes = np.linalg.solve(precision, right[:, :, None])[:, :, 0]
+        weight = np.sqrt(precision[:, 0, 0])[:, None]
+        kept.append(found[1:, 4:] / units[4:])
+        free.append(np.linalg.lstsq(design * weight, amplitudes * weight)[0][1:, 4:] / units[4:])
+    assert np.square(kept).mean() < 0.4 * np.square(free).mean()
+
+
 def test_a_mode_that_no_star_measures_is_no_fault() -> None:
     right, precision, design, degree, _ = make_amplitudes(20, 0.0, 0.0)
     right[:, 7] = 0

@@ -155,9 +155,7 @@ def _neighbors(
     error = rules.error if psf else rules.first_error
     model = psf or moffat_psf(sigma_pix, frame.box, rules.reach_sigma)
     peaks = found.peak_x, found.peak_y
-    return fit_neighbors(
-        frame.image, frame.variance, unusable, peaks, stars, model, error, rules
-    )
+    return fit_neighbors(frame.image, frame.variance, unusable, peaks, stars, model, error, rules)
 
 
 def _shapes(

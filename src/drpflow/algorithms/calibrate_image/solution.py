@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,6 +90,9 @@ def solve(
         Whether fluxes are corrected for aperture; without that there is no zero point.
     """
     solution = Solution()
+    if guess is not None and guess.pixel_shape is None:
+        # That of a header need not tell it.
+        guess = replace(guess, pixel_shape=(box.x1 - box.x0, box.y1 - box.y0))
     try:
         stars = _at_epoch(guess, reference, visit_info)
         assert guess is not None
