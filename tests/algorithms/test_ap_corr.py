@@ -81,11 +81,14 @@ def test_scatter_of_stars_enters_the_errors() -> None:
 
 
 def test_a_few_stars_with_neighbours_do_not_set_the_error_of_all() -> None:
-    columns, _ = stars(200, scatter=0.004)
-    columns["normCompTophatFlux_instFlux"][:12] *= 1.02
-    columns["compTophatFlux_instFlux"][:12] *= 1.02
-    ap_corr, _ = fit_ap_corr(columns, np.ones(200, bool), BOX, ApCorrConfig())
-    assert ap_corr.error("psfFlux") == pytest.approx(0.004, rel=0.3)
+    found = []
+    for seed in range(10):
+        columns, _ = stars(200, scatter=0.004, seed=seed)
+        columns["normCompTophatFlux_instFlux"][:12] *= 1.02
+        columns["compTophatFlux_instFlux"][:12] *= 1.02
+        ap_corr, _ = fit_ap_corr(columns, np.ones(200, bool), BOX, ApCorrConfig())
+        found.append(ap_corr.error("psfFlux"))
+    assert np.mean(found) < 0.0056, "0.0063 if all count as they are"
 
 
 def test_outliers_and_flagged_stars_do_not_count() -> None:

@@ -212,14 +212,18 @@ def _best_field(
 def _fit_order(
     basis: Basis2D, x: Floats, y: Floats, values: Floats, variance: Floats, floor: float
 ) -> tuple[Polynomial2D, float]:
-    """Fit one order with the scatter that makes χ² per degree of freedom one, tails cut off."""
-    freedom = max(len(values) - basis.n_terms, 1)
+    """Fit one order with the scatter of largest likelihood, tails cut off.
+
+    That is where Σ (z² - 1) / (variance + scatter²) is zero: faint stars, all noise, tell little.
+    """
+    freedom = max(len(values) - basis.n_terms, 1) / len(values)
     scatter2 = floor**2
     for _ in range(_SCATTER_ROUNDS):
         total = variance + scatter2
         field = Polynomial2D.fit(basis, x, y, values, 1 / np.sqrt(total))
         excess = np.square(values - field(x, y)) / total
-        step = float(np.minimum(excess, _MOST_SQUARE).sum() / (_MEAN_SQUARE * freedom))
+        square = np.average(np.minimum(excess, _MOST_SQUARE), weights=1 / total)
+        step = float(square / (_MEAN_SQUARE * freedom))
         updated = max(scatter2 * step, floor**2)
         if abs(updated - scatter2) <= 1e-3 * scatter2:
             break
