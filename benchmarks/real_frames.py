@@ -12,7 +12,7 @@ zero point beside those of SDSS.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,9 +69,10 @@ class Repeats:
     north_pix: Floats
     isolated: Bools
 
-    def often(self) -> Bools:
-        """Return which stars are in at least half of the frames."""
-        return np.isfinite(self.mag).sum(axis=0) >= 0.5 * len(self.mag)
+    def often(self) -> Repeats:
+        """Return the stars that are in at least half of the frames."""
+        kept = np.isfinite(self.mag).sum(axis=0) >= 0.5 * len(self.mag)
+        return Repeats(*(getattr(self, part.name)[..., kept] for part in fields(self)))
 
 
 def collect(store: Store, stars: ReferenceStars, band: str) -> tuple[Repeats, int]:
@@ -133,17 +134,14 @@ def print_repeatability(repeats: Repeats, number: int) -> None:
     """Print how many frames were calibrated, and the scatter of stars by magnitude."""
     done = len(repeats.mag)
     print(f"Frames with PSF, WCS and zero point: {done} of {number} ({100 * done / number:.1f} %)")
+    repeats = repeats.often()
     mag = np.nanmedian(repeats.mag, axis=0)
-    often = repeats.often()
-    scatter, east, north = (
-        np.where(often, robust(v), np.nan)
-        for v in (repeats.mag, repeats.east_pix, repeats.north_pix)
-    )
+    scatter, east, north = (robust(v) for v in (repeats.mag, repeats.east_pix, repeats.north_pix))
     print("\n| magnitude | isolated | repeatability | expected | position | all | repeatability |")
     print("|---|---|---|---|---|---|---|")
-    first = _BIN_MAG * np.floor(mag[often].min() / _BIN_MAG)
-    for low in np.arange(first, mag[often].max(), _BIN_MAG):
-        every = often & (mag >= low) & (mag < low + _BIN_MAG)
+    first = _BIN_MAG * np.floor(mag.min() / _BIN_MAG)
+    for low in np.arange(first, mag.max(), _BIN_MAG):
+        every = (mag >= low) & (mag < low + _BIN_MAG)
         alone = every & repeats.isolated
         if alone.sum() < 3:
             continue

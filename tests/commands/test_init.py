@@ -22,7 +22,7 @@ def test_camera_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert run.camera == name
     assert run.sheets == Path("sheets")
     assert run.output == Path("results")
-    assert f"drpflow ingest RAW_FOLDER --camera {name}" in capsys.readouterr().out
+    assert f"drpflow ingest FRAMES_FOLDER --camera {name}" in capsys.readouterr().out
 
 
 def test_camera_by_file(tmp_path: Path) -> None:
@@ -32,13 +32,18 @@ def test_camera_by_file(tmp_path: Path) -> None:
     text = (tmp_path / "run/config/config.yaml").read_text()
     assert yaml.safe_load(text)["camera"] == str(camera)
     own = (paths.share_root() / "config/config.yaml").read_text()
-    assert text.count("#") == own.count("#"), "the comments come along"
+    assert text.count("#") == own.count("#") + 1, "the comments come along"
+    assert "reference_stars" not in yaml.safe_load(text), "there is no catalogue yet"
 
 
-def test_frames_that_were_detrended_elsewhere(tmp_path: Path) -> None:
+def test_frames_that_were_detrended_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["init", str(tmp_path / "run"), "--camera", "saao1m_ste3"]) == 0
+    assert "--calibrations" not in capsys.readouterr().out
     assert load_run(tmp_path / "run/config/config.yaml").isr.input == "detrended"
     assert cli.main(["init", str(tmp_path / "raw"), "--camera", "simcam"]) == 0
+    assert "--calibrations CALIBRATION_FOLDER" in capsys.readouterr().out
     assert load_run(tmp_path / "raw/config/config.yaml").isr.input == "raw"
 
 

@@ -14,12 +14,14 @@ from drpflow import Store, cli, paths
 from drpflow.data.visit_info import VisitInfo
 from drpflow.io.camera_yaml import load_camera
 from drpflow.io.reference_stars import read_reference_stars
+from drpflow.io.run_yaml import load_run
 from drpflow.io.schemas import load_schema
 
 
 def test_convert_writes_what_calibrate_image_reads(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     table = tmp_path / "survey.csv"
     rows = AstropyTable({"objid": [5, 6], "ra": [1.0, 2.0], "dec": [3.0, 4.0], "m": [20.0, 21.0]})
     rows.write(table, format="ascii.csv")
@@ -28,13 +30,27 @@ def test_convert_writes_what_calibrate_image_reads(
     assert cli.main(["reference", "convert", *arguments]) == 0
     found = read_reference_stars(output, 1.5, 3.5, 2.0)
     np.testing.assert_allclose(found.magnitude("r"), [20.0, 21.0])
-    assert "2 stars with fluxes in r" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "2 stars with fluxes in r" in out
+    assert "Next" not in out, "there is no run folder here"
     # A catalogue is not replaced by mistake.
     assert cli.main(["reference", "convert", *arguments]) == 2
     assert "exists already" in capsys.readouterr().err
     assert cli.main(["reference", "convert", *arguments, "--force"]) == 0
     assert cli.main(["reference", "convert", str(table), "--magnitude", "r", "--force"]) == 2
     assert "no NAME=VALUE" in capsys.readouterr().err
+
+
+def test_a_catalogue_without_stars_is_not_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "empty.csv"
+    AstropyTable(names=["objid", "ra", "dec", "m"]).write(table, format="ascii.csv")
+    output = tmp_path / "stars.parquet"
+    arguments = [str(table), "--magnitude", "r=m", "--epoch", "2016", "--output", str(output)]
+    assert cli.main(["reference", "convert", *arguments]) == 2
+    assert "no row has a position" in capsys.readouterr().err
+    assert not output.exists()
 
 
 def sources(n: int, visit: int, seed: int) -> dict[str, Any]:
@@ -133,3 +149,27 @@ def test_other_bands_are_added_where_stars_match(
     assert np.isfinite(found.magnitude("z")).sum() == 25
     np.testing.assert_allclose(np.nanmedian(found.magnitude("z")), 25 + 5 - 12.5)
     assert "Left out: band u" in capsys.readouterr().out
+
+
+def test_the_config_of_a_run_folder_names_the_new_catalogue(
+    run_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.main(["init", str(run_folder), "--camera", "saao1m_ste3"])
+    monkeypatch.chdir(run_folder)
+    config = Path("config/config.yaml")
+    before = config.read_text()
+    assert load_run(config).reference_stars is None
+    capsys.readouterr()
+    assert cli.main(["reference", "from-frame", "--output", "mine.parquet"]) == 0
+    assert f"write into {config}: reference_stars: mine.parquet" in capsys.readouterr().out
+    assert config.read_text() == before, "the line is for another file"
+    assert cli.main(["reference", "from-frame"]) == 0
+    assert f"{config} names it. Next: drpflow run" in capsys.readouterr().out
+    reference = load_run(config).reference_stars
+    assert reference is not None
+    assert reference.is_file()
+    opened = config.read_text()
+    assert opened.replace("\nreference_stars:", "\n# reference_stars:") == before
+    assert cli.main(["reference", "from-frame", "--force"]) == 0
+    assert "names it" in capsys.readouterr().out
+    assert config.read_text() == opened

@@ -167,3 +167,15 @@ def test_overlapping_tables_keep_each_star_once(tmp_path: Path) -> None:
     both = concatenate([one, two])
     assert list(both.id) == [1, 2]
     np.testing.assert_allclose(both.magnitude("z"), [np.nan, 19.0])
+
+
+def test_tiles_without_stars_add_nothing(tmp_path: Path) -> None:
+    parts = []
+    for name, rows in (("full.fits", 2), ("empty.fits", 0)):
+        gaia()[:rows].write(tmp_path / name)
+        stars, _ = convert_table(read_raw_table(tmp_path / name), ColumnNames())
+        parts.append(stars)
+    assert [len(part) for part in parts] == [2, 0]
+    whole = concatenate(parts)
+    np.testing.assert_array_equal(whole.id, parts[0].id)
+    np.testing.assert_array_equal(whole.epoch, parts[0].epoch)

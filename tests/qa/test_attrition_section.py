@@ -34,3 +34,15 @@ def test_nothing_lost() -> None:
     section = attrition_section([outcome("isr", 0, "done")])
     assert "Nothing was lost" in section.note
     assert not section.blocks
+
+
+def test_long_lists_are_folded_below_their_reasons() -> None:
+    lost = [outcome("isr", k, "failed", f"only {k % 7} pixels") for k in range(40)]
+    section = attrition_section([*lost, outcome("calibrateImage", 3, "partial", "no match")])
+    reasons, jobs = section.blocks
+    assert reasons.table is not None
+    assert [row[:2] for row in reasons.table.rows] == [["isr", "40"], ["calibrateImage", "1"]]
+    assert not reasons.folded
+    assert jobs.table is not None
+    assert jobs.folded == "all 41 jobs"
+    assert [row[2] for row in jobs.table.rows[:12]] == [str(k) for k in range(12)], "as numbers"

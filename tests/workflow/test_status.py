@@ -9,8 +9,9 @@ import pytest
 
 from drpflow.io.atomic import write_json
 from drpflow.io.datasets import DatasetTable
+from drpflow.io.status_files import summarize_failures
 from drpflow.workflow.plan import Plan
-from drpflow.workflow.status import Cell, read_status, summarize_failures
+from drpflow.workflow.status import Cell, read_status
 from drpflow.workflow.survey import load_survey
 
 if TYPE_CHECKING:

@@ -102,7 +102,7 @@ rule calibrateImage:
         "../../envs/drpflow.yaml"
     threads: 1
     resources:
-        mem_mb=PLAN.memory_mb(bytes_per_pixel=110),
+        mem_mb=PLAN.memory_mb(bytes_per_pixel=60),
     params:
         camera=PLAN.run.camera,
         reference=PLAN.reference_options,

@@ -85,7 +85,7 @@ rule calibrateImageOfVisit:
         "../../envs/drpflow.yaml"
     threads: 1
     resources:
-        mem_mb=PLAN.memory_mb(bytes_per_pixel=120),
+        mem_mb=PLAN.memory_mb(bytes_per_pixel=60),
     params:
         detectors=BATCH.detector_options,
         camera=PLAN.run.camera,

@@ -8,7 +8,7 @@ with it, all fluxes of stars agree on average, and for galaxies they differ as t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -35,6 +35,8 @@ _SCATTER_ROUNDS = 30
 # most as one of two sigma. The mean of min(z², 4) for a normal z is 2Φ(2) - 1 - 4φ(2) + 8Φ(-2).
 _MOST_SQUARE = 4.0
 _MEAN_SQUARE = 0.9205
+_SIZES = tuple(np.geomspace(5e-4, 0.05, 9))
+"""Sizes of the terms of place that are considered."""
 
 
 def fit_ap_corr(
@@ -150,11 +152,11 @@ def _usable(columns: Columns, name: str, config: ApCorrConfig) -> Bools:
 def _fit(
     columns: Columns, name: str, good: Bools, box: Box, config: ApCorrConfig
 ) -> tuple[ApCorr, Bools]:
-    """Fit the ratio of one flux; the order is the one that predicts best."""
+    """Fit the ratio of one flux."""
     ratio, variance = _ratios(columns, name)
     keep = good.copy()
     for _ in range(config.clip_rounds):
-        field, scatter = _best_field(columns, ratio, variance, keep, box, config)
+        field, scatter = _field(columns, ratio, variance, keep, box, config)
         residual = ratio - field(columns["x"], columns["y"])
         middle = np.median(residual[keep])
         spread = max(1.4826 * float(np.median(np.abs(residual[keep] - middle))), 1e-6)
@@ -187,48 +189,78 @@ def _ratios(columns: Columns, name: str) -> tuple[Floats, Floats]:
     return np.where(np.isfinite(ratio), ratio, np.nan), np.nan_to_num(variance, nan=1.0, posinf=1.0)
 
 
-def _best_field(
+def _field(
     columns: Columns, ratio: Floats, variance: Floats, keep: Bools, box: Box, config: ApCorrConfig
 ) -> tuple[Polynomial2D, float]:
-    """Return the polynomial of least Akaike criterion (corrected for few stars), and scatter."""
-    x, y, values = columns["x"][keep], columns["y"][keep], ratio[keep]
-    number = int(keep.sum())
-    best: tuple[float, Polynomial2D, float] | None = None
-    for order in range(config.max_order + 1):
-        basis = Basis2D(order, Domain.of_box(box))
-        if order and basis.n_terms * config.stars_per_term > number:
-            break
-        field, scatter = _fit_order(basis, x, y, values, variance[keep], config.scatter_floor)
-        total = variance[keep] + scatter**2
-        k = basis.n_terms + 1
-        misfit = float((np.square(values - field(x, y)) / total + np.log(total)).sum())
-        criterion = misfit + 2 * k + 2 * k * (k + 1) / max(number - k - 1, 0.5)
-        if best is None or criterion < best[0]:
-            best = criterion, field, scatter
-    assert best is not None
-    return best[1], best[2]
+    """Return the polynomial of place and the scatter of stars about it.
 
-
-def _fit_order(
-    basis: Basis2D, x: Floats, y: Floats, values: Floats, variance: Floats, floor: float
-) -> tuple[Polynomial2D, float]:
-    """Fit one order with the scatter of largest likelihood, tails cut off.
-
-    That is where Σ (z² - 1) / (variance + scatter²) is zero: faint stars, all noise, tell little.
+    Its coefficients, but the constant one, are expected to be small by an amount that is unknown:
+    the mean over all amounts, each weighted with the probability of the data (the evidence). Few
+    stars leave a constant, many what they show, and nothing jumps in between.
     """
-    freedom = max(len(values) - basis.n_terms, 1) / len(values)
+    x, y, values = columns["x"][keep], columns["y"][keep], ratio[keep]
+    order = _highest_order(len(values), config)
+    basis = Basis2D(order, Domain.of_box(box))
+    design = basis.design(x, y)
+    degree = basis.exponents.sum(axis=1)
+    fits = [
+        _fit_expecting(design, degree, size, values, variance[keep], config.scatter_floor)
+        for size in (_SIZES if order else _SIZES[:1])
+    ]
+    evidence = np.array([fit.log_evidence for fit in fits])
+    weight = np.exp(evidence - evidence.max())
+    weight /= weight.sum()
+    coefficients = weight @ np.array([fit.coefficients for fit in fits])
+    scatter = float(weight @ np.array([fit.scatter for fit in fits]))
+    return Polynomial2D(basis, coefficients), scatter
+
+
+def _highest_order(number: int, config: ApCorrConfig) -> int:
+    """Return the highest degree that so many stars are allowed."""
+    orders = range(config.max_order + 1)
+    terms = [(order + 1) * (order + 2) // 2 for order in orders]
+    return max(k for k in orders if not k or terms[k] * config.stars_per_term <= number)
+
+
+class _Fit(NamedTuple):
+    coefficients: Floats
+    scatter: float
+    log_evidence: float
+
+
+def _fit_expecting(
+    design: Floats,
+    degree: NDArray[np.intp],
+    size: float,
+    values: Floats,
+    variance: Floats,
+    floor: float,
+) -> _Fit:
+    """Fit coefficients that are expected to be of a size, with the scatter of largest likelihood.
+
+    That scatter is where Σ (z² - 1) / (variance + scatter²) is zero, tails cut off: faint stars,
+    all noise, tell little of it.
+    """
+    free = degree == 0
+    precision = np.where(free, 0.0, (size * 0.5 ** np.maximum(degree - 1, 0)) ** -2.0)
     scatter2 = floor**2
     for _ in range(_SCATTER_ROUNDS):
-        total = variance + scatter2
-        field = Polynomial2D.fit(basis, x, y, values, 1 / np.sqrt(total))
-        excess = np.square(values - field(x, y)) / total
-        square = np.average(np.minimum(excess, _MOST_SQUARE), weights=1 / total)
-        step = float(square / (_MEAN_SQUARE * freedom))
-        updated = max(scatter2 * step, floor**2)
+        weight = 1 / (variance + scatter2)
+        normal = design.T @ (weight[:, None] * design)
+        system, right = normal + np.diag(precision), design.T @ (weight * values)
+        coefficients = np.linalg.solve(system, right)
+        determined = np.trace(np.linalg.solve(system, normal))
+        square = np.square(values - design @ coefficients) * weight
+        mean = np.average(np.minimum(square, _MOST_SQUARE), weights=weight)
+        freedom = max(1 - determined / len(values), 1 / len(values))
+        updated = max(scatter2 * float(mean) / (_MEAN_SQUARE * freedom), floor**2)
         if abs(updated - scatter2) <= 1e-3 * scatter2:
             break
         scatter2 = updated
-    return field, float(np.sqrt(scatter2))
+    misfit = np.minimum(square, _MOST_SQUARE).sum() + precision @ np.square(coefficients)
+    evidence = 0.5 * (np.log(weight).sum() + np.log(precision[~free]).sum() - misfit)
+    evidence -= 0.5 * np.linalg.slogdet(system)[1]
+    return _Fit(coefficients, float(np.sqrt(scatter2)), float(evidence))
 
 
 def _too_few(name: str, number: int, candidates: int, config: ApCorrConfig) -> AlgorithmError:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drpflow import paths
 from drpflow.commands.output import console
+from drpflow.commands.reference import DEFAULT_REFERENCE
 from drpflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,9 +18,14 @@ _NEXT_STEPS = """\
 {folder} is ready. Next:
 
   cd {folder}
-  drpflow ingest RAW_FOLDER --camera {camera} --calibrations CALIBRATION_FOLDER --output sheets
+  drpflow ingest FRAMES_FOLDER --camera {camera}{calibrations}
+  drpflow reference convert CATALOGUE_FILES
   drpflow run
+
+Without a catalogue of the field's stars (Gaia, Pan-STARRS ...): drpflow run, then
+drpflow reference from-frame, which takes the stars of the best visit, then drpflow run.
 """
+_CALIBRATIONS = " --calibrations CALIBRATION_FOLDER"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the folder."""
+    import yaml
+
     from drpflow.io.atomic import write_text
     from drpflow.io.camera_yaml import find_camera
 
@@ -42,14 +50,20 @@ def run(args: argparse.Namespace) -> int:
     config = args.folder / "config" / "config.yaml"
     if config.exists():
         raise InputError(config, "it exists already", "Choose another folder, or edit it")
-    write_text(config, _config_text(camera, file))
-    steps = _NEXT_STEPS.format(folder=args.folder, camera=camera)
+    described = yaml.safe_load(file.read_text()) or {}
+    detrended = bool(described.get("detrended"))
+    write_text(config, _config_text(camera, described.get("config", {}), detrended))
+    calibrations = "" if detrended else _CALIBRATIONS
+    steps = _NEXT_STEPS.format(folder=args.folder, camera=camera, calibrations=calibrations)
     console().print(steps, end="", markup=False, highlight=False)
     return 0
 
 
-def _config_text(camera: str, file: Path) -> str:
-    """Return drpflow's own config file with the paths of a run folder, fit for a camera."""
+def _config_text(camera: str, config: dict[str, dict[str, Any]], detrended: bool) -> str:
+    """Return drpflow's own config file with the paths of a run folder, fit for a camera.
+
+    There is no reference catalogue yet: its line is a comment, which `drpflow reference` opens.
+    """
     import yaml
 
     text = (paths.share_root() / "config" / "config.yaml").read_text()
@@ -57,16 +71,16 @@ def _config_text(camera: str, file: Path) -> str:
         "camera": camera,
         "sheets": "sheets",
         "output": "results",
-        "reference_stars": "reference/reference_stars.parquet",
     }
-    described = yaml.safe_load(file.read_text()) or {}
-    sections = {name: dict(keys) for name, keys in described.get("config", {}).items()}
-    if described.get("detrended"):
+    sections = {name: dict(keys) for name, keys in config.items()}
+    if detrended:
         sections.setdefault("isr", {})["input"] = "detrended"
     for name, keys in sections.items():
         flow = yaml.safe_dump(keys, default_flow_style=True, width=10_000, sort_keys=False)
         values[name] = flow.strip()
-    for key, value in values.items():
-        text, count = re.subn(rf"(?m)^{key}:.*$", f"{key}: {value}", text)
+    lines = {key: f"{key}: {value}" for key, value in values.items()}
+    lines["reference_stars"] = f"# reference_stars: {DEFAULT_REFERENCE}"
+    for key, line in lines.items():
+        text, count = re.subn(rf"(?m)^{key}:.*$", line, text)
         assert count == 1, f"config/config.yaml has {count} lines '{key}:'"
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from drpflow.data.visit_info import VisitInfo
     from drpflow.io.store import Store
 
-_DEFAULT_OUTPUT = Path("reference/reference_stars.parquet")
+DEFAULT_REFERENCE = Path("reference/reference_stars.parquet")
+_CONFIG = Path("config/config.yaml")
 _RELATIVE = (
     "relative: positions by the {wcs} WCS of visit {visit}, fluxes by taking 1 electron/s for "
     "{zero_point:g} mag; for comparing visits with each other only"
@@ -36,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "from-frame", help="take the stars of a run's best visit, for want of another catalogue"
     )
     frame.add_argument(
-        "--config", type=Path, default=Path("config/config.yaml"), help="config file of the run"
+        "--config", type=Path, default=_CONFIG, help=f"config file of the run [{_CONFIG}]"
     )
     frame.add_argument("--output", type=Path, help="file to write [reference_stars of the config]")
     frame.add_argument("--visit", type=int, help="take this visit, not the one with most stars")
@@ -57,7 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="tables")
     parser.add_argument(
-        "--output", type=Path, default=_DEFAULT_OUTPUT, help=f"file to write [{_DEFAULT_OUTPUT}]"
+        "--output",
+        type=Path,
+        default=DEFAULT_REFERENCE,
+        help=f"file to write [{DEFAULT_REFERENCE}]",
     )
     parser.add_argument(
         "--order", type=int, help="HEALPix order of the files of a folder, for large catalogues"
@@ -105,12 +110,17 @@ def _convert(args: argparse.Namespace) -> int:
         parts.append(stars)
         left_out += without_place
     whole = concatenate(parts)
+    if not len(whole):
+        files = ", ".join(map(str, args.files))
+        raise InputError(files, "no row has a position", "Look at the tables' columns")
     write_reference_stars(args.output, whole, args.order)
     repeated = sum(len(part) for part in parts) - len(whole)
     _tell(args.output, whole)
     for number, what in ((left_out, "without a position"), (repeated, "that stood twice")):
         if number:
             console().print(f"Left out: {number} rows {what}.", highlight=False)
+    if _CONFIG.is_file():
+        _tell_next(_CONFIG, args.output)
     return 0
 
 
@@ -121,7 +131,7 @@ def _from_frame(args: argparse.Namespace) -> int:
     from drpflow.io.store import Store
 
     config = load_run(args.config)
-    output = args.output or config.reference_stars or _DEFAULT_OUTPUT
+    output = args.output or config.reference_stars or DEFAULT_REFERENCE
     _check_output(output, args.force)
     store, camera = Store(config.output), load_camera(config.camera)
     visit = _best_visit(store, args.visit, args.band)
@@ -131,6 +141,7 @@ def _from_frame(args: argparse.Namespace) -> int:
     write_reference_stars(output, stars, note=note)
     _tell(output, stars)
     console().print(f"It is {note}.", highlight=False, soft_wrap=True)
+    _tell_next(args.config, output)
     return 0
 
 
@@ -252,3 +263,27 @@ def _tell(path: Path, stars: ReferenceStars) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _tell_next(config: Path, catalogue: Path) -> None:
+    """Have the config file name the catalogue where it waits for one, and tell what comes next.
+
+    The line that `drpflow init` writes as a comment is opened. All else that a config file says
+    is its author's to change.
+    """
+    from drpflow.io.atomic import write_text
+    from drpflow.io.run_yaml import read_config_file
+
+    line = f"reference_stars: {catalogue}"
+    named = read_config_file(config).get("reference_stars")
+    if named is None:
+        pattern = rf"(?m)^# *{re.escape(line)} *$"
+        text, count = re.subn(pattern, lambda _: line, config.read_text())
+        if count == 1:
+            write_text(config, text)
+            named = str(catalogue)
+    if named == str(catalogue):
+        told = f"{config} names it. Next: drpflow run, which calibrates all frames with it."
+    else:
+        told = f"To use it, write into {config}: {line}"
+    console().print(told, highlight=False, soft_wrap=True, markup=False)

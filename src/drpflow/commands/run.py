@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 TAKES_EXTRA = True
 _DRY = frozenset({"-n", "--dry-run", "--dryrun"})
 _LONGEST_LIST = 20
+_NO_CATALOGUE = (
+    "note: no reference catalogue: neither WCS nor zero point. `drpflow reference` makes one."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
     check_reference(plan.run)
     for warning in plan.survey.warnings:
         errors().print(f"warning: {warning}", markup=False, highlight=False)
+    if plan.run.reference_stars is None:
+        errors().print(_NO_CATALOGUE, markup=False, highlight=False)
     extra = tuple(args.extra)
     if args.retry_failed:
         extra += _force_failed(plan)

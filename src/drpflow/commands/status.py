@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from drpflow.commands.output import console
 from drpflow.commands.run import add_run_arguments, open_plan
-from drpflow.workflow.status import read_status, summarize_failures
+from drpflow.io.status_files import summarize_failures
+from drpflow.workflow.status import read_status
 
 if TYPE_CHECKING:
     import argparse

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from pydantic import Field, model_validator
 
 from drpflow.config.base import StrictModel, param
+from drpflow.config.mask_planes import MaskPlane  # noqa: TC001 - pydantic evaluates it
 
 CalibrationKind: TypeAlias = Literal[
     "bias",
@@ -22,20 +23,6 @@ CalibrationKind: TypeAlias = Literal[
     "crosstalk",
     "brighter_fatter",
     "cti",
-]
-MaskPlane: TypeAlias = Literal[
-    "BAD",
-    "SAT",
-    "INTRP",
-    "CR",
-    "EDGE",
-    "SUSPECT",
-    "NO_DATA",
-    "SPIKE",
-    "STREAK",
-    "BRIGHT_OBJECT",
-    "CROSSTALK",
-    "VIGNETTED",
 ]
 
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from pydantic import Field, model_validator
 
 from drpflow.config.base import StrictModel, param
-from drpflow.config.isr import MaskPlane
+from drpflow.config.mask_planes import MaskPlane
 
 Planes: TypeAlias = tuple[MaskPlane, ...]
 

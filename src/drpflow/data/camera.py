@@ -168,6 +168,23 @@ class Filter(StrictModel):
     throughput: str | None = param(
         None, "CSV of wavelength_nm, throughput (telescope, filter and CCD; no atmosphere)"
     )
+    detector_throughput: str | None = param(
+        None,
+        "the same for each detector: a name in which {detector} stands for its id, as in "
+        "g_{detector:02d}.csv; a detector without such a file takes `throughput`",
+    )
+
+    @field_validator("detector_throughput")
+    @classmethod
+    def _names_the_detector(cls, template: str | None) -> str | None:
+        if template is not None:
+            try:
+                distinct = template.format(detector=0) != template.format(detector=1)
+            except (KeyError, IndexError, ValueError) as fault:
+                raise ValueError(f"not a name with {{detector}} in it ({fault})") from None
+            if not distinct:
+                raise ValueError("the name needs {detector}, which stands for the detector's id")
+        return template
 
 
 class Optics(StrictModel):
@@ -313,6 +330,11 @@ class Camera(StrictModel):
     )
     detrended: bool = param(
         False, "the frames were detrended elsewhere; `drpflow init` then sets isr.input so"
+    )
+    unit_per_adu_card: str | None = param(
+        None,
+        "header card of calibrated frames that holds what one adu was in `raw_unit`; the factor "
+        "to electrons is the gain over it",
     )
     pedestal: float = param(
         0.0, "constant that detrended frames carry on top of the signal, in `raw_unit`"

@@ -10,7 +10,7 @@ import numpy as np
 
 from drpflow.errors import InputError
 from drpflow.ingest.header_map import check_header_map
-from drpflow.io.camera_yaml import read_throughput
+from drpflow.io.camera_yaml import read_filter_throughputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,11 +63,10 @@ def camera_faults(camera: Camera) -> list[str]:
         faults += _detector_faults(detector)
     faults += _overlaps(camera) + _optics_faults(camera)
     for item in camera.filters:
-        if item.throughput is not None:
-            try:
-                read_throughput(item.throughput)
-            except InputError as fault:
-                faults.append(f"filter {item.physical_filter}: {fault}")
+        try:
+            read_filter_throughputs(item, [d.id for d in camera.detectors])
+        except InputError as fault:
+            faults.append(f"filter {item.physical_filter}: {fault}")
     return faults
 
 
@@ -81,7 +80,9 @@ def camera_gaps(camera: Camera) -> list[str]:
         f"filter {item.physical_filter} has neither effective_wavelength_nm nor throughput: "
         "chromatic corrections leave it out"
         for item in camera.filters
-        if item.effective_wavelength_nm is None and item.throughput is None
+        if item.effective_wavelength_nm is None
+        and item.throughput is None
+        and item.detector_throughput is None
     ]
     if camera.wcs_from == "camera" and "rotation_deg" not in camera.header:
         gaps.append("'header: rotation_deg:' is absent: the rotation has to be found on the sky")

@@ -72,7 +72,7 @@ def read_references(
     margin_pix
         How far the guess may be off.
     """
-    if path is None or wcs is None or wcs.pixel_shape is None:
+    if path is None or wcs is None:
         return None
     from drpflow.io.reference_stars import read_reference_stars
 

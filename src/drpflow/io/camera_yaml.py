@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from drpflow import paths
 from drpflow.config.base import validate
-from drpflow.data.camera import Camera
+from drpflow.data.camera import Camera, Filter
 from drpflow.errors import InputError
 from drpflow.io.strict_yaml import strict_loader
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
+
+    Curve: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 LOCAL = Path("config/cameras")
 """Where cameras of one's own stand, below the folder in which drpflow runs."""
@@ -43,13 +47,19 @@ def load_camera(name_or_path: str | Path) -> Camera:
     """
     path = find_camera(name_or_path)
     camera = validate(Camera, _read_yaml(path), path)
-    filters = tuple(
-        item.model_copy(update={"throughput": str(path.parent / item.throughput)})
-        if item.throughput
-        else item
-        for item in camera.filters
-    )
+    filters = tuple(_located(item, path.parent) for item in camera.filters)
     return camera.model_copy(update={"filters": filters})
+
+
+def _located(item: Filter, folder: Path) -> Filter:
+    """Return a filter whose throughput files open from here."""
+    update = {}
+    if item.throughput:
+        update["throughput"] = str(folder / item.throughput)
+    if item.detector_throughput:
+        literal = str(folder).replace("{", "{{").replace("}", "}}")
+        update["detector_throughput"] = str(Path(literal) / item.detector_throughput)
+    return item.model_copy(update=update)
 
 
 def find_camera(name_or_path: str | Path) -> Path:
@@ -106,6 +116,56 @@ def read_throughput(path: str | Path) -> tuple[NDArray[np.float64], NDArray[np.f
         worst = throughput[np.argmax(np.abs(throughput - 0.5))]
         raise InputError(path, f"a throughput is {worst}", "Give fractions from 0 to 1")
     return wavelength, throughput
+
+
+def read_filter_throughputs(item: Filter, detectors: Iterable[int]) -> dict[int, Curve]:
+    """Return the throughput curve of a filter on each detector.
+
+    Parameters
+    ----------
+    item
+        A filter of a camera that `load_camera` gave.
+    detectors
+        Ids of the detectors.
+
+    Returns
+    -------
+    dict
+        Wavelengths and throughputs by detector; detectors that share a file share the arrays.
+        Empty if the camera file tells no throughput of this filter.
+
+    Raises
+    ------
+    InputError
+        If a file is faulty, or a detector has none while others have.
+    """
+    curves: dict[Path, Curve] = {}
+    found: dict[int, Curve] = {}
+    lacking = []
+    for detector in detectors:
+        path = throughput_file(item, detector)
+        if path is None:
+            lacking.append(detector)
+            continue
+        if path not in curves:
+            curves[path] = read_throughput(path)
+        found[detector] = curves[path]
+    if found and lacking:
+        raise InputError(
+            str(item.detector_throughput),
+            f"there is no such file for detectors {lacking}",
+            "Add them, or give `throughput` for all detectors that have none of their own",
+        )
+    return found
+
+
+def throughput_file(item: Filter, detector: int) -> Path | None:
+    """Return the throughput file of a filter for a detector, None if there is none."""
+    if item.detector_throughput is not None:
+        own = Path(item.detector_throughput.format(detector=detector))
+        if own.is_file():
+            return own
+    return Path(item.throughput) if item.throughput is not None else None
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

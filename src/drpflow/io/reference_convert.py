@@ -275,6 +275,8 @@ def _epoch_mjd(path: Path, values: NDArray[np.float64]) -> NDArray[np.float64]:
     InputError
         If they are none of these.
     """
+    if not values.size:  # a tile of a survey without stars
+        return values
     middle = float(np.nanmedian(values)) if np.isfinite(values).any() else np.nan
     if 1850 < middle < 2200:
         return _J2000_MJD + (values - 2000.0) * 365.25

@@ -8,6 +8,7 @@ from importlib.resources import files
 from drpflow.config.base import validate
 from drpflow.data.table import TableSchema
 from drpflow.errors import InputError, suggest
+from drpflow.io.strict_yaml import strict_loader
 
 
 def schema_names() -> list[str]:
@@ -36,7 +37,7 @@ def load_schema(name: str) -> TableSchema:
             name, f"no such column schema{suggest(name, known)}", f"Known: {', '.join(known)}"
         )
     source = f"schemas/{name}.yaml"
-    values = yaml.safe_load(file.read_text())
+    values = yaml.load(file.read_text(), Loader=strict_loader())  # noqa: S506 - a safe loader
     inherited = values.pop("extends", None)
     schema = validate(TableSchema, values, source)
     if inherited is not None:

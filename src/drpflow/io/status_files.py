@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from drpflow.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _FOLDER = "status"
 
@@ -98,6 +100,26 @@ def read_outcomes(root: str | Path, task: str) -> Iterator[Outcome]:
     # Texts instead of Paths: there may be 100,000.
     for path in _json_files(os.path.join(root, _FOLDER, task)):  # noqa: PTH118
         yield read_outcome(root, path)
+
+
+def summarize_failures(failed: Iterable[Outcome]) -> list[tuple[str, str, list[Outcome]]]:
+    """Group failures by task and reason, the most frequent first.
+
+    Figures inside a reason do not tell two apart, so that a hundred detectors with too few
+    stars are one group. Its members stand in the order of their visits and detectors.
+    """
+    groups: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
+    for outcome in failed:
+        groups[outcome.task, re.sub(r"\d+(\.\d+)?", "#", outcome.reason)].append(outcome)
+    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    groups_in_order = [(task, sorted(members, key=_place)) for (task, _), members in ordered]
+    return [(task, members[0].reason, members) for task, members in groups_in_order]
+
+
+def _place(outcome: Outcome) -> list[tuple[bool, int, str]]:
+    """Return a key that puts numbers in their order, before text."""
+    values = outcome.data_id.values()
+    return [(True, 0, v) if isinstance(v, str) else (False, v, "") for v in values]
 
 
 def read_outcome(root: Path, path: str | Path) -> Outcome:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from drpflow.data.arrow_arrays import to_arrow
@@ -150,12 +149,16 @@ def _without_data_id(table: Table, data_id: Mapping[str, Any]) -> Table:
 
 def _widths(arrow: pa.Table) -> dict[str, int]:
     """Return the largest length of each column of texts or bytes."""
+    kinds = {field.name: field.type for field in arrow.schema}
+    texts = [n for n, t in kinds.items() if pa.types.is_string(t) or pa.types.is_binary(t)]
+    if not texts:
+        return {}
+    import pyarrow.compute as pc
+
     widths = {}
-    for name in arrow.column_names:
-        column = arrow.column(name)
-        if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
-            length = pc.utf8_length if pa.types.is_string(column.type) else pc.binary_length
-            widths[name] = pc.max(length(column)).as_py() or 0
+    for name in texts:
+        length = pc.utf8_length if pa.types.is_string(kinds[name]) else pc.binary_length
+        widths[name] = pc.max(length(arrow.column(name))).as_py() or 0
     return widths
 
 

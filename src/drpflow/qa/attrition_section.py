@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from drpflow.io.status_files import summarize_failures
 from drpflow.qa.page import Block, Column, Section, Tile, make_table
 
 if TYPE_CHECKING:
@@ -12,6 +13,14 @@ if TYPE_CHECKING:
 
     from drpflow.io.status_files import Outcome
 
+# Longer lists are folded, below one of the reasons.
+_OPEN_JOBS = 20
+_REASON_COLUMNS = (
+    Column("task", text=True),
+    Column("jobs"),
+    Column("reason", text=True),
+    Column("what may help", text=True),
+)
 _LOST_COLUMNS = (
     Column("task", text=True),
     Column("visit"),
@@ -33,7 +42,18 @@ def attrition_section(outcomes: Sequence[Outcome]) -> Section:
         Tile(str(len(visits)), "visits"),
         *(_tile(task, ended[task], lost[task], lacking[task]) for task in ended),
     ]
-    rows = [
+    groups = [*summarize_failures(failed), *summarize_failures(partial)]
+    note = (
+        "Every visit and detector that was lost, as a whole or in part, where, and why."
+        if groups
+        else ("Nothing was lost: every job that ended gave all it should.")
+    )
+    return Section("attrition", "Jobs", note, tiles, _lists(groups))
+
+
+def _lists(groups: Sequence[tuple[str, str, Sequence[Outcome]]]) -> list[Block]:
+    """Return the table of all that was lost; where that is long, the reasons first."""
+    jobs = [
         [
             o.task,
             o.data_id.get("visit"),
@@ -42,15 +62,17 @@ def attrition_section(outcomes: Sequence[Outcome]) -> Section:
             o.reason,
             o.hint,
         ]
-        for o in [*failed, *partial]
+        for _, _, members in groups
+        for o in members
     ]
-    note = (
-        "Every visit and detector that was lost, as a whole or in part, where, and why."
-        if rows
-        else ("Nothing was lost: every job that ended gave all it should.")
-    )
-    blocks = [Block(table=make_table(_LOST_COLUMNS, rows))] if rows else []
-    return Section("attrition", "Jobs", note, tiles, blocks)
+    table = make_table(_LOST_COLUMNS, jobs)
+    if len(jobs) <= _OPEN_JOBS:
+        return [Block(table=table)] if jobs else []
+    reasons = [[task, len(members), reason, members[0].hint] for task, reason, members in groups]
+    return [
+        Block(table=make_table(_REASON_COLUMNS, reasons)),
+        Block(table=table, folded=f"all {len(jobs)} jobs"),
+    ]
 
 
 def _tile(task: str, ended: int, lost: int, lacking: int) -> Tile:

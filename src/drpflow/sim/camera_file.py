@@ -76,6 +76,9 @@ def camera_description(instrument: Instrument, effects: DetectorEffects) -> dict
                 "band": item.band,
                 "effective_wavelength_nm": item.effective_wavelength_nm,
                 "throughput": f"{THROUGHPUT_FOLDER}/{item.physical_filter}.csv",
+                "detector_throughput": (
+                    f"{THROUGHPUT_FOLDER}/{item.physical_filter}_{{detector:02d}}.csv"
+                ),
             }
             for item in instrument.filters
         ],

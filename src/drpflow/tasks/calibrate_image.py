@@ -143,7 +143,7 @@ def calibrate_image(
     except AlgorithmError as failure:
         _give_up(found, failure)
         _sky(frame, frame.mask.any("DETECTED"), found, config)
-        return _result(frame, exposure, found)
+        return _result(frame, exposure, visit_info, found)
     found.psf = stars.fit.psf
     masked = _second_background(frame, stars.fit.psf, config)
     catalog = make_catalog(frame, masked, stars, config)
@@ -160,7 +160,7 @@ def calibrate_image(
     _note_solution(found, solution, catalog, reference)
     _sky(frame, masked | frame.mask.any("DETECTED"), found, config)
     _statistics(frame, found, catalog, solution, visit_info, config)
-    return _result(frame, exposure, found)
+    return _result(frame, exposure, visit_info, found)
 
 
 def _check_light(frame: Frame) -> None:
@@ -281,7 +281,9 @@ def _statistics(
     numbers |= depth_statistics(SummaryStats(numbers), zero_point, visit_info, config.depth)
 
 
-def _result(frame: Frame, exposure: Exposure, found: _Found) -> CalibrateImageResult:
+def _result(
+    frame: Frame, exposure: Exposure, visit_info: VisitInfo, found: _Found
+) -> CalibrateImageResult:
     """Return the products."""
     image, variance = frame.image, frame.variance
     if found.photo_calib is not None:
@@ -295,7 +297,7 @@ def _result(frame: Frame, exposure: Exposure, found: _Found) -> CalibrateImageRe
         "ap_corr": found.ap_corr,
         "background": frame.background,
         "valid_polygon": ValidPolygon.from_box(frame.box),
-        "visit_info": exposure.visit_info,
+        "visit_info": visit_info,
         "detector": exposure.detector,
         "summary_stats": SummaryStats(found.statistics),
     }

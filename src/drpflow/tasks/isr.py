@@ -345,7 +345,12 @@ def _complete(
     """Make variance and mask of a frame that is detrended already."""
     image = check_detrended(frame, detector, context.source)
     factor = detrended.electron_per_unit(
-        detector, noise, config.detrended.electron_per_unit, context.unit, context.source
+        detector,
+        noise,
+        config.detrended.electron_per_unit,
+        context.unit,
+        context.source,
+        context.unit_per_adu,
     )
     if context.unit.endswith(" s-1"):
         factor *= np.float32(check_exposure_time(visit_info.exposure_time_s, visit_info.visit))

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from drpflow.io.sheets import ExposureRow
     from drpflow.workflow.survey import Survey
 
-# Memory of a task's process before it has read anything, MB.
-_PROCESS_MB = 300
+# Memory of a task's process before it has read anything, MB: 270, and 560 where it compiles kernels.
+_PROCESS_MB = 600
 
 
 @dataclass(frozen=True)
@@ -208,8 +208,8 @@ def check_reference(run: RunConfig) -> None:
         raise InputError(
             path,
             "the reference catalogue does not exist",
-            "Check `reference_stars` in the config file (`drpflow reference` makes a catalogue); "
-            "without that line there is neither WCS nor zero point",
+            "Make it with `drpflow reference`, or correct `reference_stars` in the config file; "
+            "without that line, a run makes everything but WCS and zero point",
         )
 
 

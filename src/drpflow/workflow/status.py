@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +10,7 @@ from drpflow.io.status_files import read_outcomes
 from drpflow.workflow.task_runner import data_id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from drpflow.io.status_files import Outcome
     from drpflow.workflow.plan import Plan
@@ -99,19 +98,6 @@ def read_status(plan: Plan) -> RunStatus:
 def expected_jobs(plan: Plan, task: str) -> set[str]:
     """Return the status files that a complete run has for a task."""
     return set(plan.survey.expand(plan.job_file("status", task, ".json")))
-
-
-def summarize_failures(failed: Iterable[Outcome]) -> list[tuple[str, str, list[Outcome]]]:
-    """Group failures by task and reason, the most frequent first.
-
-    Figures inside a reason do not tell two apart, so that a hundred detectors with too few
-    stars are one group.
-    """
-    groups: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
-    for outcome in failed:
-        groups[outcome.task, re.sub(r"\d+(\.\d+)?", "#", outcome.reason)].append(outcome)
-    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
-    return [(task, members[0].reason, members) for (task, _), members in ordered]
 
 
 def _visit(data_id: Mapping[str, Any]) -> int | None:

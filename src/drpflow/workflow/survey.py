@@ -173,7 +173,9 @@ class Survey:
         parts = self.camera.model_dump(mode="json", include=wanted)
         parts["detector"] = self.camera.detector(detector).model_dump(mode="json")
         item = self.camera.filter(physical_filter)
-        parts["filter"] = item.model_dump(mode="json", exclude={"throughput"})
+        parts["filter"] = item.model_dump(
+            mode="json", exclude={"throughput", "detector_throughput"}
+        )
         return parts
 
 

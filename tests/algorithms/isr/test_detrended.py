@@ -26,6 +26,9 @@ def test_factor_to_electrons() -> None:
     assert gain[79, 99] == pytest.approx(1.65)
     assert electron_per_unit(detector, noise, None, "electron", "x.fits") == 1
     assert electron_per_unit(detector, noise, 7.0, "nJy", "x.fits") == 7
+    calibrated = electron_per_unit(detector, noise, None, "nanomaggy", "x.fits", 0.005)
+    np.testing.assert_allclose(calibrated, gain / 0.005, rtol=1e-6)
+    assert electron_per_unit(detector, noise, 7.0, "nanomaggy", "x.fits", 0.005) == 7
     with pytest.raises(InputError, match=r"x.fits: its pixels are in nJy.*electron_per_unit"):
         electron_per_unit(detector, noise, None, "nJy", "x.fits")
 

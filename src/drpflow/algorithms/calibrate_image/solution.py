@@ -129,7 +129,7 @@ def _at_epoch(
         hint = "Fill ra_deg and dec_deg of the visit sheet"
         raise AlgorithmError("there is no WCS to start from", hint=hint)
     if reference is None:
-        hint = "Name one as reference_stars in the config file"
+        hint = "Make one with `drpflow reference`: of a survey's tables, or of the best frame"
         raise AlgorithmError("there is no reference catalogue", hint=hint)
     return reference if visit_info.mjd is None else reference.at_epoch(visit_info.mjd)
 

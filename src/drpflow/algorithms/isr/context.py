@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from drpflow.data.sky_wcs import SkyWcs
@@ -32,6 +32,8 @@ class FrameContext:
         Unit of its pixels; raw frames are in adu.
     pedestal
         Level of a detrended frame where no light fell, in its unit.
+    unit_per_adu
+        Of a calibrated frame: what one adu was, in its unit; None if unknown.
     wcs, missing
         First WCS, and why there is none; attached to the exposure.
     weight
@@ -47,6 +49,7 @@ class FrameContext:
     weight: Image | None = None
     mask: NDArray[np.integer] | None = None
     pedestal: float = 0.0
+    unit_per_adu: float | None = None
 
 
 def first_wcs(
@@ -78,9 +81,11 @@ def first_wcs(
     """
     if camera.wcs_from == "header":
         try:
-            return SkyWcs.from_fits_header(header, source), {}
+            wcs = SkyWcs.from_fits_header(header, source)
         except InputError as error:
             return None, {"wcs": error.problem}
+        # Where reference stars are looked for follows from the size.
+        return replace(wcs, pixel_shape=detector.size_pix), {}
     ra_deg, dec_deg = visit_info.ra_deg, visit_info.dec_deg
     if ra_deg is None or dec_deg is None:
         return None, {"wcs": "the visit sheet gives no boresight"}
@@ -104,8 +109,29 @@ def frame_context(
         As for :func:`first_wcs`.
     **companions
         ``weight`` and ``mask`` of a detrended frame.
+
+    Raises
+    ------
+    InputError
+        If the header lacks the card with the unit of one adu, or that is no positive number.
     """
     wcs, missing = first_wcs(camera, detector, visit_info, header, source)
     return FrameContext(
-        source, camera.raw_unit, wcs, missing, pedestal=camera.pedestal, **companions
+        source,
+        camera.raw_unit,
+        wcs,
+        missing,
+        pedestal=camera.pedestal,
+        unit_per_adu=_unit_per_adu(camera.unit_per_adu_card, header, source),
+        **companions,
     )
+
+
+def _unit_per_adu(card: str | None, header: Mapping[str, Any], source: str) -> float | None:
+    if card is None:
+        return None
+    value = header.get(card)
+    if isinstance(value, int | float) and 0 < value < float("inf"):
+        return float(value)
+    remedy = "Correct `unit_per_adu_card` in the camera file, or the header"
+    raise InputError(source, f"{card} is {value!r}, not the unit of one adu", remedy)

@@ -26,6 +26,7 @@ def electron_per_unit(
     stated: float | None,
     unit: str,
     source: str,
+    unit_per_adu: float | None = None,
 ) -> NDArray[np.float32]:
     """Return the factor that turns a detrended frame into electrons, shape (ny, nx) or (1, 1).
 
@@ -39,27 +40,32 @@ def electron_per_unit(
         Unit of the frame; of one per second, the factor is that of its counts.
     source
         The frame, for messages.
+    unit_per_adu
+        What one adu was in that unit, where the frame was calibrated.
 
     Raises
     ------
     InputError
-        If the frame is in flux units and the config states no factor.
+        If the frame is in flux units and neither the config nor the frame states a factor.
     """
     if stated is not None:
         return np.full((1, 1), stated, np.float32)
     unit = unit.removesuffix(" s-1")
     if unit == "electron":
         return np.ones((1, 1), np.float32)
-    if unit != "adu":
+    if unit == "adu":
+        unit_per_adu = 1.0
+    if unit_per_adu is None:
         raise InputError(
             source,
             f"its pixels are in {unit}, which says nothing of electrons",
-            f"Set isr.detrended.electron_per_unit to the electrons in one {unit}",
+            f"Set isr.detrended.electron_per_unit to the electrons in one {unit}, or "
+            "unit_per_adu_card in the camera file",
         )
     factor = np.empty(detector.shape, np.float32)
     for amp in detector.amplifiers:
         x0, x1, y0, y1 = amp.data_section
-        factor[y0:y1, x0:x1] = noise[amp.name].gain
+        factor[y0:y1, x0:x1] = noise[amp.name].gain / unit_per_adu
     return factor
 
 

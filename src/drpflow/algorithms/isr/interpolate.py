@@ -51,7 +51,7 @@ def interpolate(
         Number of pixels filled.
     """
     wanted = mask.any(planes) & ~mask.any("NO_DATA")
-    rows, columns = np.nonzero(wanted)
+    rows, columns = np.divmod(np.flatnonzero(wanted), wanted.shape[1])
     if rows.size == 0:
         return 0
     unusable = wanted | mask.any(("NO_DATA", "UNMASKEDNAN"))

@@ -11,6 +11,7 @@ from drpflow.algorithms.psf_fit.model import N_MODES, PsfState
 from drpflow.algorithms.psf_fit.modes import ModeField, fit_modes
 from drpflow.algorithms.psf_fit.pixels import back_project, update_pixels
 from drpflow.algorithms.psf_fit.profile import Moffat, fit_moffat
+from drpflow.algorithms.psf_fit.reserve import reserve
 from drpflow.algorithms.psf_fit.stamps import Stamps, cut
 from drpflow.algorithms.psf_fit.stars import (
     Comparison,
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
     Bools: TypeAlias = NDArray[np.bool_]
 
 _FWHM_PER_SIGMA = 2.3548
-# While the model is rough, what it misses must not be taken for outliers.
-_EARLY_ERROR = (0.2, 0.1)
+# While the model is rough, what it misses must not be taken for outliers: from the second round on
+# the free pixels approach what the brightest stars show.
+_EARLY_ERROR = (0.2, 0.1, 0.05, 0.02)
 _EARLY_MASKED_LIGHT = 0.5
 _MAX_WANDER_PIX = 2.0
 # Bright stars show errors of the model that faint ones hide: χ² that is larger by a factor of
@@ -115,7 +117,7 @@ def fit_psf(
     AlgorithmError
         If fewer than `min_stars` stars are left, or they do not look like stars.
     """
-    reserved = _reserve(np.asarray(flux, float), config, rng)
+    reserved = reserve(x, y, np.asarray(flux, float), box, config, rng)
     rows = np.flatnonzero(~reserved)
     _require(rows.size, config)
     start = _first_guess(image, variance, bad, x[rows], y[rows], flux[rows], config, neighbors)
@@ -258,20 +260,6 @@ def _free_pixels(
     )
     pixels = update_pixels(state.pixels[:n_terms], right, power, design[fits, :n_terms])
     return state.with_pixels(pixels)
-
-
-def _reserve(flux: Floats, config: PsfConfig, rng: np.random.Generator) -> Bools:
-    """Return which stars are held back: none where they are few, else one of each class of flux.
-
-    The sample is as bright as the others are, and never takes most of the brightest stars.
-    """
-    held = int(config.reserve_fraction * len(flux))
-    held = max(min(held, len(flux) - config.min_used_with_reserve), 0)
-    reserved = np.zeros(len(flux), bool)
-    if held:
-        classes = np.array_split(np.argsort(flux, kind="stable"), held)
-        reserved[[rng.choice(members) for members in classes]] = True
-    return reserved
 
 
 def _require(number: int, config: PsfConfig) -> None:

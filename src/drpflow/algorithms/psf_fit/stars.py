@@ -24,6 +24,8 @@ _MAX_STEP_PIX = 0.5
 _CLIP_ERROR = 0.05
 # Fewer stars have no median to speak of.
 _FEWEST_IN_COMMON = 5
+# Significance of a median that is an error of the model.
+_COMMON_SIGMA = 4.0
 # Stars whose modes are sampled at a time: 30 MB with 41 x 41 pixels.
 _STACK = 128
 
@@ -102,7 +104,8 @@ def compare(
     variance = stamps.model_variance(fitted, relative_error)
     residual = np.where(stamps.good, stamps.data - fitted, 0.0)
     lenient = stamps.model_variance(fitted, max(relative_error, _CLIP_ERROR))
-    own = residual - places.flux[:, None, None] * _common(residual, stamps.good, places.flux)
+    common = _common(residual, variance, stamps.good, places.flux)
+    own = residual - places.flux[:, None, None] * common
     outlier = np.square(own) > clip_sigma**2 * lenient
     used = stamps.good & ~_grown(outlier)
     return Comparison(
@@ -117,15 +120,23 @@ def compare(
     )
 
 
-def _common(residual: Floats, good: Bools, flux: Floats) -> Floats:
-    """Return the median residual of stars of unit flux, (n, n); 0 where they are few."""
+def _common(residual: Floats, variance: Floats, good: Bools, flux: Floats) -> Floats:
+    """Return the median residual of stars of unit flux, (n, n); 0 where it is but noise.
+
+    A bright star's pixels would otherwise be judged by the noise of the faint ones, scaled up.
+    The median of N normal values has the error √(π/2N) σ; σ is that of the median star.
+    """
     seen = good & (flux > 0)[:, None, None]
-    if len(flux) < _FEWEST_IN_COMMON:
-        return np.zeros(residual.shape[1:])
-    scaled = np.where(seen, residual, np.nan) / np.where(flux > 0, flux, 1.0)[:, None, None]
-    enough = seen.sum(axis=0) >= _FEWEST_IN_COMMON
     common = np.zeros(residual.shape[1:])
-    common[enough] = np.nanmedian(scaled[:, enough], axis=0)
+    number = seen.sum(axis=0)
+    enough = number >= _FEWEST_IN_COMMON
+    if not enough.any():
+        return common
+    unit = np.where(flux > 0, flux, 1.0)[:, None, None]
+    median = np.nanmedian(np.where(seen, residual / unit, np.nan)[:, enough], axis=0)
+    noise = np.nanmedian(np.where(seen, np.sqrt(variance) / unit, np.nan)[:, enough], axis=0)
+    error = np.sqrt(np.pi / 2 / number[enough]) * noise
+    common[enough] = np.where(np.abs(median) > _COMMON_SIGMA * error, median, 0.0)
     return common
 
 

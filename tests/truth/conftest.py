@@ -1,0 +1,8 @@
+"""Tests of real frames share code with the benchmarks, which are scripts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
