@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from drpflow.io.sheets import ExposureRow
     from drpflow.workflow.survey import Survey
 
-# Memory of a task's process before it has read anything, MB: 270, and 560 where it compiles kernels.
+# Memory of a task's process before it reads anything, MB: 270, and 560 where it compiles kernels.
 _PROCESS_MB = 600
 
 
