@@ -8,6 +8,8 @@ of Python, reading and writing. Then the same is done in this process: what a se
 process costs is the task's own work, what the script costs beyond it (start, imports, loading
 of compiled kernels) is overhead. A third pass has a clock about each function.
 
+Where Debian's source-extractor and psfex are installed, they follow on the same frame.
+
 With ``--run``, the folder of a run that kept ``post_isr_image``, the overhead is also measured
 on the detectors of that run's first visit, one by one and all in one job (``batch: visit``).
 """
@@ -18,6 +20,7 @@ import argparse
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -221,6 +224,32 @@ def compare_batch(plan: Plan, output: Path) -> None:
         print(f"{label:28s} {cpu_s:7.2f} CPU s, overhead {cpu_s - work_s:6.2f} s, {share:.1%}")
 
 
+def measure_rivals(plan: Plan, output: Path) -> None:
+    """Print what source-extractor, psfex and source-extractor again cost on the same frame.
+
+    They get the cosmic rays that calibrateImage found, and its seeing.
+    """
+    from frame_scores import DEAD
+    from rivals import run_rivals
+
+    from drpflow import Store
+
+    visit, detector = next((int(v), int(d)) for v, d in plan.survey.frames)
+    key = {"visit": visit, "detector": detector}
+    detrended = Store(plan.root).get("post_isr_image", **key)
+    calibrated = Store(output).get("initial_pvi", **key)
+    ny, nx = detrended.shape
+    fwhm_pix = 2.355 * float(calibrated.psf.compute_sigma(nx / 2, ny / 2))
+    scale_arcsec = float(calibrated.wcs.pixel_scale_arcsec(nx / 2, ny / 2))
+    bad = calibrated.mask.any((*DEAD, "CR"))
+    image, variance = detrended.image, detrended.variance
+    runs = [run_rivals(image, variance, bad, fwhm_pix, scale_arcsec) for _ in range(2)]
+    best = min(runs, key=lambda run: sum(run.cpu_s.values()))
+    print(f"\nsource-extractor, psfex, source-extractor: {len(best.catalog)} sources")
+    parts = ", ".join(f"{step} {cpu_s:.2f}" for step, cpu_s in best.cpu_s.items())
+    print(f"{sum(best.cpu_s.values()):.2f} CPU s ({parts}), {best.peak_mb:.0f} MB")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--preset", default="detector", help="simulation that is processed")
@@ -236,6 +265,8 @@ def main() -> None:
             make_run(folder, args.preset)
         plan = open_plan(folder)
         measure(plan, Path(name) / "products")
+        if shutil.which("psfex"):
+            measure_rivals(plan, Path(name) / "products")
         if run is not None:
             compare_batch(open_plan(run), Path(name) / "products")
         os.chdir(Path(__file__).parent)
