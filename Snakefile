@@ -26,6 +26,8 @@ if PLAN.by_visit:
     include: "workflow/rules/batch.smk"
 
 
+include: "workflow/rules/2_association.smk"
+include: "workflow/rules/3_fgcm.smk"
 include: "workflow/rules/8_report.smk"
 
 
@@ -43,13 +45,25 @@ PROMPT = [
     kept("initial_visit_summary"),
 ]
 
+# What the global steps make of all visits.
+GLOBAL = [
+    kept("isolated_stars"),
+    kept("isolated_stars_source"),
+    kept("fgcm_look_up_table"),
+    kept("fgcm_photo_calib"),
+    kept("fgcm_transmission_atmosphere"),
+    kept("fgcm_standard_stars"),
+    kept("fgcm_zero_points"),
+    kept("fgcm_parameters"),
+]
+
 
 rule all:
     """Every product that is not temporary."""
     default_target: True
     input:
         rules.makeReport.output.report,
-        lambda wildcards: SURVEY.expand(PROMPT),
+        lambda wildcards: PLAN.expand(PROMPT + GLOBAL),
 
 
 rule prompt:

@@ -114,6 +114,12 @@ def make_survey(folder: Path, n_visits: int, n_detectors: int) -> None:
     (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
 
 
+def count_pieces(folder: Path) -> int:
+    """Return the number of pieces of the sky that the survey touches."""
+    os.chdir(folder)
+    return len(load_plan(load_run("config/config.yaml")).overlaps.visits)
+
+
 def time_look_ups(folder: Path) -> None:
     """Print what reading sheets, camera and code costs before Snakemake makes its first job."""
     os.chdir(folder)
@@ -150,21 +156,23 @@ def main() -> None:
     parser.add_argument("--visits", type=int, default=80)
     parser.add_argument("--detectors", type=int, default=62)
     args = parser.parse_args()
-    n_jobs = args.visits * (2 * args.detectors + 2) + 2
     snakemake = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run", "--quiet", "rules"]
-    print(f"{n_jobs} jobs: {args.visits} visits of {args.detectors} detectors")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         (folder / "bare").mkdir()
         (folder / "bare/in.txt").touch()
-        (folder / "bare/Snakefile").write_text(BARE.format(n_jobs=n_jobs))
         (folder / "run").mkdir()
         make_survey(folder / "run", args.visits, args.detectors)
+        # Beside visits and pieces: the look-up table, fgcm, the report and the target.
+        of_survey = count_pieces(folder / "run") + 4
+        n_jobs = args.visits * (2 * args.detectors + 2) + of_survey
+        (folder / "bare/Snakefile").write_text(BARE.format(n_jobs=n_jobs))
+        print(f"{n_jobs} jobs: {args.visits} visits of {args.detectors} detectors")
         drpflow = [*snakemake, "--snakefile", str(snakefile())]
         by_visit = [*drpflow, "--config", "batch=visit"]
         for label, command, place, count in (
             ("drpflow", drpflow, "run", n_jobs),
-            ("batch: visit", by_visit, "run", 4 * args.visits + 2),
+            ("batch: visit", by_visit, "run", 4 * args.visits + of_survey),
             ("bare rules", snakemake, "bare", n_jobs),
         ):
             cost = measure(command, folder / place)

@@ -49,7 +49,12 @@ def robust_sigma(values: ArrayLike) -> float:
     return float(1.4826 * np.median(np.abs(values - np.median(values))))
 
 
-def resampled(values: ArrayLike, statistic: Callable[[Floats], float], seed: int = 1) -> Figure:
+def resampled(
+    values: ArrayLike,
+    statistic: Callable[[Floats], float],
+    seed: int = 1,
+    resamplings: int = RESAMPLINGS,
+) -> Figure:
     """Return a statistic of values, with its interval by resampling them.
 
     Parameters
@@ -61,13 +66,15 @@ def resampled(values: ArrayLike, statistic: Callable[[Floats], float], seed: int
         Function of an array.
     seed
         Of the resampling.
+    resamplings
+        How often; fewer where there are many values or the statistic is slow.
     """
     values = np.asarray(values, float)
     values = values[np.isfinite(values)]
     if not values.size:
         return Figure(np.nan, np.nan, np.nan, 0)
     rng = np.random.default_rng([seed, values.size])
-    drawn = values[rng.integers(0, values.size, (RESAMPLINGS, values.size))]
+    drawn = values[rng.integers(0, values.size, (resamplings, values.size))]
     found = np.array([statistic(row) for row in drawn])
     low, high = np.percentile(found, [2.5, 97.5])
     return Figure(float(statistic(values)), float(low), float(high), values.size)

@@ -8,10 +8,12 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from drpflow.data.air import AirAbsorption, AirState
 from drpflow.data.ap_corr import ApCorr, ApCorrMap
 from drpflow.data.background import Background, MeshLayer, PolynomialLayer
 from drpflow.data.coadd_inputs import CoaddInput, CoaddInputs
 from drpflow.data.geometry import Box, ValidPolygon
+from drpflow.data.look_up_table import FilterTable, LookUpTable, StandardPassband
 from drpflow.data.photo_calib import PhotoCalib
 from drpflow.data.plane_maps import AffineMap, PolynomialMap, RadialMap
 from drpflow.data.polynomial import Basis2D, Domain, Polynomial2D
@@ -200,6 +202,36 @@ coadd_inputs = st.builds(
 )
 gaussian_psfs = st.builds(GaussianPsf, positive, st.none() | st.integers(1, 30))
 
+
+@st.composite
+def absorptions(draw: st.DrawFn, size: int) -> AirAbsorption:
+    coefficients = [
+        draw(arrays(shape, st.floats(0, 1e3))) for shape in (size, size, (3, size), (3, size))
+    ]
+    return AirAbsorption(draw(increasing(size)) + 1001.0, *coefficients)
+
+
+@st.composite
+def look_up_tables(draw: st.DrawFn) -> LookUpTable:
+    detectors = draw(st.lists(st.integers(0, 200), min_size=1, max_size=3, unique=True))
+    tables = []
+    for name in draw(st.lists(names, max_size=3, unique=True)):
+        n_curves, n_nodes = draw(st.integers(1, 3)), draw(st.integers(1, 5))
+        tables.append(
+            FilterTable(
+                name,
+                draw(names),
+                draw(st.booleans()),
+                StandardPassband(*(draw(finite) for _ in range(3))),
+                draw(absorptions(n_nodes)),
+                draw(arrays((2, n_curves, n_nodes))),
+                draw(hnp.arrays(np.int32, len(detectors), elements=st.integers(0, n_curves - 1))),
+            )
+        )
+    state = AirState(*(draw(finite) for _ in range(6)))
+    return LookUpTable(tuple(tables), tuple(detectors), state, draw(absorptions(4)))
+
+
 COMPONENTS = {
     "sky_wcs": sky_wcs(),
     "gaussian_psf": gaussian_psfs,
@@ -211,6 +243,7 @@ COMPONENTS = {
     "valid_polygon": valid_polygons,
     "visit_info": visit_infos,
     "summary_stats": summary_stats,
+    "fgcm_look_up_table": look_up_tables(),
     "coadd_inputs": coadd_inputs,
 }
 """Strategy of each kind of component (the detector has a test of its own)."""

@@ -35,6 +35,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from accuracy_calibrate_image import scores_of, summarise
 from truth_survey import TruthSurvey
 
+# One worker makes the survey for all tests of this file.
+pytestmark = pytest.mark.xdist_group("calibrate_image_truth")
 POINTED_WRONG = 2
 SURVEY: dict[str, Any] = {
     "seed": 4711,

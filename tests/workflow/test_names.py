@@ -39,9 +39,9 @@ def words(task: str) -> str:
 
 
 def test_there_are_rules() -> None:
-    assert {"makeVisitInfo", "isr", "calibrateImage", "consolidateVisit", "makeReport"} == set(
-        RULES
-    )
+    visit = {"makeVisitInfo", "isr", "calibrateImage", "consolidateVisit"}
+    survey = {"associateIsolatedStars", "fgcmMakeLookUpTable", "fgcm", "makeReport"}
+    assert visit | survey == set(RULES)
     assert set(BATCH_RULES) == {"isr", "calibrateImage"}
 
 
@@ -92,7 +92,7 @@ def test_rules_are_whole(rule: str) -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_rules_write_what_the_table_says(rule: str) -> None:
-    written = set(re.findall(r'(\w+)=out\("(\w+)"\)', RULES[rule]))
+    written = set(re.findall(r'(\w+)=out(?:_of_survey)?\("(\w+)"\)', RULES[rule]))
     assert written == {(n, n) for n, entry in TABLE.datasets.items() if entry.task == rule}
 
 
@@ -101,7 +101,7 @@ def test_rules_read_before_they_are_read() -> None:
     seen: set[str] = set()
     for rule, body in RULES.items():
         seen |= {name for name, entry in TABLE.datasets.items() if entry.task == rule}
-        assert set(re.findall(r'data\("(\w+)"\)', body)) <= seen, rule
+        assert set(re.findall(r'(?:data|of_survey|opened)\("(\w+)"\)', body)) <= seen, rule
 
 
 @pytest.mark.parametrize("rule", BATCH_RULES)

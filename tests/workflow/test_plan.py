@@ -81,3 +81,21 @@ def test_a_single_detector_is_no_batch(sheets, camera: Camera) -> None:
     run = sheets.write().model_copy(update={"batch": "visit"})
     survey = load_survey(run, camera, lambda row: False)
     assert not Plan(run, DatasetTable.load(), survey, {}).by_visit
+
+
+def test_pieces_of_the_sky_that_are_not_of_this_run(plan: Plan) -> None:
+    assert plan.warnings == list(plan.survey.warnings)
+    pieces = list(plan.overlaps.visits)
+    for piece in (pieces[0], "1", "22"):
+        path = plan.table.path(plan.root, "isolated_stars", skypix=int(piece))
+        path.parent.mkdir(parents=True)
+        path.touch()
+    (warning,) = plan.warnings
+    assert "isolated_stars: 2 pieces of the sky, such as skypix=1, are not of this run" in warning
+
+
+def test_all_of_a_survey(plan: Plan) -> None:
+    assert plan.all_visits == "1-3"
+    pieces = list(plan.overlaps.visits)
+    assert plan.expand(["a", "b/{skypix}"]) == ["a", *(f"b/{piece}" for piece in pieces)]
+    assert plan.survey_memory_mb(10)(None, 2) == 2 * plan.survey_memory_mb(10)(None, 1)

@@ -29,6 +29,7 @@ def test_frames_become_images_without_the_truth(tmp_path: Path) -> None:
     options = ["--camera", "tiny/camera.yaml", "--calibrations", "tiny/calib"]
     drpflow(tmp_path, "ingest", "tiny/raw", *options, "--output", "tiny/sheets")
     config = {"camera": "tiny/camera.yaml", "sheets": "tiny/sheets", "keep": ["post_isr_image"]}
+    config |= {"reference_stars": "tiny/reference/reference_stars.parquet"}
     (tmp_path / "config").mkdir()
     (tmp_path / "config/config.yaml").write_text(yaml.safe_dump(config))
     assert "isr: 6 of 6 done" in drpflow(tmp_path, "run", "--cores", "1")
@@ -38,6 +39,10 @@ def test_frames_become_images_without_the_truth(tmp_path: Path) -> None:
     exposure = store.get("post_isr_image", visit=1, detector=0)
     assert exposure.visit_info is store.get("visit_info", visit=1)
     assert exposure.unit == "electron"
+    stars, sources = (store.get(f"isolated_stars{part}_run") for part in ("", "_source"))
+    assert len(stars) > 50
+    assert stars["n_source"].max() == 3
+    assert len(sources) == stars["n_source"].sum()
     assert (tmp_path / "results/report/index.html").stat().st_size > 100_000
 
 

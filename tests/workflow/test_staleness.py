@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 REPORT = {"makeReport"}
+# Pieces of the sky within the margin of the one field.
+ASSOCIATION = {f"associateIsolatedStars skypix={n}" for n in (65875, 65878, 65884)}
+GLOBAL = ASSOCIATION | {"fgcm"} | REPORT
 VISITS = (11, 12)
 
 
@@ -32,7 +35,7 @@ def from_calibration(visit: int, detector: int) -> set[str]:
 
 
 def from_visit(visit: int) -> set[str]:
-    return {f"consolidateVisit visit={visit}"} | REPORT
+    return {f"consolidateVisit visit={visit}"} | GLOBAL
 
 
 ALL_CALIBRATE = set().union(*(from_calibration(v, d) for v in VISITS for d in (0, 1)))
@@ -111,7 +114,7 @@ def test_a_new_visit(finished: SmallSurvey) -> None:
 def test_one_visit_less(finished: SmallSurvey) -> None:
     with restored(*sheet_files(finished)):
         finished.write_sheets((11,))
-        assert planned(finished) == REPORT
+        assert planned(finished) == GLOBAL
 
 
 @pytest.mark.parametrize(
@@ -121,6 +124,12 @@ def test_one_visit_less(finished: SmallSurvey) -> None:
         ({"isr": {"seed": 7}}, ALL_ISR),
         ({"calibrateImage": {"seed": 7}}, ALL_CALIBRATE),
         ({"consolidateVisit": {"reference_margin_deg": 0.1}}, from_visit(11) | from_visit(12)),
+        ({"associateIsolatedStars": {"min_sources": 2}}, GLOBAL),
+        ({"skypix": {"association_order": 7}}, set()),
+        (
+            {"fgcmMakeLookUpTable": {"airmass": 1.3}},
+            {"fgcmMakeLookUpTable", "fgcm"} | REPORT,
+        ),
         ({"reference_stars": "camera.yaml"}, ALL_CALIBRATE),
         ({"reference_stars": "sheets"}, ALL_CALIBRATE),
     ],
@@ -129,6 +138,9 @@ def test_one_visit_less(finished: SmallSurvey) -> None:
         "a parameter of isr",
         "a parameter of calibrateImage",
         "a parameter of consolidateVisit",
+        "a parameter of associateIsolatedStars",
+        "the order of the pieces as it is",
+        "a parameter of fgcmMakeLookUpTable",
         "a reference catalogue",
         "a folder of them",
     ],

@@ -12,6 +12,9 @@ rule makeReport:
         lambda wildcards: SURVEY.expand(status("isr")),
         lambda wildcards: SURVEY.expand(status("calibrateImage")),
         lambda wildcards: SURVEY.expand(status("consolidateVisit")),
+        lambda wildcards: PLAN.expand(status("associateIsolatedStars")),
+        status("fgcmMakeLookUpTable"),
+        status("fgcm"),
     output:
         report=out("report"),
         status=status("makeReport"),

@@ -7,7 +7,7 @@ SURVEY = PLAN.survey
 
 shell.prefix(shell_prefix(workflow))
 
-for warning in SURVEY.warnings:
+for warning in PLAN.warnings:
     logger.warning(warning)
 
 
@@ -29,6 +29,21 @@ def out_of_visit(name):
     """Return the path patterns of an output for all detectors of a visit."""
     paths = PLAN.batch.of_detectors(data(name))
     return temp(paths) if PLAN.is_temporary(name) else paths
+
+
+def out_of_survey(name):
+    """Return the paths of an output for all visits, or pieces of the sky."""
+    return PLAN.expand(data(name))
+
+
+def of_survey(name):
+    """Return the input function that gives all of a dataset type."""
+    return lambda wildcards: PLAN.expand(data(name))
+
+
+def opened(name):
+    """Return the function for params: that leaves visit and piece of sky of a path open."""
+    return lambda wildcards: data(name)
 
 
 def kept(name):

@@ -136,5 +136,10 @@ def _filter_table(camera: Camera) -> Table:
     for item in camera.filters:
         wavelength = item.effective_wavelength_nm
         shown = "" if wavelength is None else f"{wavelength:g}"
-        table.add_row(item.physical_filter, item.band, shown, item.throughput or "")
+        table.add_row(
+            item.physical_filter,
+            item.band,
+            shown,
+            item.detector_throughput or item.throughput or "",
+        )
     return table

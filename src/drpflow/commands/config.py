@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _tell_check(plan: Any, args: argparse.Namespace) -> None:
-    for warning in plan.survey.warnings:
+    for warning in plan.warnings:
         console().print(f"warning: {warning}", markup=False, highlight=False)
     visits, frames = len(plan.survey.visits), len(plan.survey.frames)
     text = f"{args.config}: good; {visits} visits, {frames} frames"

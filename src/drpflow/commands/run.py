@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
     plan = open_plan(args)
     check_reference(plan.run)
-    for warning in plan.survey.warnings:
+    for warning in plan.warnings:
         errors().print(f"warning: {warning}", markup=False, highlight=False)
     if plan.run.reference_stars is None:
         errors().print(_NO_CATALOGUE, markup=False, highlight=False)

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     plan = open_plan(args)
     status = read_status(plan)
     out = console()
-    for warning in plan.survey.warnings:
+    for warning in plan.warnings:
         out.print(f"warning: {warning}", markup=False, highlight=False)
     _print_table(status, _shown(status, args))
     print_failures(status, None if args.all else 20)

@@ -12,10 +12,14 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from drpflow.config.associate_isolated_stars import AssociateIsolatedStarsConfig
 from drpflow.config.base import StrictModel, param, validate
 from drpflow.config.calibrate_image import CalibrateImageConfig
 from drpflow.config.consolidate_visit import ConsolidateVisitConfig
+from drpflow.config.fgcm_make_look_up_table import FgcmMakeLookUpTableConfig
+from drpflow.config.fgcm_task import FgcmTaskConfig
 from drpflow.config.isr import IsrConfig
+from drpflow.config.skypix import SkypixConfig
 from drpflow.errors import InputError
 
 
@@ -43,6 +47,10 @@ class RunConfig(StrictModel):
         "what one job of isr and calibrateImage does: a detector, or all of a visit, which spares "
         "the start of a process for each",
     )
+    skypix: SkypixConfig = Field(
+        default_factory=SkypixConfig,
+        description="pieces of the sky that are worked on one by one",
+    )
     isr: IsrConfig = Field(default_factory=IsrConfig, description="raw frame to detrended image")
     calibrateImage: CalibrateImageConfig = Field(  # noqa: N815 - the task's label
         default_factory=CalibrateImageConfig,
@@ -51,6 +59,19 @@ class RunConfig(StrictModel):
     consolidateVisit: ConsolidateVisitConfig = Field(  # noqa: N815
         default_factory=ConsolidateVisitConfig,
         description="the detectors of a visit gathered, and those that failed rescued",
+    )
+    associateIsolatedStars: AssociateIsolatedStarsConfig = Field(  # noqa: N815
+        default_factory=AssociateIsolatedStarsConfig,
+        description="isolated stars matched over all visits, and some of them reserved",
+    )
+    fgcmMakeLookUpTable: FgcmMakeLookUpTableConfig = Field(  # noqa: N815
+        default_factory=FgcmMakeLookUpTableConfig,
+        description="integrals of the passbands through any air, and the air of the standard "
+        "magnitudes",
+    )
+    fgcm: FgcmTaskConfig = Field(
+        default_factory=FgcmTaskConfig,
+        description="one photometric calibration of all visits",
     )
 
     @field_validator("visits")
@@ -77,11 +98,15 @@ class RunConfig(StrictModel):
         return json.dumps(model.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
 
 
+# Sections that belong to no task.
+_SHARED_SECTIONS = {"skypix"}
 # Labels of the tasks that have a section.
 TASK_SECTIONS = tuple(
     name
     for name, field in RunConfig.model_fields.items()
-    if isinstance(field.annotation, type) and issubclass(field.annotation, StrictModel)
+    if isinstance(field.annotation, type)
+    and issubclass(field.annotation, StrictModel)
+    and name not in _SHARED_SECTIONS
 )
 
 

@@ -153,6 +153,7 @@ _MODULES = {
     "detector": "drpflow.data.detector_info",
     "summary_stats": "drpflow.data.summary_stats",
     "coadd_inputs": "drpflow.data.coadd_inputs",
+    "fgcm_look_up_table": "drpflow.data.look_up_table",
     # Parts of components.
     "affine_map": "drpflow.data.plane_maps",
     "polynomial_map": "drpflow.data.plane_maps",
@@ -160,6 +161,7 @@ _MODULES = {
     "mesh_layer": "drpflow.data.background",
     "polynomial_layer": "drpflow.data.background",
     "transmission_factor": "drpflow.data.transmission",
+    "filter_table": "drpflow.data.look_up_table",
 }
 
 C = TypeVar("C", bound=type)

@@ -126,7 +126,7 @@ def _stars(config: SurveyConfig, radius_deg: float) -> np.ndarray:
     stars["id"] = FIRST_STAR_ID + np.arange(number)
     stars["ra"], stars["dec"] = draw_positions(rng, config, radius_deg, number)
     stars["mag"] = np.interp(rng.uniform(size=number) * counts[-1], counts, mags)
-    stars["temperature_k"] = _temperatures(rng, stars["mag"])
+    stars["temperature_k"] = draw_temperatures(rng, stars["mag"])
     stars["sed"] = SedLibrary.star_index(stars["temperature_k"])
     _draw_motions(rng, stars)
     if not s.proper_motions:
@@ -137,7 +137,7 @@ def _stars(config: SurveyConfig, radius_deg: float) -> np.ndarray:
     return stars
 
 
-def _temperatures(rng: np.random.Generator, mag: np.ndarray) -> np.ndarray:
+def draw_temperatures(rng: np.random.Generator, mag: np.ndarray) -> np.ndarray:
     """Draw temperatures: turn-off stars among the bright, red dwarfs among the faint."""
     faint = np.clip((mag - 16.0) / 5.0, 0.0, 1.0)
     bounds = np.cumsum([0.55 - 0.27 * faint, 0.35 - 0.03 * faint, 0.07 + 0.33 * faint], axis=0)

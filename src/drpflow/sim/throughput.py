@@ -51,8 +51,8 @@ def build_throughputs(config: SurveyConfig, instrument: Instrument) -> Throughpu
     """Draw the curves of a camera."""
     return Throughputs(
         {f.physical_filter: filter_curve(f) for f in config.instrument.filters},
-        _mirrors(WAVELENGTH_NM),
-        {d.id: _efficiency(config.seed, d.id) for d in instrument.detectors},
+        mirror_curve(WAVELENGTH_NM),
+        {d.id: detector_efficiency(config.seed, d.id) for d in instrument.detectors},
     )
 
 
@@ -72,14 +72,14 @@ def filter_curve(config: FilterConfig, shift_nm: float = 0.0) -> np.ndarray:
     return config.peak * rise * fall * (1 - 0.02 * np.cos(w / 9.0) ** 2)
 
 
-def _mirrors(w: np.ndarray) -> np.ndarray:
+def mirror_curve(w: np.ndarray) -> np.ndarray:
     """Return two aluminium mirrors (dip at 825 nm) and a four-lens corrector."""
     aluminium = 0.915 - 0.055 * np.exp(-0.5 * ((w - 825.0) / 60.0) ** 2)
     glass = 0.87 / (1 + np.exp(-(w - 350.0) / 9.0))
     return aluminium**2 * glass
 
 
-def _efficiency(seed: int, detector: int) -> np.ndarray:
+def detector_efficiency(seed: int, detector: int) -> np.ndarray:
     """Draw one CCD's quantum efficiency."""
     rng = generator(seed, SkyStage.DETECTOR_EFFICIENCY, detector)
     level, blue, red = rng.normal(size=3)

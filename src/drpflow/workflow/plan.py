@@ -21,6 +21,8 @@ from drpflow.io.run_yaml import read_config_file
 from drpflow.io.sheets import CALIBRATIONS
 from drpflow.io.status_files import read_outcome
 from drpflow.workflow.fingerprint import fingerprints
+from drpflow.workflow.number_lists import spans
+from drpflow.workflow.overlaps import Overlaps
 from drpflow.workflow.survey import load_survey
 from drpflow.workflow.visit_batch import ANY_VISIT, VisitBatch
 
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from drpflow.io.sheets import ExposureRow
     from drpflow.workflow.survey import Survey
 
-# Memory of a task's process before it reads anything, MB: 270, and 560 where it compiles kernels.
+# Memory of a task's process before it has read anything, MB: 270, and 560 where it compiles
+# kernels.
 _PROCESS_MB = 600
 
 
@@ -65,6 +68,44 @@ class Plan:
     def tasks(self) -> tuple[str, ...]:
         """Labels of the tasks that exist, in the order of the table."""
         return tuple(self.code)
+
+    @cached_property
+    def overlaps(self) -> Overlaps:
+        """Which visits touch which pieces of the sky."""
+        return Overlaps(self.survey, self.run.skypix)
+
+    def expand(self, pattern: str | list[str]) -> list[str]:
+        """Return a path pattern filled with every visit, visit and detector, or piece of sky."""
+        if not isinstance(pattern, str):
+            return [path for item in pattern for path in self.expand(item)]
+        if "{skypix}" in pattern:
+            return self.overlaps.expand(pattern)
+        return self.survey.expand(pattern)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know of the run, in sentences."""
+        template = self.table.template("isolated_stars")
+        found = (path.parent.name for path in Path(self.root).glob(template.glob({})))
+        others = [name for name in found if name.partition("=")[2] not in self.overlaps.visits]
+        if not others:
+            return list(self.survey.warnings)
+        text = (
+            f"{self.root}/isolated_stars: {len(others)} pieces of the sky, such as {min(others)}, "
+            "are not of this run (other visits, or another skypix.association_order). Remove "
+            "their folders, or Store.get finds their stars too"
+        )
+        return [*self.survey.warnings, text]
+
+    @cached_property
+    def all_visits(self) -> str:
+        """All visits, in few words."""
+        return spans(map(int, self.survey.visits))
+
+    @cached_property
+    def all_skypix(self) -> str:
+        """All pieces of the sky, in few words."""
+        return spans(map(int, self.overlaps.visits))
 
     @property
     def by_visit(self) -> bool:
@@ -116,6 +157,17 @@ class Plan:
             Peak memory of the task beyond an empty process, per pixel of a detector.
         """
         first = round(_PROCESS_MB + bytes_per_pixel * self.survey.megapixels)
+        return lambda wildcards, attempt: first * attempt  # noqa: ARG005 - names that Snakemake gives
+
+    def survey_memory_mb(self, megabytes_per_visit: float) -> Callable[[Any, int], int]:
+        """Return the memory that a job on all visits asks for, by attempt.
+
+        Parameters
+        ----------
+        megabytes_per_visit
+            Peak memory of the task beyond an empty process, for each visit.
+        """
+        first = round(_PROCESS_MB + megabytes_per_visit * len(self.survey.visits))
         return lambda wildcards, attempt: first * attempt  # noqa: ARG005 - names that Snakemake gives
 
     def job_file(self, folder: str, task: str, suffix: str) -> str:

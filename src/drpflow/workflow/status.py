@@ -97,7 +97,7 @@ def read_status(plan: Plan) -> RunStatus:
 
 def expected_jobs(plan: Plan, task: str) -> set[str]:
     """Return the status files that a complete run has for a task."""
-    return set(plan.survey.expand(plan.job_file("status", task, ".json")))
+    return set(plan.expand(plan.job_file("status", task, ".json")))
 
 
 def _visit(data_id: Mapping[str, Any]) -> int | None:

@@ -124,10 +124,32 @@ class Survey:
         """Return a digest of what of the camera file matters for visit-wide metadata."""
         return _digest(self.camera.observatory.model_dump(mode="json"))
 
+    def throughput_files(self, wildcards: Any) -> list[str]:  # noqa: ARG002 - called by Snakemake
+        """Return the files of the filters' throughputs, as far as they are there."""
+        from drpflow.io.camera_yaml import throughput_file
+
+        pairs = ((f, d.id) for f in self.camera.filters for d in self.camera.detectors)
+        found = dict.fromkeys(throughput_file(*pair) for pair in pairs)
+        return [str(path) for path in found if path is not None and path.is_file()]
+
+    def passband_digest(self, wildcards: Any) -> str:  # noqa: ARG002 - called by Snakemake
+        """Return a digest of what matters for passbands, but the throughput files."""
+        from drpflow.io.absorption import absorption_file
+
+        wanted = {"name", "observatory", "filters"}
+        parts = self.camera.model_dump(mode="json", include=wanted)
+        ids = [d.id for d in self.camera.detectors]
+        return _digest([parts, ids, absorption_file().read_text()])
+
     def visit_camera_digest(self, wildcards: Any) -> str:
         """Return a digest of what of the camera file matters for all frames of a visit."""
         keys = [(wildcards.visit, detector) for detector in self.detectors[wildcards.visit]]
         return _digest([self._frame_digest(*key) for key in keys])
+
+    def survey_camera_digest(self, wildcards: Any) -> str:  # noqa: ARG002 - called by Snakemake
+        """Return a digest of what of the camera file matters for all frames of the survey."""
+        digests = {self._frame_digest(*key) for key in self.frames}
+        return _digest(sorted(digests))
 
     @cached_property
     def detectors(self) -> dict[str, list[str]]:
@@ -160,6 +182,17 @@ class Survey:
     def megapixels(self) -> float:
         """Size of the largest detector, in million pixels."""
         return max(d.size_pix[0] * d.size_pix[1] for d in self.camera.detectors) / 1e6
+
+    @cached_property
+    def bands(self) -> list[str]:
+        """Bands of the camera, in the order of its file."""
+        return list(dict.fromkeys(f.band for f in self.camera.filters))
+
+    @cached_property
+    def pixel_arcsec(self) -> float:
+        """Pixel scale at the centre of the field, the largest of all detectors."""
+        pitch_mm = max(d.pixel_size_mm for d in self.camera.detectors)
+        return round(pitch_mm * self.camera.optics.plate_scale_arcsec_per_mm, 6)
 
     def _frame_digest(self, visit: str, detector: str) -> str:
         row = self.frames[visit, detector].exposure

@@ -1,0 +1,203 @@
+"""Calibrate the photometry of many visits together, from plain tables of any survey."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drpflow.commands.output import console
+from drpflow.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from drpflow.algorithms.fgcm import FgcmResult
+    from drpflow.algorithms.fgcm.cycles import Cycle
+    from drpflow.config.fgcm_task import FgcmTaskConfig
+    from drpflow.data.camera import Camera
+    from drpflow.data.look_up_table import LookUpTable
+    from drpflow.data.photometric_tables import Stars, Visits
+
+_TABLES = ("fgcm_zero_points", "fgcm_standard_stars", "fgcm_parameters")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        "--observations",
+        type=Path,
+        required=True,
+        help="table: star, visit, detector, mag and mag_err (or flux and flux_err), "
+        "u and v (or x and y)",
+    )
+    parser.add_argument(
+        "--visits",
+        type=Path,
+        required=True,
+        help="table: visit, physical_filter (or band), night, mjd, airmass, exposure_time_s, "
+        "ra, dec; if known fwhm_arcsec, pressure_hpa",
+    )
+    parser.add_argument(
+        "--stars",
+        type=Path,
+        required=True,
+        help="table: star, ra, dec; if known mag_<band>, mag_<band>_err of a catalogue, reserved",
+    )
+    parser.add_argument("--camera", required=True, help="camera file, or name of a known camera")
+    parser.add_argument(
+        "--look-up-table", type=Path, help="passbands through any air [made from the camera file]"
+    )
+    parser.add_argument("--config", type=Path, help="config file; its sections fgcm… count")
+    parser.add_argument("--output", type=Path, default=Path("fgcm"), help="folder to write [fgcm]")
+    parser.add_argument("--force", action="store_true", help="replace files that exist")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    from drpflow.algorithms.fgcm import calibrate
+    from drpflow.algorithms.photometric_input import detectors_of
+    from drpflow.config.base import validate
+    from drpflow.config.fgcm_task import FgcmTaskConfig
+    from drpflow.io.camera_yaml import load_camera
+    from drpflow.io.photometric_tables_read import (
+        read_observations_table,
+        read_stars_table,
+        read_visits_table,
+    )
+
+    _check_output(args)
+    camera = load_camera(args.camera)
+    sections = _sections(args.config)
+    config = validate(FgcmTaskConfig, sections.get("fgcm"), args.config or "--config")
+    table = _look_up_table(args, sections)
+    visits = read_visits_table(args.visits, camera)
+    stars = read_stars_table(args.stars, visits.bands)
+    observations, dropped = read_observations_table(args.observations, visits, stars, camera)
+    if dropped:
+        console().print(f"{dropped} observations of other visits, detectors or stars left out")
+    _check_filters(args.visits, visits, table)
+    result = calibrate(
+        observations, visits, detectors_of(camera), stars, table, config, progress=_tell_cycle
+    )
+    _write(args.output, result, visits, stars, camera, config)
+    _tell(args.output, result)
+    return 0
+
+
+def _check_output(args: argparse.Namespace) -> None:
+    for name in _TABLES:
+        path = args.output / f"{name}.parquet"
+        if path.exists() and not args.force:
+            raise InputError(path, "it exists", "Name another --output, or add --force")
+
+
+def _sections(path: Path | None) -> dict[str, Any]:
+    """Return the sections of a config file."""
+    if path is None:
+        return {}
+    import yaml
+
+    if not path.is_file():
+        raise InputError(path, "the config file does not exist", "Check --config")
+    values = yaml.safe_load(path.read_text()) or {}
+    if not isinstance(values, dict):
+        raise InputError(path, "it holds no sections", "Start from drpflow config")
+    return values
+
+
+def _look_up_table(args: argparse.Namespace, sections: dict[str, Any]) -> LookUpTable:
+    from drpflow.config.base import validate
+    from drpflow.config.fgcm_make_look_up_table import FgcmMakeLookUpTableConfig
+    from drpflow.io.absorption import read_absorption
+    from drpflow.io.look_up_table_files import read_look_up_table, read_throughputs
+    from drpflow.tasks.fgcm_make_look_up_table import fgcm_make_look_up_table
+
+    if args.look_up_table is not None:
+        return read_look_up_table(args.look_up_table)
+    given = sections.get("fgcmMakeLookUpTable")
+    config = validate(FgcmMakeLookUpTableConfig, given, args.config or "--config")
+    camera, curves = read_throughputs(args.camera)
+    made = fgcm_make_look_up_table(camera, curves, read_absorption(), config)
+    if "nominal" in made.numbers:
+        console().print(f"guessed passbands: {made.numbers['nominal']}", highlight=False)
+    return made.table
+
+
+def _check_filters(path: Path, visits: Visits, table: LookUpTable) -> None:
+    """Check that the passband of each filter is known.
+
+    Raises
+    ------
+    InputError
+        Naming the first filter of which it is not.
+    """
+    missing = [name for name in visits.physical_filters if name not in table.filters]
+    if missing:
+        raise InputError(
+            path,
+            f"the passband of filter {missing[0]!r} is not known",
+            f"Give its throughput in the camera file; known are {', '.join(table.filters)}",
+        )
+
+
+def _write(
+    output: Path,
+    result: FgcmResult,
+    visits: Visits,
+    stars: Stars,
+    camera: Camera,
+    config: FgcmTaskConfig,
+) -> None:
+    import numpy as np
+
+    from drpflow.io.schemas import load_schema
+    from drpflow.io.tables import write_table
+    from drpflow.tasks.fgcm import (
+        flags_of,
+        parameter_columns,
+        standard_star_columns,
+        tied_bands,
+        zero_point_columns,
+    )
+
+    flag = flags_of(result, tied_bands(stars, len(visits.bands), config))
+    ids = np.array([d.id for d in camera.detectors], np.int32)
+    standard = standard_star_columns(result, stars)
+    standard.pop("row")
+    tables = {
+        "fgcm_zero_points": zero_point_columns(result, flag, visits, ids),
+        "fgcm_standard_stars": standard,
+        "fgcm_parameters": parameter_columns(result),
+    }
+    for name, columns in tables.items():
+        schema = load_schema(name).without({"skypix"})
+        write_table(output / f"{name}.parquet", columns, schema, dataset=name)
+
+
+def _tell_cycle(cycle: Cycle) -> None:
+    console().print(
+        f"cycle {cycle.number + 1}: zero points moved by {1e3 * cycle.change_mag:.2f} mmag, "
+        f"{cycle.n_photometric} photometric visits",
+        highlight=False,
+    )
+
+
+def _tell(output: Path, result: FgcmResult) -> None:
+    """Print what was found."""
+    import numpy as np
+    from rich.table import Table
+
+    rows = Table("band", "visits", "photometric", "zero points", "error, mmag", "stars")
+    for k, band in enumerate(result.bands):
+        mine = result.visit_band == k
+        error = result.zero_point_error[mine]
+        known = np.isfinite(result.zero_point[mine])
+        middle = f"{1e3 * np.median(error[known]):.2f}" if known.any() else ""
+        stars = int(np.isfinite(result.standard_mag[:, k]).sum())
+        counts = (int(mine.sum()), int(result.photometric[mine].sum()), int(known.sum()))
+        rows.add_row(band, *(str(n) for n in counts), middle, str(stars))
+    out = console()
+    out.print(rows)
+    for note in result.notes:
+        out.print(f"note: {note}", highlight=False)
+    out.print(f"wrote {', '.join(f'{name}.parquet' for name in _TABLES)} in {output}")

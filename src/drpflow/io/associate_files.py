@@ -1,0 +1,201 @@
+"""The files of associateIsolatedStars: what its script reads and writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from drpflow import __version__
+from drpflow.data.healpix import pixels_about, pixels_of_deg
+from drpflow.data.provenance import Provenance
+from drpflow.data.table import Table
+from drpflow.data.visit_info import VisitInfo
+from drpflow.errors import DrpflowError, InputError, suggest
+from drpflow.io.records import read_component_json
+from drpflow.io.schemas import load_schema
+from drpflow.io.tables import read_table, write_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    Columns: TypeAlias = dict[str, NDArray[Any]]
+
+_INPUTS = ("visit_info", "initial_visit_summary", "initial_stars")
+_STARS, _SOURCES = "isolated_stars", "isolated_stars_source"
+# How much finer than a piece the pixels are of which it and its margin are made.
+_FINER = 5
+# What the task adds to the columns of a source.
+_ADDED = {"skypix", "isolated_star_id", "visit", "band", "physical_filter", "mjd", "reserved"}
+
+
+class Region(NamedTuple):
+    """Where detections are wanted: sorted pixels of an order."""
+
+    order: int
+    pixels: NDArray[np.int64]
+
+    @classmethod
+    def about(cls, order: int, pixel: int, margin_arcsec: float) -> Region:
+        """Return a piece of the sky with a margin."""
+        finer = min(_FINER, 29 - order)
+        return cls(order + finer, pixels_about(order, pixel, margin_arcsec / 3600, finer))
+
+    def holds(self, ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Return the rows of places that lie in it; those that are not finite do not."""
+        rows = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg))
+        pixel = pixels_of_deg(self.order, ra_deg[rows], dec_deg[rows])
+        place = np.minimum(np.searchsorted(self.pixels, pixel), len(self.pixels) - 1)
+        return rows[self.pixels[place] == pixel]
+
+
+class VisitParts(NamedTuple):
+    """What a visit has about a region."""
+
+    info: VisitInfo
+    stars: Columns
+    summary: Columns
+
+
+def star_columns(needed: Iterable[str], flags: Iterable[str]) -> list[str]:
+    """Return the columns of ``initial_stars`` to read.
+
+    Parameters
+    ----------
+    needed
+        What the task uses.
+    flags
+        Flags that the configuration names.
+
+    Raises
+    ------
+    InputError
+        If there is no such flag.
+    """
+    known = {c.name: c.type for c in load_schema("initial_stars").columns}
+    for flag in flags:
+        if known.get(flag) != "bool":
+            names = [name for name, kind in known.items() if kind == "bool"]
+            raise InputError(
+                "associateIsolatedStars.detections.bad_flags",
+                f"initial_stars has no flag {flag!r}{suggest(flag, names)}",
+                "docs/datasets.md lists its columns",
+            )
+    taken = [c.name for c in load_schema(_SOURCES).columns if c.name not in _ADDED]
+    return list(dict.fromkeys([*needed, *taken, *flags]))
+
+
+def read_visits(
+    visits: Iterable[int],
+    options: Mapping[str, Any],
+    region: Region,
+    columns: list[str],
+    summary_columns: Iterable[str],
+) -> tuple[list[VisitParts], list[InputError]]:
+    """Read what visits have about a region.
+
+    Parameters
+    ----------
+    visits
+        The visits.
+    options
+        ``visit_info``, ``initial_visit_summary`` and ``initial_stars``: paths in which
+        ``{visit}`` stands for the visit.
+    region
+        Where.
+    columns
+        Of ``initial_stars``.
+    summary_columns
+        Of ``initial_visit_summary``.
+
+    Returns
+    -------
+    found : list of VisitParts
+        In the order of `visits`.
+    faults : list of InputError
+        Visits that cannot be read, and why; the others go on without them.
+    """
+    found, faults = [], []
+    for visit in visits:
+        files = {n: Path(str(options[n]).replace("{visit}", str(visit))) for n in _INPUTS}
+        try:
+            found.append(_read_visit(files, region, columns, list(summary_columns)))
+        except InputError as fault:
+            faults.append(fault)
+        except DrpflowError as fault:
+            faults.append(InputError(f"visit {visit}", str(fault), "Run consolidateVisit again"))
+    return found, faults
+
+
+def _read_visit(
+    files: Mapping[str, Path],
+    region: Region,
+    columns: list[str],
+    summary_columns: list[str],
+) -> VisitParts:
+    info = read_component_json(files["visit_info"])
+    if not isinstance(info, VisitInfo):
+        problem = f"it holds a {type(info).__name__}, no metadata of a visit"
+        raise InputError(files["visit_info"], problem, "Give the file that makeVisitInfo wrote")
+    summary = read_table(files["initial_visit_summary"], summary_columns)
+    path = files["initial_stars"]
+    places = read_table(path, ["ra", "dec"])
+    rows = region.holds(places["ra"], places["dec"])
+    stars: Columns = {}
+    if rows.size:
+        found = read_table(path, columns).select(rows)
+        # Copies: Arrow keeps memory that it is given back, numpy returns it.
+        stars = {name: np.array(found[name]) for name in columns}
+    return VisitParts(info, stars, summary.to_dict())
+
+
+def write_outputs(stars: Columns, sources: Columns, options: Mapping[str, Any]) -> None:
+    """Write the stars and their sources.
+
+    Parameters
+    ----------
+    stars, sources
+        Columns of ``isolated_stars`` and ``isolated_stars_source``, at least; empty for tables
+        without rows.
+    options
+        ``isolated_stars`` and ``isolated_stars_source``: files to write; ``skypix`` and ``order``:
+        the piece of the sky. For the provenance ``config`` (the section), ``code``
+        (fingerprint), ``visits`` and the patterns of input files.
+    """
+    about = {"healpix_order": options["order"], "healpix_scheme": "nested"}
+    for name, columns in ((_STARS, stars), (_SOURCES, sources)):
+        schema = load_schema(name)
+        inner = schema.without({"skypix"})
+        wanted = {c.name: c.type for c in inner.columns}
+        if columns:
+            kept = {n: columns[n] for n in wanted}
+        else:
+            kept = {n: np.zeros(0, "U1" if kind == "str" else kind) for n, kind in wanted.items()}
+        table = Table.from_columns(_in_type(kept, wanted), inner, meta=about)
+        write_table(
+            options[name],
+            table,
+            schema,
+            dataset=name,
+            data_id={"skypix": options["skypix"]},
+            provenance=_provenance(options),
+        )
+
+
+def _in_type(columns: Columns, kinds: Mapping[str, str]) -> Columns:
+    """Return columns whose integers have the width of the schema."""
+    return {n: v.astype(kinds[n]) if kinds[n][:3] == "int" else v for n, v in columns.items()}
+
+
+def _provenance(options: Mapping[str, Any]) -> Provenance:
+    visits = str(options.get("visits", ""))
+    return Provenance(
+        version=__version__,
+        task="associateIsolatedStars",
+        config=options["config"].model_dump(mode="json"),
+        code=options.get("code", ""),
+        inputs=tuple({"name": n, "path": str(options[n]), "visits": visits} for n in _INPUTS),
+    )

@@ -1,0 +1,300 @@
+"""The files of fgcm: what its script reads and writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from drpflow import __version__
+from drpflow.data.provenance import Provenance
+from drpflow.data.reference_stars import ReferenceStars, unit_vectors
+from drpflow.data.visit_info import VisitInfo
+from drpflow.errors import DrpflowError, InputError
+from drpflow.io.camera_yaml import load_camera
+from drpflow.io.changed import unless_equal
+from drpflow.io.component_tables import write_component_table
+from drpflow.io.datasets import DatasetTable
+from drpflow.io.exposure_write import write_part
+from drpflow.io.fgcm_sources import gather_sources
+from drpflow.io.look_up_table_files import read_look_up_table
+from drpflow.io.records import read_component_json
+from drpflow.io.reference_stars import read_reference_stars
+from drpflow.io.schemas import load_schema
+from drpflow.io.tables import read_table, write_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from drpflow.data.camera import Camera
+    from drpflow.data.component_table import ComponentTable
+    from drpflow.data.look_up_table import LookUpTable
+    from drpflow.data.photometric_tables import Observations, Stars
+    from drpflow.data.transmission import TransmissionCurve
+
+    Columns = Mapping[str, NDArray[Any]]
+
+SUMMARY_COLUMNS = ("detector", "psfSigma", "pixelScale", "zenithDistance")
+_PATTERNS = ("visit_info", "initial_visit_summary", "isolated_stars", "isolated_stars_source")
+# Reference stars are read so far beyond the outermost star: proper motions.
+_MARGIN_DEG = 0.01
+
+
+class VisitParts(NamedTuple):
+    """What is known of a visit: metadata and columns of its summary."""
+
+    info: VisitInfo
+    summary: Columns
+
+
+def path_of(pattern: str | Path, **data_id: int) -> Path:
+    """Return a path of which ``{visit}`` or ``{skypix}`` is a part."""
+    text = str(pattern)
+    for name, value in data_id.items():
+        text = text.replace(f"{{{name}}}", str(value))
+    return Path(text)
+
+
+def read_visits(
+    visits: Iterable[int], visit_info: str, initial_visit_summary: str
+) -> tuple[list[VisitParts], dict[int, str]]:
+    """Read what is known of visits.
+
+    Parameters
+    ----------
+    visits
+        The visits.
+    visit_info, initial_visit_summary
+        Paths in which ``{visit}`` stands for the visit.
+
+    Returns
+    -------
+    found : list of VisitParts
+        By number.
+    faults : dict
+        Why other visits cannot be read.
+    """
+    found, faults = [], {}
+    for visit in sorted(visits):
+        path = path_of(visit_info, visit=visit)
+        try:
+            summary = _summary(path_of(initial_visit_summary, visit=visit))
+            found.append(VisitParts(_info(path), summary))
+        except InputError as fault:
+            faults[visit] = str(fault)
+    return found, faults
+
+
+def _info(path: Path) -> VisitInfo:
+    info = read_component_json(path)
+    if not isinstance(info, VisitInfo):
+        problem = f"it holds a {type(info).__name__}, no metadata of a visit"
+        raise InputError(path, problem, "Give the file that makeVisitInfo wrote")
+    return info
+
+
+def _summary(path: Path) -> Columns:
+    try:
+        return read_table(path, list(SUMMARY_COLUMNS)).to_dict()
+    except DrpflowError as fault:
+        problem = f"the visit's summary cannot be read ({fault})"
+        raise InputError(path, problem, "Run consolidateVisit again") from fault
+
+
+def read_references(
+    path: Path | None, stars: Stars, skypix: NDArray[np.int64]
+) -> ReferenceStars | None:
+    """Return the reference stars about isolated stars.
+
+    Parameters
+    ----------
+    path
+        The reference catalogue, None without.
+    stars
+        The stars.
+    skypix
+        Pixel of each, which keeps the circles that are read small.
+    """
+    if path is None:
+        return None
+    circles = [_circle(stars, np.flatnonzero(skypix == pixel)) for pixel in np.unique(skypix)]
+    return _merged([read_reference_stars(path, *circle) for circle in circles])
+
+
+def _circle(stars: Stars, rows: NDArray[np.intp]) -> tuple[float, float, float]:
+    """Return centre and radius, degrees, of a circle about stars."""
+    toward = unit_vectors(stars.ra[rows], stars.dec[rows])
+    center = toward.mean(axis=0) / np.linalg.norm(toward.mean(axis=0))
+    ra_deg = np.degrees(np.arctan2(center[1], center[0])) % 360
+    dec_deg = np.degrees(np.arcsin(center[2]))
+    radius_deg = np.degrees(np.arccos(np.clip((toward @ center).min(), -1, 1)))
+    return float(ra_deg), float(dec_deg), float(radius_deg) + _MARGIN_DEG
+
+
+def _merged(parts: list[ReferenceStars]) -> ReferenceStars | None:
+    """Return the stars of all circles, each once, by number."""
+    if not parts:
+        return None
+    names = list(dict.fromkeys(name for part in parts for name in part.to_columns()))
+    columns = {}
+    for name in names:
+        given = [part.to_columns() for part in parts]
+        columns[name] = np.concatenate([c.get(name, np.full(len(c["id"]), np.nan)) for c in given])
+    _, rows = np.unique(columns["id"], return_index=True)
+    return ReferenceStars.from_columns({n: v[rows] for n, v in columns.items()})
+
+
+class Inputs(NamedTuple):
+    """What fgcm reads: see :class:`drpflow.tasks.fgcm.Survey`."""
+
+    camera: Camera
+    look_up_table: LookUpTable
+    visits: list[VisitParts]
+    unreadable: dict[int, str]
+    observations: Observations
+    stars: Stars
+    skypix: NDArray[np.int64]
+    pixels: list[int]
+    references: ReferenceStars | None
+
+
+def read_inputs(options: Mapping[str, Any], visits: list[int], pixels: list[int]) -> Inputs:
+    """Read everything that a run knows about its photometry.
+
+    Parameters
+    ----------
+    options
+        ``camera``, ``fgcm_look_up_table`` and ``reference_stars`` (or None); ``visit_info`` and
+        ``initial_visit_summary`` with ``{visit}``; ``isolated_stars`` and
+        ``isolated_stars_source`` with ``{skypix}``; ``config``, the section of the task.
+    visits, pixels
+        Visits and HEALPix pixels.
+
+    Raises
+    ------
+    InputError
+        If a file other than a visit's is faulty.
+    """
+    camera = load_camera(options["camera"])
+    found, faults = read_visits(visits, options["visit_info"], options["initial_visit_summary"])
+    for part in found:
+        if not part.info.exposure_time_s or part.info.exposure_time_s <= 0:
+            faults[part.info.visit] = f"its exposure time is {part.info.exposure_time_s}"
+    found = [part for part in found if part.info.visit not in faults]
+    times = {part.info.visit: float(part.info.exposure_time_s or 0.0) for part in found}
+    star_files, source_files = (
+        [path_of(options[name], skypix=pixel) for pixel in pixels]
+        for name in ("isolated_stars", "isolated_stars_source")
+    )
+    flux = options["config"].sources.flux
+    gathered = gather_sources(star_files, source_files, camera, times, flux)
+    return Inputs(
+        camera,
+        read_look_up_table(options["fgcm_look_up_table"]),
+        found,
+        faults,
+        gathered.observations,
+        gathered.stars,
+        gathered.skypix,
+        pixels,
+        read_references(options.get("reference_stars"), gathered.stars, gathered.skypix),
+    )
+
+
+class Outputs(Protocol):
+    """What fgcm writes: :class:`drpflow.tasks.fgcm.Calibrated`."""
+
+    @property
+    def photo_calibs(self) -> Mapping[int, ComponentTable]:
+        """``fgcm_photo_calib`` by visit."""
+
+    @property
+    def atmospheres(self) -> Mapping[int, TransmissionCurve]:
+        """``fgcm_transmission_atmosphere`` by visit."""
+
+    @property
+    def standard_stars(self) -> Mapping[int, Columns]:
+        """Columns of ``fgcm_standard_stars`` by HEALPix pixel."""
+
+    @property
+    def zero_points(self) -> Columns:
+        """Columns of ``fgcm_zero_points``."""
+
+    @property
+    def parameters(self) -> Columns:
+        """Columns of ``fgcm_parameters``."""
+
+
+def write_outputs(outputs: Outputs, options: Mapping[str, Any]) -> None:
+    """Write all products; files whose bytes would not change are not touched.
+
+    Parameters
+    ----------
+    outputs
+        The products. Tables without rows stand for what is missing.
+    options
+        ``fgcm_photo_calib``, ``fgcm_transmission_atmosphere`` and ``fgcm_standard_stars``: paths
+        with ``{visit}`` or ``{skypix}``; ``fgcm_zero_points`` and ``fgcm_parameters``: paths. For
+        the provenance ``config`` (the section), ``code`` (fingerprint) and the input files.
+    """
+    # Files of a visit do not name all visits, or each would change with every new one.
+    short = _provenance(options, ("fgcm_look_up_table",))
+    _write_photo_calibs(outputs.photo_calibs, options, short)
+    for visit, curve in outputs.atmospheres.items():
+        path = path_of(options["fgcm_transmission_atmosphere"], visit=visit)
+        with unless_equal(path) as fresh:
+            write_part(fresh, curve.KIND, curve, base="")
+    for pixel, columns in outputs.standard_stars.items():
+        path = path_of(options["fgcm_standard_stars"], skypix=pixel)
+        _write(path, "fgcm_standard_stars", columns, {"skypix": pixel}, short)
+    whole = _provenance(options, ("fgcm_look_up_table", *_PATTERNS))
+    for name in ("fgcm_zero_points", "fgcm_parameters"):
+        _write(Path(options[name]), name, getattr(outputs, name.removeprefix("fgcm_")), {}, whole)
+
+
+def _write_photo_calibs(
+    tables: Mapping[int, ComponentTable], options: Mapping[str, Any], provenance: Provenance
+) -> None:
+    entry = DatasetTable.load().dataset("fgcm_photo_calib")
+    for visit, table in tables.items():
+        with unless_equal(path_of(options["fgcm_photo_calib"], visit=visit)) as fresh:
+            write_component_table(
+                fresh,
+                table,
+                entry.holds,
+                entry.row or "detector",
+                load_schema("fgcm_photo_calib"),
+                dataset="fgcm_photo_calib",
+                data_id={"visit": visit},
+                provenance=provenance,
+            )
+
+
+def _write(
+    path: Path, name: str, columns: Columns, data_id: dict[str, int | str], provenance: Provenance
+) -> None:
+    schema = load_schema(name)
+    if not columns:
+        inner = schema.without(set(data_id))
+        columns = {
+            c.name: np.zeros(0, np.str_ if c.type == "str" else np.dtype(c.type))
+            for c in inner.columns
+        }
+    with unless_equal(path) as fresh:
+        write_table(
+            fresh, dict(columns), schema, dataset=name, data_id=data_id, provenance=provenance
+        )
+
+
+def _provenance(options: Mapping[str, Any], names: Iterable[str]) -> Provenance:
+    given = [(name, options.get(name)) for name in (*names, "reference_stars")]
+    return Provenance(
+        version=__version__,
+        task="fgcm",
+        config=options["config"].model_dump(mode="json"),
+        code=options.get("code", ""),
+        inputs=tuple({"name": name, "path": str(path)} for name, path in given if path),
+    )

@@ -1,0 +1,215 @@
+"""Tables of anybody's photometry, in any common format, as the photometric fit takes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from drpflow.data.photometric_tables import Observations, Stars, Visits
+from drpflow.errors import InputError, suggest
+from drpflow.io.fgcm_sources import MAG_PER_RELATIVE
+from drpflow.io.reference_convert import read_raw_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from drpflow.data.camera import Camera
+
+    Columns: TypeAlias = Mapping[str, NDArray[Any]]
+
+OBSERVATION_COLUMNS = (
+    "star, visit, detector, mag and mag_err (or flux and flux_err), u and v (or x and y)"
+)
+VISIT_COLUMNS = "visit, physical_filter (or band), night, mjd, airmass, exposure_time_s, ra, dec"
+STAR_COLUMNS = "star, ra, dec"
+
+
+def read_visits_table(path: Path, camera: Camera) -> Visits:
+    """Read the table of visits.
+
+    Columns are ``visit``, ``physical_filter`` or ``band``, ``night``, ``mjd``, ``airmass`` (sec z),
+    ``exposure_time_s``, ``ra`` and ``dec`` [deg], and if known ``fwhm_arcsec`` and
+    ``pressure_hpa``. Without ``night`` it is the whole part of mjd less half a day less the
+    longitude.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, or a filter is not in the camera file.
+    """
+    columns = read_raw_table(path).columns
+    filters = _filters(columns, path, camera)
+    known = {item.physical_filter: item.band for item in camera.filters}
+    used = {known[name] for name in filters}
+    bands = tuple(dict.fromkeys(b for b in known.values() if b in used))
+    names = tuple(name for name in known if known[name] in used)
+    floats = {
+        name: np.asarray(_column(columns, path, name, VISIT_COLUMNS), float)
+        for name in ("mjd", "airmass", "exposure_time_s", "ra", "dec")
+    }
+    optional = {
+        name: np.asarray(columns[name], float)
+        for name in ("fwhm_arcsec", "pressure_hpa")
+        if name in columns
+    }
+    try:
+        return Visits(
+            bands=bands,
+            id=_whole(columns, path, "visit", VISIT_COLUMNS),
+            night=_nights(columns, floats["mjd"], camera),
+            mjd=floats["mjd"],
+            band=np.array([bands.index(known[name]) for name in filters], np.int16),
+            airmass=floats["airmass"],
+            exposure_time_s=floats["exposure_time_s"],
+            ra_deg=floats["ra"],
+            dec_deg=floats["dec"],
+            physical_filters=names,
+            physical_filter=np.array([names.index(name) for name in filters], np.int16),
+            **optional,
+        )
+    except ValueError as fault:
+        raise InputError(path, str(fault), "Correct the table of visits") from None
+
+
+def read_stars_table(path: Path, bands: tuple[str, ...]) -> Stars:
+    """Read the table of stars.
+
+    Columns are ``star``, ``ra`` and ``dec`` [deg], if wanted ``reserved``, and reference
+    magnitudes (AB) ``mag_<band>`` with their errors ``mag_<band>_err``.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, or a star stands twice.
+    """
+    columns = read_raw_table(path).columns
+    star = _whole(columns, path, "star", STAR_COLUMNS)
+    ra, dec = (np.asarray(_column(columns, path, n, STAR_COLUMNS), float) for n in ("ra", "dec"))
+    reserved = np.asarray(columns.get("reserved", np.zeros(star.size)), bool)
+    mag, err = (
+        np.stack(
+            [
+                np.asarray(columns.get(f"mag_{b}{end}", np.full(star.size, np.nan)), float)
+                for b in bands
+            ],
+            axis=1,
+        )
+        for end in ("", "_err")
+    )
+    try:
+        stars = Stars(star, ra, dec, reserved, mag, err)
+    except ValueError as fault:
+        raise InputError(path, str(fault), "Correct the table of stars") from None
+    return stars if np.isfinite(mag).any() else stars.without_reference()
+
+
+def read_observations_table(
+    path: Path, visits: Visits, stars: Stars, camera: Camera
+) -> tuple[Observations, int]:
+    """Read the table of observations.
+
+    Columns are ``star``, ``visit``, ``detector``; ``mag`` and ``mag_err`` (instrumental,
+    -2.5 log10 of electrons a second) or ``flux`` and ``flux_err`` (electrons); ``u`` and ``v``
+    (-1 to 1 over the detector) or ``x`` and ``y`` (pixels).
+
+    Returns
+    -------
+    observations : Observations
+    dropped : int
+        Rows of visits, detectors or stars that the other tables do not have.
+
+    Raises
+    ------
+    InputError
+        If a column is missing.
+    """
+    columns = read_raw_table(path).columns
+    ids = np.array([d.id for d in camera.detectors])
+    rows = [
+        _rows(table, _whole(columns, path, name, OBSERVATION_COLUMNS))
+        for name, table in (("star", stars.id), ("visit", visits.id), ("detector", ids))
+    ]
+    kept = np.all([r >= 0 for r in rows], axis=0)
+    star, visit, detector = (r[kept].astype(np.int32) for r in rows)
+    given = {name: values[kept] for name, values in columns.items()}
+    mag, err = _magnitudes(given, path, visits.exposure_time_s[visit])
+    u, v = _places(given, path, detector, camera)
+    single = (a.astype(np.float32) for a in (err, u, v))
+    observations = Observations(star, visit, detector, mag, *single)
+    return observations, int(kept.size - kept.sum())
+
+
+def _column(columns: Columns, path: Path, name: str, wanted: str) -> NDArray[Any]:
+    if name not in columns:
+        hint = suggest(name, columns)
+        raise InputError(path, f"it has no column {name!r}{hint}", f"It needs {wanted}")
+    return columns[name]
+
+
+def _whole(columns: Columns, path: Path, name: str, wanted: str) -> NDArray[np.int64]:
+    try:
+        return np.asarray(_column(columns, path, name, wanted)).astype(np.int64)
+    except ValueError:
+        raise InputError(path, f"column {name!r} holds no whole numbers", "Number them") from None
+
+
+def _filters(columns: Columns, path: Path, camera: Camera) -> list[str]:
+    """Return the filter of each visit; a band stands for its first filter."""
+    if "physical_filter" in columns:
+        known = {item.physical_filter: item.physical_filter for item in camera.filters}
+    else:
+        known = {i.band: i.physical_filter for i in reversed(camera.filters)}
+    given = _column(
+        columns, path, "physical_filter" if "physical_filter" in columns else "band", VISIT_COLUMNS
+    )
+    names = [str(name).strip() for name in given]
+    for name in names:
+        if name not in known:
+            problem = f"the camera file has no filter {name!r}{suggest(name, known)}"
+            raise InputError(path, problem, f"It has {', '.join(known)}")
+    return [known[name] for name in names]
+
+
+def _nights(columns: Columns, mjd: NDArray[np.float64], camera: Camera) -> NDArray[np.int32]:
+    if "night" not in columns:
+        longitude = camera.observatory.longitude_deg or 0.0
+        return np.floor(mjd - 0.5 + longitude / 360).astype(np.int32)
+    night = np.asarray(columns["night"])
+    if night.dtype.kind in "iuf":
+        return night.astype(np.int32)
+    return np.unique(night.astype(str), return_inverse=True)[1].astype(np.int32)
+
+
+def _rows(table: NDArray[Any], values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where values stand in a table, -1 for those that do not."""
+    if not table.size:
+        return np.full(values.size, -1)
+    order = np.argsort(table)
+    place = np.minimum(np.searchsorted(table[order], values), table.size - 1)
+    return np.where(table[order[place]] == values, order[place], -1)
+
+
+def _magnitudes(
+    columns: Columns, path: Path, exposure_time_s: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if "mag" in columns:
+        err = _column(columns, path, "mag_err", OBSERVATION_COLUMNS)
+        return np.asarray(columns["mag"], float), np.asarray(err, float)
+    flux = np.asarray(_column(columns, path, "flux", OBSERVATION_COLUMNS), float)
+    error = np.asarray(_column(columns, path, "flux_err", OBSERVATION_COLUMNS), float)
+    flux = np.where(flux > 0, flux, np.nan)
+    return -2.5 * np.log10(flux / exposure_time_s), MAG_PER_RELATIVE * error / flux
+
+
+def _places(
+    columns: Columns, path: Path, detector: NDArray[np.int32], camera: Camera
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if "u" in columns and "v" in columns:
+        return np.asarray(columns["u"], float), np.asarray(columns["v"], float)
+    x, y = (np.asarray(_column(columns, path, n, OBSERVATION_COLUMNS), float) for n in ("x", "y"))
+    size = np.array([d.size_pix for d in camera.detectors], float)[detector]
+    return (2 * x + 1) / size[:, 0] - 1, (2 * y + 1) / size[:, 1] - 1

@@ -1,0 +1,73 @@
+"""Clouds finer than a polynomial."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from drpflow.algorithms.fgcm.patches import Cells, StarResiduals, fit_patches, split_cells
+
+from .made_up_survey import detector_grid
+
+DETECTORS = detector_grid(4, 4)
+MMAG = 1e-3
+
+
+def cells_of(field, error: float, rng: np.random.Generator, per_side: int = 2) -> Cells:
+    detector = np.repeat(np.arange(len(DETECTORS), dtype=np.int32), 120)
+    u, v = rng.uniform(-1, 1, (2, detector.size))
+    x, y = DETECTORS.field(detector, u, v)
+    value = field(x, y) + error * rng.normal(size=x.size)
+    stars = StarResiduals(detector, u, v, value, np.full(x.size, error**2))
+    return split_cells(stars, DETECTORS, per_side)
+
+
+def test_a_clear_sky_has_no_patches():
+    rng = np.random.default_rng(1)
+    found = [
+        fit_patches(cells_of(lambda x, y: 0 * x, 0.01, rng), DETECTORS, 2, 3.0) for _ in range(40)
+    ]
+    assert sum(f is not None for f in found) <= 1
+
+
+def test_patches_are_found_with_right_errors():
+    rng = np.random.default_rng(2)
+    pulls = []
+    for _ in range(30):
+        kx, ky, phase = rng.uniform(6, 10, 3)
+
+        def field(x, y, kx=kx, ky=ky, phase=phase):
+            return 0.01 * np.sin(kx * x + phase) * np.cos(ky * y)
+
+        found = fit_patches(cells_of(field, 0.01, rng), DETECTORS, 2, 3.0)
+        assert found is not None
+        t = np.linspace(-0.95, 0.95, 20)
+        u, v = np.meshgrid(t, t)
+        row = np.arange(len(DETECTORS))[:, None]
+        truth = field(*DETECTORS.field(row, u.ravel(), v.ravel())).mean(axis=1)
+        error = found.local[:, 0] - truth
+        assert np.sqrt(np.mean(error**2)) < 1.5 * MMAG
+        pulls.append(error / np.sqrt(found.variance))
+    assert 0.6 < np.std(np.concatenate(pulls)) < 1.3
+
+
+def test_a_detector_without_stars_follows_its_neighbors():
+    rng = np.random.default_rng(3)
+    whole = cells_of(lambda x, y: 0.02 * np.sin(6 * x), 0.005, rng)
+    inside = (np.abs(whole.x_deg - DETECTORS.x_deg[5]) < 0.1) & (
+        np.abs(whole.y_deg - DETECTORS.y_deg[5]) < 0.1
+    )
+    part = Cells(*(a[~inside] for a in (whole.x_deg, whole.y_deg, whole.value, whole.variance)))
+    found = fit_patches(part, DETECTORS, 2, 3.0)
+    truth = 0.02 * np.sin(6 * DETECTORS.x_deg[5])
+    assert abs(found.local[5, 0] - truth) < 4 * MMAG
+    others = np.delete(found.variance, 5)
+    assert found.variance[5] > 2 * np.median(others)
+
+
+def test_cells_average_their_stars():
+    detector = np.zeros(4, np.int32)
+    u, value = np.array([-0.5, -0.5, 0.5, 0.5]), np.array([1.0, 3.0, 5.0, 9.0])
+    stars = StarResiduals(detector, u, np.zeros(4), value, np.ones(4))
+    cells = split_cells(stars, DETECTORS, 2)
+    np.testing.assert_allclose(np.sort(cells.value), [2.0, 7.0])
+    np.testing.assert_allclose(cells.variance, 0.5)
