@@ -84,3 +84,17 @@ def test_a_star_without_neighbors_stays_as_it_is(scene: dict[str, np.ndarray]) -
         moffat_psf(SIGMA_PIX, Box.from_shape(SHAPE), 12.0), 0.05, NeighborConfig(),
     )  # fmt: skip
     assert np.array_equal(stamp(scene, found).data, stamp(scene).data)
+
+
+@pytest.mark.parametrize("sigma_pix", [0.35, 0.5, 0.7])
+def test_what_is_sharper_than_a_pixel_is_no_fault(
+    scene: dict[str, np.ndarray], sigma_pix: float
+) -> None:
+    """Hot pixels of a frame without stars look so; the fit of the PSF refuses them."""
+    x, y, _ = np.array([STAR, *OTHERS]).T
+    psf = moffat_psf(sigma_pix, Box.from_shape(SHAPE), 3.0)
+    found = fit_neighbors(
+        scene["image"], scene["variance"], np.zeros(SHAPE, bool), (x, y),
+        (np.array([STAR[0]]), np.array([STAR[1]])), psf, 0.05, NeighborConfig(),
+    )  # fmt: skip
+    assert np.isfinite(found.total).all()

@@ -146,6 +146,9 @@ def fit_neighbors(
     """
     ny, nx = image.shape
     sigma = float(psf.compute_sigma(nx / 2, ny / 2))
+    if not np.isfinite(sigma):
+        # Sharper than a pixel: its moments do not converge. Whether that is a PSF the fit tells.
+        sigma = psf.half_size_pix / config.reach_sigma
     half = min(psf.half_size_pix, int(np.ceil(config.reach_sigma * sigma)))
     x, y = _about(peaks, stars, 3 * half)
     start = x.copy(), y.copy()
