@@ -145,10 +145,7 @@ def fit_neighbors(
     Gauss-Seidel sweeps, as in the deblender: each source beside all the others. 0.2 ms a source.
     """
     ny, nx = image.shape
-    sigma = float(psf.compute_sigma(nx / 2, ny / 2))
-    if not np.isfinite(sigma):
-        # Sharper than a pixel: its moments do not converge. Whether that is a PSF the fit tells.
-        sigma = psf.half_size_pix / config.reach_sigma
+    sigma = _sigma(psf, nx / 2, ny / 2, config)
     half = min(psf.half_size_pix, int(np.ceil(config.reach_sigma * sigma)))
     x, y = _about(peaks, stars, 3 * half)
     start = x.copy(), y.copy()
@@ -175,6 +172,15 @@ def fit_neighbors(
             y = np.clip(y + coefficients[:, 2] / scale, start[1] - sigma, start[1] + sigma)
     total = np.where(finite, image - residual, np.float32(0)).astype(np.float32)
     return Neighbors(total, x, y, flux, stamps, x0, y0, error, max(sigma, 1.0))
+
+
+def _sigma(psf: Psf, x: float, y: float, config: NeighborConfig) -> float:
+    """Return the size of the PSF, pixels; from its reach where it is sharper than a pixel.
+
+    Moments do not converge there. Whether that is a PSF at all the fit tells.
+    """
+    sigma = float(psf.compute_sigma(x, y))
+    return sigma if np.isfinite(sigma) else psf.half_size_pix / config.reach_sigma
 
 
 def _about(peaks: tuple[Floats, Floats], stars: tuple[Floats, Floats], reach: float) -> Floats:
