@@ -144,8 +144,8 @@ def test_dispersion_points_to_the_zenith_and_has_the_right_size() -> None:
     )
     means = []
     for temperature in (9000.0, 3500.0):
-        index = survey.library.star_index(np.array([temperature]))[0]
-        photons = survey.library.spectrum(index) * curve / WAVELENGTH_NM
+        index = survey.sed_library.star_index(np.array([temperature]))[0]
+        photons = survey.sed_library.spectrum(index) * curve / WAVELENGTH_NM
         means.append(np.average(angles, weights=photons) * 206264.806)
     assert np.hypot(*shift) == pytest.approx(means[0] - means[1], rel=1e-2)
 

@@ -39,7 +39,7 @@ def test_flat_spectrum_has_the_same_magnitude_in_all_bands() -> None:
 
 
 def test_responses_of_mixtures_are_exact() -> None:
-    library = tiny().library
+    library = tiny().sed_library
     curve = standard_curve(tiny().throughputs, "sim_g")
     air = Air(743.0, 10.0, 30.0)
     mixture = SedLibrary(0.3 * library.f_nu[20:21] + 0.7 * library.f_nu[21:22])
@@ -54,7 +54,7 @@ def test_responses_of_mixtures_are_exact() -> None:
 
 def test_blue_stars_are_lifted_more() -> None:
     curve = standard_curve(tiny().throughputs, "sim_g")
-    response = band_response(tiny().library, curve, 5.0, Air(743.0, 10.0, 30.0), 45.0)
+    response = band_response(tiny().sed_library, curve, 5.0, Air(743.0, 10.0, 30.0), 45.0)
     hot, cool = response.at(SedLibrary.star_index(np.array([9000.0, 3500.0]))).refraction_arcsec
     assert 0.03 < hot - cool < 0.25
 

@@ -16,7 +16,7 @@ from .surveys import QUIET, build, quiet, tiny
 def test_refraction_ratio_is_that_of_the_colors() -> None:
     survey = quiet()
     model = survey.model(2)
-    index = survey.library.star_index(np.array([3000.0, 5500.0, 12000.0]))
+    index = survey.sed_library.star_index(np.array([3000.0, 5500.0, 12000.0]))
     red, middle, blue = refraction_ratio(model, model.response(0).at(index))
     assert red < middle < blue
     assert middle == pytest.approx(1.0, abs=2e-3)

@@ -32,7 +32,7 @@ def test_errors_of_positions_are_what_they_say() -> None:
 @pytest.mark.parametrize("band", ["g", "r", "i"])
 def test_errors_of_fluxes_are_what_they_say(band: str) -> None:
     curve = reference_curve(SURVEY.config, SURVEY.throughputs, band)
-    ratio = SedLibrary.interpolate(band_flux(SURVEY.library, curve), STARS["sed"])
+    ratio = SedLibrary.interpolate(band_flux(SURVEY.sed_library, curve), STARS["sed"])
     pull = (TABLE[f"flux_{band}"] - mag_to_njy(STARS["mag"]) * ratio) / TABLE[f"flux_{band}_err"]
     assert pull.mean() == pytest.approx(0.0, abs=4 / np.sqrt(len(pull)))
     assert pull.std() == pytest.approx(1.0, abs=0.1)

@@ -18,7 +18,7 @@ def one_source(survey: Survey, x: float, y: float, mag: float, **values: float) 
     ra, dec = survey.pixel_to_sky(1, 0, np.array([x]), np.array([y]))
     source = np.zeros(1, SOURCE_DTYPE)
     source["direction"], source["mag"] = unit_vector(ra, dec), mag
-    source["sed"] = survey.library.star_index(np.array([5500.0]))
+    source["sed"] = survey.sed_library.star_index(np.array([5500.0]))
     for name, value in values.items():
         source[name] = value
     return source
@@ -66,7 +66,7 @@ def test_star_of_known_magnitude_gives_the_electrons_of_its_zero_point() -> None
     survey = quiet()
     scene = render(survey, one_source(survey, 127.5, 127.5, 18.0))
     model = survey.model(1)
-    rate = model.response(0).at(survey.library.star_index(np.array([5500.0])))
+    rate = model.response(0).at(survey.sed_library.star_index(np.array([5500.0])))
     place = survey.optics.detectors[0].place
     light = float(survey.optics.illumination(*map(np.array, place.center_mm)))
     expected = rate.electron_per_s_njy[0] * 3631e9 * 10 ** (-0.4 * 18.0) * 30.0 * light

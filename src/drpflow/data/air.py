@@ -255,9 +255,11 @@ class _Terms:
 
     @property
     def depth(self) -> Floats:
+        """The optical depth, all absorbers together."""
         return self.rayleigh + self.ozone + self.aerosol + self.water[0] + self.gases[0]
 
     def derivatives(self, pressure: Floats, air: AirAbsorption) -> Floats:
+        """Return the derivatives of the depth by the parameters, in the order of `PARAMETERS`."""
         ln_air, ln_high, ln_low, ln_wet = self.path_slopes
         water, by_water = self.water
         gases, by_gases = self.gases

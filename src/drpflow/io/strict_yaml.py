@@ -17,6 +17,7 @@ def strict_loader() -> type[SafeLoader]:
     # The loader in C, where it was built, is twelve times as fast.
     class StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
         def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
+            """Return the mapping of a node, whose keys must differ."""
             seen: set[str] = set()
             for key, _ in node.value:
                 if not isinstance(key, yaml.ScalarNode):

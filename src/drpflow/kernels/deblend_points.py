@@ -1,11 +1,6 @@
 """Point sources in blends: loops of the deblender over the peaks of all blends of an image.
 
-Blends share no pixel. A label image says which blend a pixel belongs to, so that a source sees
-its own blend only, and one call treats thousands of small blends, or a single one with thousands
-of sources, in a time that grows with the number of sources alone.
-
-A *stamp* is a small image with the column and row of its first pixel; it may reach beyond the
-image.
+Label images and stamps are those of :mod:`drpflow.kernels.deblend`.
 """
 
 from __future__ import annotations

@@ -134,6 +134,7 @@ class _Weather:
 
     @staticmethod
     def draw(config: NightsConfig, rng: np.random.Generator) -> _Weather:
+        """Draw the weather of a night."""
         air = AirState(
             water_mm=float(rng.uniform(*config.water_mm)),
             aerosol_depth=float(rng.uniform(*config.aerosol_depth)),
@@ -147,6 +148,7 @@ class _Weather:
         return _Weather(air, water_drift, aerosol_drift, rng.normal(0.0, config.culmination_h))
 
     def at(self, hours: float, water_factor: float, pressure_hpa: float) -> AirState:
+        """Return the air some hours from the middle of the night, water and pressure varied."""
         air = self.air
         return replace(
             air,

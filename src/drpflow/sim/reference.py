@@ -78,7 +78,7 @@ def reference_table(survey: Survey) -> tuple[dict[str, np.ndarray], np.ndarray]:
     columns = _astrometry(stars, config, rng)
     for band in sorted({f.band for f in survey.instrument.filters}):
         curve = reference_curve(survey.config, survey.throughputs, band)
-        ratio = SedLibrary.interpolate(band_flux(survey.library, curve), stars["sed"])
+        ratio = SedLibrary.interpolate(band_flux(survey.sed_library, curve), stars["sed"])
         flux = mag_to_njy(stars["mag"]) * ratio
         error = flux * relative_flux_error(stars["mag"], config.flux_floor)
         columns[f"flux_{band}"] = flux + error * rng.normal(size=len(stars))

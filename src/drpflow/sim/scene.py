@@ -223,7 +223,7 @@ def _truth(
 ) -> np.ndarray:
     """Return the truth table of the sources on and just beside the detector."""
     standard = band_flux(
-        model.library, standard_curve(model.throughputs, model.truth.physical_filter)
+        model.sed_library, standard_curve(model.throughputs, model.truth.physical_filter)
     )
     s = placed.sources
     found = np.zeros(len(s), OBJECT_DTYPE)

@@ -56,7 +56,7 @@ class Survey:
         The observing log, in order of time.
     optics
         The camera as it is.
-    library, throughputs
+    sed_library, throughputs
         Spectra and throughput curves.
     catalog, transients
         What is in the sky.
@@ -66,7 +66,7 @@ class Survey:
     instrument: Instrument
     visits: tuple[VisitTruth, ...]
     optics: TrueOptics
-    library: SedLibrary
+    sed_library: SedLibrary
     throughputs: Throughputs
     catalog: Catalog
     transients: Transients
@@ -88,7 +88,7 @@ class Survey:
             instrument=instrument,
             visits=visits,
             optics=build_true_optics(config, instrument),
-            library=build_library(),
+            sed_library=build_library(),
             throughputs=build_throughputs(config, instrument),
             catalog=catalog,
             transients=build_transients(config, catalog, visits),
@@ -113,7 +113,7 @@ class Survey:
             self.config,
             self.instrument,
             self.optics,
-            self.library,
+            self.sed_library,
             self.throughputs,
             self.visit(visit),
         )

@@ -124,7 +124,7 @@ def _standard_magnitudes(survey: Survey, rows: np.ndarray) -> dict[str, np.ndarr
     found = {}
     for item in survey.instrument.filters:
         curve = standard_curve(survey.throughputs, item.physical_filter)
-        ratio = SedLibrary.interpolate(band_flux(survey.library, curve), rows["sed"])
+        ratio = SedLibrary.interpolate(band_flux(survey.sed_library, curve), rows["sed"])
         found[f"mag_{item.band}"] = rows["mag"] - 2.5 * np.log10(ratio)
     return found
 
@@ -155,7 +155,7 @@ def electron_per_njy(model: VisitModel, detector: int, curve: np.ndarray) -> flo
         The passband in which the star's flux is given.
     """
     index = SedLibrary.star_index(np.array([REFERENCE_TEMPERATURE_K]))
-    per_brightness = float(SedLibrary.interpolate(band_flux(model.library, curve), index)[0])
+    per_brightness = float(SedLibrary.interpolate(band_flux(model.sed_library, curve), index)[0])
     rate = float(model.response(detector).at(index).electron_per_s_njy[0])
     x_mm, y_mm = (np.array(v) for v in model.optics.detectors[detector].place.center_mm)
     light = float(model.optics.illumination(x_mm, y_mm))
@@ -262,7 +262,7 @@ def _source_columns(
     placed = stars.placed
     ra, dec = ra_dec_deg(placed.sources["direction"])
     curve = standard_curve(model.throughputs, model.truth.physical_filter)
-    ratio = SedLibrary.interpolate(band_flux(model.library, curve), placed.sources["sed"])
+    ratio = SedLibrary.interpolate(band_flux(model.sed_library, curve), placed.sources["sed"])
     return {
         "detector": np.full(len(placed.x), detector, np.int64),
         "id": placed.sources["id"],

@@ -48,7 +48,7 @@ class VisitModel:
         Extinction field of unit variance; None under a clear sky.
     trails
         Satellite trails.
-    library
+    sed_library
         Spectra.
     throughputs
         Telescope, filters, CCDs.
@@ -62,7 +62,7 @@ class VisitModel:
     sky: SkyPattern
     cloud: Field | None
     trails: list[Trail]
-    library: SedLibrary
+    sed_library: SedLibrary
     throughputs: Throughputs
 
     @property
@@ -80,7 +80,7 @@ class VisitModel:
     def response(self, detector: int) -> BandResponse:
         """Return what each template gives on a detector."""
         return band_response(
-            self.library,
+            self.sed_library,
             self.curve(detector),
             self.config.instrument.collecting_area_m2,
             self.geometry.air,
@@ -127,7 +127,7 @@ def build_visit_model(
         sky=build_sky_pattern(config, truth),
         cloud=cloud,
         trails=draw_trails(config, truth, instrument.half_diagonal_mm()),
-        library=library,
+        sed_library=library,
         throughputs=throughputs,
     )
 

@@ -156,6 +156,7 @@ class _Watch:
         self._result = Result()
 
     def run(self) -> Result:
+        """Run Snakemake to its end and return what came of it."""
         parser = Parser()
         environment = os.environ | {ownership.MARKER: self._owner.marker}
         with subprocess.Popen(

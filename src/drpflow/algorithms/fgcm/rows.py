@@ -128,6 +128,7 @@ class _Unsorted:
     def of(
         cls, o: Observations, kept: NDArray[np.intp], visits: Visits, detectors: Detectors
     ) -> _Unsorted:
+        """Return some of the observations, with the indices that the fit uses."""
         visit = o.visit[kept]
         return cls(
             o.star[kept],
