@@ -45,7 +45,7 @@ OUTPUTS = (
     "initial_pvi", "initial_background", "initial_stars_detector",
     "initial_stars_footprints_detector", "initial_thumbnail",
 )  # fmt: skip
-RUNS = 3
+RUNS = 5
 
 
 class Cost(NamedTuple):
@@ -250,13 +250,21 @@ def measure_rivals(plan: Plan, output: Path) -> None:
     print(f"{sum(best.cpu_s.values()):.2f} CPU s ({parts}), {best.peak_mb:.0f} MB")
 
 
+def restart_with_one_thread() -> None:
+    """Start this program anew if numpy, loaded by now, may use several threads."""
+    if os.environ.get("OMP_NUM_THREADS") != "1":
+        os.environ["OMP_NUM_THREADS"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
 def main() -> None:
+    restart_with_one_thread()
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--preset", default="detector", help="simulation that is processed")
     parser.add_argument("--folder", type=Path, help="where to work, kept; else a temporary folder")
     parser.add_argument("--run", type=Path, help="run folder of small detectors, for batch: visit")
     args = parser.parse_args()
-    start_process(1)
+    start_process()
     run = args.run.resolve() if args.run else None
     with tempfile.TemporaryDirectory() as name:
         folder = (args.folder or Path(name)).resolve()

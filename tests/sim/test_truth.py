@@ -60,11 +60,13 @@ def test_demo_has_its_troubled_visits() -> None:
     assert max(off) > 40
 
 
-def test_detector_preset_has_five_thousand_sources() -> None:
+def test_detector_preset_has_five_thousand_sources_to_find() -> None:
     survey = build(name="detector")
     stars = frame_stars(survey.model(1), 0, survey.sources(1))
     assert survey.instrument.detectors[0].size_pix == (4096, 4096)
-    assert len(stars.placed.x) == pytest.approx(5000, rel=0.05)
+    # S/N is that of a point source: of galaxies, some of these are too wide to be found.
+    assert (stars.snr > 5).sum() == pytest.approx(5000, rel=0.12)
+    assert (stars.snr > 10).sum() < 5000
 
 
 def test_tiny_is_tiny() -> None:
