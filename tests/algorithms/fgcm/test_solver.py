@@ -88,11 +88,10 @@ def test_posterior_of_a_small_linear_problem():
     np.testing.assert_allclose(posterior.variance(np.array([2, 0])), np.diag(covariance)[[2, 0]])
 
 
+@pytest.mark.parametrize("case", [True], ids=["detector airmass"], indirect=True)
 def test_airmass_over_the_field_is_interpolated_to_a_micromagnitude(case):
     problem, _, parameters, _ = case
     model = problem.model
-    if model.visits.detector_airmass is None:
-        pytest.skip("one airmass a visit")
     found = model.at(parameters)
     for d in range(model.layout.n_detectors):
         own = replace(
