@@ -90,6 +90,17 @@ def test_kill_in_mid_write_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_next_writer_takes_away_what_a_killed_one_left(tmp_path):
+    path = tmp_path / "a[1].txt"
+    dead = subprocess.Popen([sys.executable, "-c", "pass"])
+    dead.wait()
+    for name in (path.name, "other.txt"):
+        (tmp_path / f".{name}.{dead.pid}.tmp").write_text("half")
+    write_text(path, "whole")
+    left = sorted(p.name for p in tmp_path.iterdir())
+    assert left == [f".other.txt.{dead.pid}.tmp", path.name]
+
+
 def test_strays_of_living_writers_stay(tmp_path):
     mine = tmp_path / f".a.{os.getpid()}.tmp"
     mine.write_text("x")

@@ -2,12 +2,13 @@
 
 A file is written under a temporary name beside its final place, flushed to the disk, and
 renamed, which POSIX does in one step. Whoever dies in the middle (``kill -9``, power cut)
-leaves the old file, or none, and at worst a stray ``.name.<pid>.tmp``, which
-:func:`remove_strays` clears.
+leaves the old file, or none, and at worst a stray ``.name.<pid>.tmp``, which the next writer of
+that file takes away, or :func:`remove_strays`.
 """
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _STRAY = re.compile(r"^\..+\.(\d+)\.tmp$")
 
@@ -39,6 +40,7 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
     final = Path(final)
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    _remove_dead(final.parent.glob(f".{glob.escape(final.name)}.*.tmp"))
     try:
         yield temporary
         _sync(temporary)
@@ -80,8 +82,13 @@ def remove_strays(folder: str | Path) -> list[Path]:
 
     Only meaningful on the machine that wrote them, since a process id says nothing elsewhere.
     """
+    return _remove_dead(Path(folder).rglob(".*.tmp"))
+
+
+def _remove_dead(paths: Iterable[Path]) -> list[Path]:
+    """Remove those temporary files whose writers are dead; return them."""
     removed = []
-    for path in Path(folder).rglob(".*.tmp"):
+    for path in paths:
         match = _STRAY.match(path.name)
         if match and not _alive(int(match.group(1))):
             with suppress(FileNotFoundError):
