@@ -1,7 +1,7 @@
 """drpflow: raw CCD frames in, calibrated visit images, source tables and coadds out.
 
 Targets: all (the default), prompt (isr, calibrateImage, consolidateVisit: what alert
-production shares), report.
+production shares), calibration (what is made of all visits together), report.
 The rules stand in workflow/rules, in the order in which the pixels meet them; every path
 comes from config/datasets.yaml. docs/running.md tells how to run this, config/README.md
 how to configure it.
@@ -28,6 +28,7 @@ if PLAN.by_visit:
 
 include: "workflow/rules/2_association.smk"
 include: "workflow/rules/3_fgcm.smk"
+include: "workflow/rules/4_solve_astrometry.smk"
 include: "workflow/rules/8_report.smk"
 
 
@@ -55,6 +56,10 @@ GLOBAL = [
     kept("fgcm_standard_stars"),
     kept("fgcm_zero_points"),
     kept("fgcm_parameters"),
+    folder("solved_astrometry_wcs"),
+    kept("solved_astrometry_stars"),
+    kept("solved_astrometry_visits"),
+    kept("solved_astrometry_residuals"),
 ]
 
 
@@ -70,6 +75,12 @@ rule prompt:
     """The first look at each visit, without any global step."""
     input:
         lambda wildcards: SURVEY.expand(PROMPT),
+
+
+rule calibration:
+    """What is made of all visits together, without what follows from it."""
+    input:
+        lambda wildcards: PLAN.expand(GLOBAL),
 
 
 rule report:

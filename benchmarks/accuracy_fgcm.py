@@ -37,16 +37,23 @@ from drpflow.algorithms.fgcm import calibrate
 from drpflow.config.fgcm import FgcmConfig
 from drpflow.data.air import AirState
 from drpflow.io.absorption import read_absorption
-from drpflow.sim.photometric_config import PhotometricConfig
+from drpflow.sim.config import FilterConfig
+from drpflow.sim.photometric_config import FILTERS, PhotometricConfig
 from drpflow.sim.photometric_survey import PhotometricSurvey, simulate_photometry
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from scoring import Figure
 
     from drpflow.algorithms.fgcm import FgcmResult
 
 STANDARD_AIR = AirState(pressure_hpa=743.0)
 NIGHT_MJD = 0.3
+
+Z_FILTER = FilterConfig(physical_filter="sim_z", band="z", lower_nm=822, upper_nm=918, sky_mag=19.0)
+Y_FILTER = FilterConfig(
+    physical_filter="sim_y", band="y", lower_nm=928, upper_nm=1040, sky_mag=18.0
+)
 
 CASES: dict[str, dict[str, Any]] = {
     "survey": {},
@@ -57,6 +64,10 @@ CASES: dict[str, dict[str, Any]] = {
     "four detectors": {"camera": {"columns": 2, "rows": 2}, "field": {"dither_deg": 0.3}},
     "30 stars a detector": {"field": {"stars_per_detector": 30}},
     "fixed rotator": {"field": {"rotations_deg": (0.0,), "dither_deg": 0.45}},
+    "five bands": {
+        "camera": {"filters": (*FILTERS, Z_FILTER, Y_FILTER)},
+        "nights": {"visits_per_night": 20},
+    },
     "one pointing": {"field": {"dither_deg": 0.02}},
     "heavy cloud": {"gray": {"cloud_fraction": 0.4, "cloud_mag": (0.05, 1.2)}},
     "62 detectors": {
@@ -113,7 +124,13 @@ def calibration_of(survey: PhotometricSurvey, result: FgcmResult) -> Calibration
         result.photometric,
         result.standard_mag,
         {"cycles": len(result.history), "last change mmag": 1e3 * result.history[-1].change_mag},
+        {"water": nightly(result, "ln_pwv"), "aerosols": nightly(result, "aerosol_tau")},
     )
+
+
+def nightly(result: FgcmResult, name: str) -> NDArray[np.float64]:
+    """Return a parameter of each night with its error, shape (nights, 2)."""
+    return np.array([[p.value, p.error] for p in result.parameters if p.name == name])
 
 
 def calibrations(survey: PhotometricSurvey, variant: str) -> Calibration:
@@ -133,7 +150,8 @@ def table_text(columns: dict[str, dict[str, Figure]]) -> str:
     for name in next(iter(columns.values())):
         shares = name.startswith(("detector images", "cloudy visits", "photometric visits lost"))
         factor, digits = (100.0, 1) if shares else (1.0, 2)
-        cells = [columns[v][name].text(digits, factor) for v in columns]
+        found = [columns[v][name] for v in columns]
+        cells = [f.text(digits, factor) if f.number else "" for f in found]
         lines.append(f"| {name}{', %' if shares else ''} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

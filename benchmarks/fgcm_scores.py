@@ -8,7 +8,7 @@ One even offset a band has no meaning without an absolute standard and is taken 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ Bools = NDArray[np.bool_]
 BRIGHT_ERROR_MAG = 0.005
 MIN_STARS = 5
 CELL_DEG = 0.1
+AEROSOL_NM = 775.0
 RESAMPLINGS = 200
 MIN_CELL_STARS = 5
 
@@ -49,6 +50,9 @@ class Calibration:
         Magnitudes of the stars, NaN where there is none; shape (S, B).
     numbers
         Whatever else is worth a line.
+    air
+        What it says of the air of each night, with errors: ``water`` (natural logarithm of the
+        column in mm) and ``aerosols`` (depth at 775 nm), each of shape (nights, 2).
     """
 
     correction: Floats
@@ -57,6 +61,7 @@ class Calibration:
     photometric: Bools
     standard_mag: Floats
     numbers: dict[str, float] = field(default_factory=dict)
+    air: dict[str, Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,28 @@ def score(survey: PhotometricSurvey, calibration: Calibration) -> Scores:
     _slopes(survey, error, samples)
     _stars(survey, calibration, samples)
     _repeatability(survey, calibration, samples)
+    for name, true in true_air(survey).items():
+        found, error = calibration.air.get(name, np.zeros((0, 2))).T
+        samples[name] = found - true[: found.size]
+        samples[f"pull {name}"] = samples[name] / error
     truth = survey.photometric
     counts["cloudy visits recognised"] = _hits(~calibration.photometric, ~truth)
     counts["photometric visits lost"] = _hits(~calibration.photometric, truth)
     return Scores(samples, counts)
+
+
+def true_air(survey: PhotometricSurvey) -> dict[str, Floats]:
+    """Return the air of each night at the mean time of its visits, as in :class:`Calibration`."""
+    night = np.array([e.night for e in survey.exposures])
+    airs = [e.air for e in survey.exposures]
+    water = np.log([a.water_mm for a in airs])
+    redder = [(AEROSOL_NM / 550.0) ** -a.aerosol_exponent for a in airs]
+    aerosols = np.array([a.aerosol_depth for a in airs]) * redder
+    number = np.bincount(night)
+    return {
+        "water": np.bincount(night, water) / number,
+        "aerosols": np.bincount(night, aerosols) / number,
+    }
 
 
 def detector_mean(survey: PhotometricSurvey, values: Floats) -> tuple[Floats, NDArray[np.int64]]:
@@ -228,12 +251,15 @@ def _repeatability(
 ) -> None:
     """Scatter of bright reserved stars about their means, photometric and cloudy visits apart.
 
+    Stars that truly vary do not count.
+
     A pair of values a measurement: its deviation, enlarged by √(n/(n-1)) for the mean it shares,
     and the noise that the catalogue tells.
     """
     m, bands = survey.measurements, visit_bands(survey)
     mag = m.mag + calibration.correction
     good = np.isfinite(mag) & survey.stars.reserved[m.star] & (m.mag_err < BRIGHT_ERROR_MAG)
+    good &= survey.stars.amplitude_mag[m.star] == 0
     for name, visits in (("photometric", survey.photometric), ("cloudy", ~survey.photometric)):
         rows = np.flatnonzero(good & visits[m.visit]) if name == "photometric" else None
         if rows is None:
@@ -247,22 +273,35 @@ def _repeatability(
 
 
 def _deviations(key: NDArray[np.int64], values: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """Return deviations from the median of each key, and how many values that has."""
+    """Return deviations from the mean of each key, and how many values that is of.
+
+    What is far off the median is in no mean. From the median itself, values that are the median
+    would deviate by nothing, and the scatter of few would come out too small.
+    """
     if not key.size:
         return np.zeros(0), np.zeros(0, np.int64)
+    off = values - _medians(key, values)
+    # Of three values each this is 4.5 sigma, of many 7.5.
+    good = np.abs(off) < 8 * robust_sigma(off)
+    number = np.bincount(key[good], minlength=int(key.max()) + 1)
+    total = np.bincount(key[good], off[good], minlength=number.size)
+    return off - (total / np.maximum(number, 1))[key], number[key]
+
+
+def _medians(key: NDArray[np.int64], values: Floats) -> Floats:
+    """Return the median of its key for each value."""
     order = np.lexsort((values, key))
     sorted_key = key[order]
     first = np.flatnonzero(np.r_[True, sorted_key[1:] != sorted_key[:-1]])
     counts = np.diff(np.r_[first, key.size])
     ranked = values[order]
     median = (ranked[first + (counts - 1) // 2] + ranked[first + counts // 2]) / 2
-    off, number = np.empty_like(values), np.empty(key.size, np.int64)
-    off[order] = ranked - np.repeat(median, counts)
-    number[order] = np.repeat(counts, counts)
-    return off, number
+    found = np.empty_like(values)
+    found[order] = np.repeat(median, counts)
+    return found
 
 
-def resampled(values: Floats, statistic: Callable[[Floats], float]) -> Figure:
+def resampled(values: Floats, statistic: Callable[[Floats], Any]) -> Figure:
     """Return a statistic of values with its interval."""
     return resampled_often(values, statistic, resamplings=RESAMPLINGS)
 
@@ -296,9 +335,22 @@ def figures(scores: list[Scores]) -> dict[str, Figure]:
             pooled(scores, f"repeat {name}"), robust_sigma
         )
         table[f"the same without noise, {name}"] = _intrinsic(scores, name)
+    table |= _air(scores)
     for name in scores[0].counts:
         hits, tries = (sum(s.counts[name][k] for s in scores) for k in (0, 1))
         table[name] = share(hits, tries)
+    return table
+
+
+def _air(scores: list[Scores]) -> dict[str, Figure]:
+    """Return how well the air of the nights is known; pulls about zero, as no offset is free."""
+    table: dict[str, Figure] = {}
+    for name, title in (("water", "water, ln"), ("aerosols", "aerosols, 1000 τ")):
+        factor = 1.0 if name == "water" else 1e3
+        pulls = pooled(scores, f"pull {name}")
+        table[f"{title}, rms"] = resampled(factor * pooled(scores, name), rms)
+        table[f"{title}, mean"] = resampled(factor * pooled(scores, name), np.mean)
+        table[f"{title}, pulls, rms"] = resampled(pulls, rms)
     return table
 
 

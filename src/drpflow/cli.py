@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Subcommands by what a user wants to do, in the order in which a user meets them.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("init", "camera", "ingest", "reference", "simulate"),
-    "Run": ("run", "fgcm"),
+    "Run": ("run", "fgcm", "solve-astrometry"),
     "Look": ("status", "report", "datasets", "config"),
 }
 
@@ -75,22 +75,27 @@ def overview() -> str:
     lines = ["usage: drpflow COMMAND [options]", "", (drpflow.__doc__ or "").partition("\n")[0]]
     for group, names in GROUPS.items():
         lines += ["", f"{group}:"]
-        lines += [f"  {name:<10}{summary(name)}" for name in names]
+        lines += [f"  {name:<18}{summary(name)}" for name in names]
     lines += ["", "drpflow COMMAND --help describes a command; --version tells the version."]
     return "\n".join(lines)
 
 
 def summary(name: str) -> str:
     """Return the first docstring line of a subcommand's module, without importing it."""
-    spec = find_spec(f"drpflow.commands.{name}")
+    spec = find_spec(_module(name))
     if spec is None or spec.origin is None:
         return ""
     docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text())) or ""
     return docstring.partition("\n")[0]
 
 
+def _module(name: str) -> str:
+    """Return the module of a subcommand."""
+    return f"drpflow.commands.{name.replace('-', '_')}"
+
+
 def _run(name: str, arguments: list[str]) -> int:
-    module = import_module(f"drpflow.commands.{name}")
+    module = import_module(_module(name))
     parser = argparse.ArgumentParser(
         prog=f"drpflow {name}",
         description=module.__doc__,
@@ -105,7 +110,8 @@ def _run(name: str, arguments: list[str]) -> int:
     try:
         return int(module.run(args))
     except DrpflowError as error:
-        _tell(f"drpflow {name}: {error}", sys.stderr)
+        hint = getattr(error, "hint", "")
+        _tell(f"drpflow {name}: {error}{f'. {hint}' if hint else ''}", sys.stderr)
         return 2
     except KeyboardInterrupt:
         _tell(f"drpflow {name}: interrupted", sys.stderr)

@@ -7,15 +7,18 @@ import pytest
 
 from drpflow.algorithms.photometric_input import (
     VisitInput,
+    check_usable,
     detectors_of,
     sec_z,
+    separate_fields,
     visits_of,
     with_references,
 )
 from drpflow.data.camera import Camera
-from drpflow.data.photometric_tables import Stars
+from drpflow.data.photometric_tables import Observations, Stars, Visits
 from drpflow.data.reference_stars import ReferenceStars
 from drpflow.data.visit_info import VisitInfo
+from drpflow.errors import AlgorithmError
 
 AMPLIFIER = {
     "name": "A",
@@ -136,3 +139,28 @@ def test_references_by_place() -> None:
     assert np.isnan(found.reference_mag).sum() == 5
     assert with_references(stars, catalog, ("z",), 60000.0, 0.5) is stars
     assert with_references(stars, None, ("g",), 60000.0, 0.5) is stars
+
+
+def observed(star: list[int], visit: list[int], mag_err: float = 0.01) -> Observations:
+    n = len(star)
+    columns = np.zeros(n), np.full(n, mag_err), np.zeros(n), np.zeros(n)
+    return Observations(np.array(star, int), np.array(visit, int), np.zeros(n, int), *columns)
+
+
+def test_fields_that_no_star_joins() -> None:
+    n = 6
+    columns = (np.arange(n), np.zeros(n), np.arange(n) + 60000.0, np.zeros(n), *np.ones((4, n)))
+    visits = Visits(("r",), *columns)
+    chain = observed([0, 0, 1, 1, 2, 2], [0, 1, 1, 2, 2, 3])
+    assert separate_fields(chain, visits) == ""
+    two = observed([0, 0, 1, 1, 2, 3], [0, 1, 1, 2, 4, 4])
+    assert "2 fields without common stars (of 3, 1 visits)" in separate_fields(two, visits)
+    assert separate_fields(observed([], []), visits) == ""
+
+
+def test_observations_of_which_none_is_of_use() -> None:
+    check_usable(observed([0], [0]))
+    with pytest.raises(AlgorithmError, match="no observation has a usable flux"):
+        check_usable(observed([0, 1], [0, 0], mag_err=0.0))
+    with pytest.raises(AlgorithmError, match="there is no observation of a star"):
+        check_usable(observed([], []))

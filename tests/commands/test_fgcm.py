@@ -70,6 +70,16 @@ def test_tables_in_tables_out(
     assert (table["flag"][thick[table["visit"] - 100]] & 12 > 0).all()
     standard = read_table(tmp_path / "out/fgcm_standard_stars.parquet").to_dict()
     assert set(standard["band"]) == {"g", "r", "i"}
+    given = read_table(tmp_path / "observations.parquet").to_dict()
+    each = read_table(tmp_path / "out/fgcm_observations.parquet").to_dict()
+    for name in ("star", "visit", "detector"):
+        np.testing.assert_array_equal(each[name], given[name])
+    off = each["mag_calibrated"] - given["mag"] - survey.measurements.correction
+    good = ~survey.measurements.spoilt
+    band = np.array([e.band for e in survey.exposures])[survey.measurements.visit]
+    for k in range(3):
+        mine = off[good & (band == k)]
+        assert np.std(mine - np.median(mine)) < 0.006
     assert cli.main(words) == 2
     assert "it exists" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ from drpflow import paths
 from drpflow.data.healpix import pixels_of_deg
 from drpflow.data.visit_info import VisitInfo
 from drpflow.errors import InputError
-from drpflow.io.associate_files import Region, read_visits, star_columns
+from drpflow.io.associate_files import Pieces, Region, read_visits, star_columns
 from drpflow.io.records import write_component_json
 from drpflow.io.schemas import load_schema
 from drpflow.io.tables import read_table, write_table
@@ -52,7 +52,9 @@ class Folder:
         info = VisitInfo(visit, band="g", physical_filter="g1", mjd=60000.0 + visit)
         write_component_json(self.path("visit_info", visit), info)
 
-    def run(self, visits: str, pixel: int = PIECE.pixel, name: str = "out") -> dict:
+    def run(
+        self, visits: str, pixel: int = PIECE.pixel, name: str = "out", counted: str = ""
+    ) -> dict:
         spec = importlib.util.spec_from_file_location(
             "associate_script", paths.script("associateIsolatedStars")
         )
@@ -61,7 +63,7 @@ class Folder:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         words = ["--skypix", str(pixel), "--order", str(PIECE.order), "--visits", visits]
-        words += ["--bands", "g,r", "--pixel-arcsec", "0.3"]
+        words += ["--bands", "g,r", "--pixel-arcsec", "0.3", "--counted-visits", counted]
         for kind in KINDS:
             words += [f"--{kind.replace('_', '-')}", self.patterns[kind]]
         for kind in ("isolated_stars", "isolated_stars_source"):
@@ -132,10 +134,32 @@ def test_a_visit_without_stars(folder: Folder) -> None:
     assert folder.run("1-4")["numbers"]["stars"] == 40
 
 
+def test_visits_that_are_not_where_they_were_expected(folder: Folder) -> None:
+    """Their detections are counted by the job of their first piece, and only there."""
+    here = PIECE.pixel
+    status = folder.run("1-3", counted=f"1:{here};2:{here + 7};3:{here + 7},{here + 8}")
+    assert status["outcome"] == "partial"
+    assert status["numbers"]["astray_detections"] == 80
+    assert status["numbers"]["astray_visits"] == 2
+    assert status["numbers"]["stars"] == 40
+    assert "visit 2 (40), 3 (40)" in status["reason"]
+    assert "skypix.margin_deg" in status["hint"]
+    assert folder.run("1-3", counted=f"1-3:{here}")["outcome"] == "done"
+
+
+def test_detections_without_a_place_are_not_astray(folder: Folder) -> None:
+    path = folder.path("initial_stars", 1)
+    table = read_table(path).to_dict()
+    table["ra"][:] = np.nan
+    write_table(path, table, data_id={"visit": 1})
+    assert folder.run("1-3", counted=f"1:{PIECE.pixel + 7}")["outcome"] == "done"
+
+
 def test_what_is_read_is_what_lies_in_the_region(folder: Folder) -> None:
     region = Region.about(12, int(pixels_of_deg(12, RA, DEC)), 20.0)
     columns = star_columns(["sourceId", "ra", "dec"], [])
-    parts, faults = read_visits([1], folder.patterns, region, columns, ["detector"])
+    pieces = Pieces(PIECE.order, {})
+    parts, faults = read_visits([1], folder.patterns, region, columns, ["detector"], pieces)
     assert not faults
     assert 0 < len(parts[0].stars["ra"]) < 40
     assert np.abs(parts[0].stars["ra"] - RA).max() < 3 * 52 / 3600

@@ -97,6 +97,14 @@ def test_rows_magnitudes_and_places(tmp_path: Path) -> None:
     assert found.dropped == 0
 
 
+def test_the_error_of_the_aperture_correction_belongs_to_the_zero_point(tmp_path: Path) -> None:
+    given = sources(f_apCorr=[2.0, 2.0, 2.0], f_apCorrErr=[0.01, 0.0, float("nan")])
+    write_pixel(tmp_path, 4, [12, 11], given)
+    found = gather(tmp_path, [4], {5: 10.0, 9: 30.0}).observations.mag_err / 1.0857
+    # 1000 e with an error of 10, of which 1000 / 2 * 0.01 = 5 are shared.
+    assert found == pytest.approx([np.sqrt(75.0) / 1000, 0.02, 0.01], rel=1e-3)
+
+
 def test_detections_of_other_visits_and_detectors_are_dropped(tmp_path: Path) -> None:
     write_pixel(tmp_path, 4, [12, 11], sources(detector=[3, 99, 3]))
     found = gather(tmp_path, [4], {5: 10.0})
@@ -134,3 +142,10 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
     write_pixel(tmp_path, 4, [12, 11], columns)
     with pytest.raises(InputError, match="no column 'f_instFlux'"):
         gather(tmp_path, [4], {5: 10.0})
+
+
+def test_a_star_that_stands_twice_is_named(tmp_path: Path) -> None:
+    for pixel, stars in ((31, [2, 5]), (32, [8, 5])):
+        write_pixel(tmp_path, pixel, stars, sources(isolated_star_id=[stars[0]] * 3))
+    with pytest.raises(InputError, match=r"stars32.parquet: star 5 stands twice, here or in two"):
+        gather(tmp_path, [31, 32], {5: 10.0, 9: 30.0})

@@ -30,6 +30,17 @@ def test_whole_and_partial_losses() -> None:
     assert "some components" in text
 
 
+def test_pieces_of_the_sky_and_tasks_in_the_order_of_the_flow() -> None:
+    piece = Outcome("associateIsolatedStars", {"skypix": 1672}, "failed", "no visit can be read")
+    section = attrition_section([piece, outcome("calibrateImage", 0, "done"),
+                                 outcome("isr", 0, "done")])  # fmt: skip
+    names = [tile.label for tile in section.tiles[1:]]
+    assert names == ["isr", "calibrateImage", "associateIsolatedStars"]
+    (block,) = section.blocks
+    assert block.table is not None
+    assert block.table.rows[0][:5] == ["associateIsolatedStars", "–", "–", "1672", "all"]
+
+
 def test_nothing_lost() -> None:
     section = attrition_section([outcome("isr", 0, "done")])
     assert "Nothing was lost" in section.note

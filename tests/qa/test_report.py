@@ -68,11 +68,11 @@ def test_report_is_one_file_that_shows_what_there_is(root: Path) -> None:
     write_report(root, root / "report/index.html")
     page = (root / "report/index.html").read_text()
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page)
-    assert page.count("data:image/png;base64,") >= 4
+    assert page.count("data:image/webp;base64,") >= 4
     assert "&lt;the frame&gt; is all NaN" in page
     assert "1001.50" in page
     assert "Visit 7" in page
-    ratio = float(re.findall(r"<td class=\" \">(1?0?\.\d{3}|1\.\d{3})</td>", page)[0])
+    ratio = float(re.findall(r"<td class=\"\">(1?0?\.\d{3}|1\.\d{3})</td>", page)[0])
     assert 0.9 < ratio < 1.1
 
 

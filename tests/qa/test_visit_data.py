@@ -121,7 +121,7 @@ def test_figures_of_nothing() -> None:
     for picture in (
         psf_map({}, DETECTORS), size_residuals({}, DETECTORS), residual_vectors({}, DETECTORS),
     ):  # fmt: skip
-        assert picture.startswith("data:image/png;base64,")
+        assert picture.startswith("data:image/webp;base64,")
 
 
 def test_colours_do_not_blow_up_what_is_constant() -> None:

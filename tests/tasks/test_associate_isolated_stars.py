@@ -88,6 +88,23 @@ def test_columns_of_stars_and_sources() -> None:
     assert found.numbers["reserved"] == stars["reserved"].sum()
 
 
+def test_figures_for_the_status() -> None:
+    once = visit(4)
+    once.stars["dec"] += 30 / 3600
+    doubled = visit(3)
+    doubled.stars["dec"][:5] += 1.5 / 3600
+    wide = [visit(k) for k in (1, 2)]
+    for one in (*wide, doubled):
+        one.stars["ixx"][-2:] *= 2
+    n = associate(*wide, doubled).numbers
+    assert (n["groups"], n["not_alone"], n["not_starlike"]) == (N + 5, 5, 2)
+    assert n["stars"] == N - 2
+    assert n["disturbed"] == 5
+    assert (n["visits_per_star_p10"], n["visits_per_star_p50"]) == (2, 3)
+    assert n["stars_seen_once"] == 0
+    assert associate(once).numbers["stars_seen_once"] == N
+
+
 def test_a_single_visit() -> None:
     found = associate(visit(1))
     assert len(found.stars["ra"]) == N

@@ -149,6 +149,8 @@ def test_a_visit_of_unknown_exposure_time_is_lost_alone(
     status = run(tmp_path, words)
     assert status["outcome"] == "partial"
     assert "visit 103: its exposure time is None" in str(status["reason"])
+    lost = np.isin(survey.measurements.visit, (3, 7)).sum()
+    assert status["numbers"]["n_elsewhere"] == lost  # type: ignore[index]
     assert len(read_table(tmp_path / "out/calib/103.parquet")) == 0
     table = read_table(tmp_path / "out/zero_points.parquet").to_dict()
     assert set(table["visit"]) == set(range(100, 124)) - {103, 107}

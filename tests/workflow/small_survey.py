@@ -152,7 +152,7 @@ class SmallSurvey:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
 
     def snakemake(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -165,7 +165,7 @@ class SmallSurvey:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
 
     def products(self) -> dict[str, str]:

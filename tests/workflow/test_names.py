@@ -40,7 +40,8 @@ def words(task: str) -> str:
 
 def test_there_are_rules() -> None:
     visit = {"makeVisitInfo", "isr", "calibrateImage", "consolidateVisit"}
-    survey = {"associateIsolatedStars", "fgcmMakeLookUpTable", "fgcm", "makeReport"}
+    survey = {"associateIsolatedStars", "fgcmMakeLookUpTable", "fgcm"}
+    survey |= {"solveAstrometry", "makeReport"}
     assert visit | survey == set(RULES)
     assert set(BATCH_RULES) == {"isr", "calibrateImage"}
 
@@ -92,7 +93,7 @@ def test_rules_are_whole(rule: str) -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_rules_write_what_the_table_says(rule: str) -> None:
-    written = set(re.findall(r'(\w+)=out(?:_of_survey)?\("(\w+)"\)', RULES[rule]))
+    written = set(re.findall(r'(\w+)=out(?:_of_(?:survey|piece))?\("(\w+)"\)', RULES[rule]))
     assert written == {(n, n) for n, entry in TABLE.datasets.items() if entry.task == rule}
 
 

@@ -12,7 +12,7 @@ from drpflow.data.camera import Camera
 from drpflow.data.healpix import pixels_of_deg
 from drpflow.data.sky_wcs import SkyWcs
 from drpflow.io.sheets import ExposureRow, VisitRow
-from drpflow.workflow.number_lists import numbers, spans
+from drpflow.workflow.number_lists import grouped_numbers, grouped_spans, numbers, spans
 from drpflow.workflow.overlaps import Overlaps
 from drpflow.workflow.presence import Presence
 from drpflow.workflow.survey import Frame, Survey
@@ -103,9 +103,33 @@ def test_what_the_rules_look_up() -> None:
     assert len(found.expand("b/{skypix}")) == len(found.visits)
 
 
+@pytest.mark.parametrize("order", [5, 9])
+def test_each_visit_is_counted_by_one_piece(order: int) -> None:
+    found = overlaps(wide_camera(), 0.0, order)[1]
+    named: dict[int, list[str]] = {}
+    for pixel in found.visits:
+        counted = grouped_numbers(found.counted_visits(SimpleNamespace(skypix=pixel)))
+        for visit, pieces in counted.items():
+            assert int(pixel) == min(pieces)
+            assert visit not in named
+            named[visit] = [str(piece) for piece in pieces]
+    assert sorted(named) == [1, 2, 3, 4, 5]
+    for visit, pieces in named.items():
+        assert set(pieces) == {p for p, visits in found.visits.items() if str(visit) in visits}
+
+
 def test_numbers_in_few_words() -> None:
     assert spans([7, 1, 2, 3, 9, 3]) == "1-3,7,9"
     assert spans([]) == ""
     assert spans([0]) == "0"
     for values in ([], [5], [1, 2], list(range(100)), [3, 5, 6, 7, 100]):
         assert numbers(spans(values)) == values
+
+
+def test_numbers_of_numbers() -> None:
+    assert grouped_spans({}) == ""
+    assert grouped_numbers("") == {}
+    for groups in ({1: [4]}, {1: [4, 5], 2: [5, 4], 3: [4, 5], 7: [9, 2]}):
+        there = {number: sorted(theirs) for number, theirs in groups.items()}
+        assert grouped_numbers(grouped_spans(groups)) == there
+    assert grouped_spans({1: [4, 5], 2: [5, 4], 3: [4, 5], 7: [9, 2]}) == "1-3:4-5;7:2,9"

@@ -92,6 +92,13 @@ def test_pieces_of_the_sky_that_are_not_of_this_run(plan: Plan) -> None:
         path.touch()
     (warning,) = plan.warnings
     assert "isolated_stars: 2 pieces of the sky, such as skypix=1, are not of this run" in warning
+    for piece in (*plan.astrometry.visits, "5000"):
+        path = plan.table.path(plan.root, "solved_astrometry_stars", skypix=int(piece))
+        path.parent.mkdir(parents=True)
+        path.touch()
+    warning = plan.warnings[1]
+    assert "solved_astrometry_stars: 1 pieces of the sky, such as skypix=5000" in warning
+    assert "skypix.astrometry_order" in warning
 
 
 def test_all_of_a_survey(plan: Plan) -> None:

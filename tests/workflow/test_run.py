@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 
 PROMPT = {"makeVisitInfo": 2, "isr": 4, "calibrateImage": 4, "consolidateVisit": 2}
 TASKS = PROMPT | {"associateIsolatedStars": 3, "fgcmMakeLookUpTable": 1, "fgcm": 1}
-TASKS |= {"makeReport": 1}
+TASKS |= {"solveAstrometry": 1, "makeReport": 1}
 """Number of jobs by task."""
 
 

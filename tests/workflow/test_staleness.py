@@ -20,7 +20,8 @@ pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
 REPORT = {"makeReport"}
 # Pieces of the sky within the margin of the one field.
 ASSOCIATION = {f"associateIsolatedStars skypix={n}" for n in (65875, 65878, 65884)}
-GLOBAL = ASSOCIATION | {"fgcm"} | REPORT
+ASTROMETRY = {"solveAstrometry skypix=257"}
+GLOBAL = ASSOCIATION | {"fgcm"} | ASTROMETRY | REPORT
 VISITS = (11, 12)
 
 
@@ -42,15 +43,15 @@ ALL_CALIBRATE = set().union(*(from_calibration(v, d) for v in VISITS for d in (0
 ALL_ISR = set().union(*(frame(v, d) for v in VISITS for d in (0, 1)))
 
 
-def planned(survey: SmallSurvey) -> set[str]:
+def planned(survey: SmallSurvey, *targets: str) -> set[str]:
     """Return the jobs that Snakemake would run, as rule and wildcards."""
-    result = survey.snakemake("--dry-run", "--cores", "1")
+    result = survey.snakemake(*targets, "--dry-run", "--cores", "1")
     assert result.returncode == 0, result.stdout + result.stderr
     jobs = set()
     for block in re.split(r"\n(?=(?:local)?rule )", result.stdout + result.stderr):
         rule = re.match(r"(?:local)?rule (\w+):", block)
         wildcards = re.search(r"^ {4}wildcards: (.*)$", block, re.MULTILINE)
-        if rule and rule[1] not in {"all", "prompt"}:
+        if rule and rule[1] not in {"all", "prompt", "calibration"}:
             jobs.add(rule[1] + (f" {wildcards[1]}" if wildcards else ""))
     return jobs
 
@@ -111,6 +112,20 @@ def test_a_new_visit(finished: SmallSurvey) -> None:
         assert planned(finished) == {"makeVisitInfo visit=13"} | frame(13, 0) | frame(13, 1)
 
 
+def test_a_new_visit_of_another_field(finished: SmallSurvey) -> None:
+    """The stars of the first field stay as they are."""
+    with restored(*sheet_files(finished)):
+        finished.write_sheets((11, 12, 13), ra_deg=200.0)
+        for d in (0, 1):
+            finished.write_raw(13, d)
+        jobs = planned(finished)
+    new = {job for job in jobs if job.startswith("associateIsolatedStars")}
+    assert new
+    assert not new & ASSOCIATION
+    new |= {"solveAstrometry skypix=686"}
+    assert jobs - new == {"makeVisitInfo visit=13"} | (frame(13, 0) | frame(13, 1)) - ASSOCIATION
+
+
 def test_one_visit_less(finished: SmallSurvey) -> None:
     with restored(*sheet_files(finished)):
         finished.write_sheets((11,))
@@ -128,7 +143,11 @@ def test_one_visit_less(finished: SmallSurvey) -> None:
         ({"skypix": {"association_order": 7}}, set()),
         (
             {"fgcmMakeLookUpTable": {"airmass": 1.3}},
-            {"fgcmMakeLookUpTable", "fgcm"} | REPORT,
+            {"fgcmMakeLookUpTable", "fgcm"} | ASTROMETRY | REPORT,
+        ),
+        (
+            {"solveAstrometry": {"noise": {"clip_sigma": 5.0}}},
+            ASTROMETRY | REPORT,
         ),
         ({"reference_stars": "camera.yaml"}, ALL_CALIBRATE),
         ({"reference_stars": "sheets"}, ALL_CALIBRATE),
@@ -141,6 +160,7 @@ def test_one_visit_less(finished: SmallSurvey) -> None:
         "a parameter of associateIsolatedStars",
         "the order of the pieces as it is",
         "a parameter of fgcmMakeLookUpTable",
+        "a parameter of solveAstrometry",
         "a reference catalogue",
         "a folder of them",
     ],

@@ -32,6 +32,7 @@ rule associateIsolatedStars:
         bands=",".join(SURVEY.bands),
         pixel_arcsec=SURVEY.pixel_arcsec,
         visits=OVERLAPS.visit_list,
+        counted_visits=OVERLAPS.counted_visits,
         visit_info=opened("visit_info"),
         initial_visit_summary=opened("initial_visit_summary"),
         initial_stars=opened("initial_stars"),
@@ -44,6 +45,7 @@ rule associateIsolatedStars:
         " --bands {params.bands:q}"
         " --pixel-arcsec {params.pixel_arcsec}"
         " --visits {params.visits}"
+        " --counted-visits={params.counted_visits:q}"
         " --visit-info {params.visit_info:q}"
         " --initial-visit-summary {params.initial_visit_summary:q}"
         " --initial-stars {params.initial_stars:q}"

@@ -15,6 +15,7 @@ rule makeReport:
         lambda wildcards: PLAN.expand(status("associateIsolatedStars")),
         status("fgcmMakeLookUpTable"),
         status("fgcm"),
+        lambda wildcards: PLAN.expand(status("solveAstrometry")),
     output:
         report=out("report"),
         status=status("makeReport"),

@@ -36,6 +36,17 @@ def out_of_survey(name):
     return PLAN.expand(data(name))
 
 
+def folder(name):
+    """Return the pattern of the folder with a dataset of all visits of a piece of the sky."""
+    return PLAN.astrometry.folder(data(name))
+
+
+def out_of_piece(name):
+    """Return that folder as an output."""
+    whole = directory(folder(name))
+    return temp(whole) if PLAN.is_temporary(name) else whole
+
+
 def of_survey(name):
     """Return the input function that gives all of a dataset type."""
     return lambda wildcards: PLAN.expand(data(name))

@@ -9,6 +9,7 @@ import numpy as np
 
 from drpflow.algorithms.sky_match import match_nearest
 from drpflow.data.photometric_tables import Detectors, Stars, Visits
+from drpflow.errors import AlgorithmError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drpflow.data.camera import Camera, Detector, Optics
+    from drpflow.data.photometric_tables import Observations
     from drpflow.data.reference_stars import ReferenceStars
     from drpflow.data.visit_info import VisitInfo
 
@@ -211,3 +213,58 @@ def with_references(
             relative = np.where(flux > 0, error / flux, np.nan)
         err[pairs.first, k] = (2.5 / np.log(10) * relative)[pairs.second]
     return replace(stars, reference_mag=mag, reference_err=err)
+
+
+def check_usable(observations: Observations) -> None:
+    """Check that there is a flux at all.
+
+    Raises
+    ------
+    AlgorithmError
+        If no observation has a magnitude, an error above 0 and a place on its detector.
+    """
+    if usable(observations).any():
+        return
+    numbers = {"observations": len(observations)}
+    if not len(observations):
+        hint = "Do observations, visits, detectors and stars go by the same numbers?"
+        raise AlgorithmError("there is no observation of a star", numbers, hint)
+    raise AlgorithmError(
+        "no observation has a usable flux",
+        numbers,
+        "Fluxes and their errors must be above 0, and places on the detector known",
+    )
+
+
+def usable(observations: Observations) -> NDArray[np.bool_]:
+    """Return which observations have a magnitude, an error above 0 and a place, (N,)."""
+    o = observations
+    known = np.isfinite(o.mag) & np.isfinite(o.mag_err) & np.isfinite(o.u) & np.isfinite(o.v)
+    return np.asarray(known & (o.mag_err > 0))
+
+
+def separate_fields(observations: Observations, visits: Visits) -> str:
+    """Return a sentence on visits that no chain of common stars joins, empty if there are none.
+
+    The reference catalogue ties such fields to each other; without it, nothing does but that clear
+    nights are alike.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    seen = usable(observations)
+    visit, star = observations.visit[seen], observations.star[seen]
+    if not visit.size:
+        return ""
+    size = len(visits) + int(star.max()) + 1
+    ones = np.ones(visit.size, np.int8)
+    graph = coo_array((ones, (visit, len(visits) + star.astype(np.int64))), shape=(size, size))
+    label = connected_components(graph, directed=False)[1][np.unique(visit)]
+    count = np.sort(np.unique(label, return_counts=True)[1])[::-1]
+    if count.size == 1:
+        return ""
+    shown = ", ".join(str(n) for n in count[:5]) + (", ..." if count.size > 5 else "")
+    return (
+        f"the visits fall into {count.size} fields without common stars (of {shown} visits): "
+        "reference stars alone, or else alike nights, tie their scales"
+    )

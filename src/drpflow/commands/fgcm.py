@@ -11,14 +11,17 @@ from drpflow.errors import InputError
 if TYPE_CHECKING:
     import argparse
 
+    from numpy.typing import NDArray
+
     from drpflow.algorithms.fgcm import FgcmResult
     from drpflow.algorithms.fgcm.cycles import Cycle
     from drpflow.config.fgcm_task import FgcmTaskConfig
     from drpflow.data.camera import Camera
     from drpflow.data.look_up_table import LookUpTable
     from drpflow.data.photometric_tables import Stars, Visits
+    from drpflow.io.photometric_tables_read import ObservationRows
 
-_TABLES = ("fgcm_zero_points", "fgcm_standard_stars", "fgcm_parameters")
+_TABLES = ("fgcm_zero_points", "fgcm_standard_stars", "fgcm_parameters", "fgcm_observations")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     from drpflow.algorithms.fgcm import calibrate
-    from drpflow.algorithms.photometric_input import detectors_of
+    from drpflow.algorithms.photometric_input import check_usable, detectors_of, separate_fields
     from drpflow.config.base import validate
     from drpflow.config.fgcm_task import FgcmTaskConfig
     from drpflow.io.camera_yaml import load_camera
@@ -72,15 +75,20 @@ def run(args: argparse.Namespace) -> int:
     table = _look_up_table(args, sections)
     visits = read_visits_table(args.visits, camera)
     stars = read_stars_table(args.stars, visits.bands)
-    observations, dropped = read_observations_table(args.observations, visits, stars, camera)
-    if dropped:
-        console().print(f"{dropped} observations of other visits, detectors or stars left out")
+    given = read_observations_table(args.observations, visits, stars, camera)
+    observations = given.observations
+    if given.dropped:
+        console().print(
+            f"{given.dropped} observations of other visits, detectors or stars left out"
+        )
     _check_filters(args.visits, visits, table)
+    check_usable(observations)
     result = calibrate(
         observations, visits, detectors_of(camera), stars, table, config, progress=_tell_cycle
     )
     _write(args.output, result, visits, stars, camera, config)
-    _tell(args.output, result)
+    _write_observations(args.output, result, given)
+    _tell(args.output, result, visits, config, separate_fields(observations, visits))
     return 0
 
 
@@ -150,15 +158,15 @@ def _write(
 ) -> None:
     import numpy as np
 
-    from drpflow.io.schemas import load_schema
-    from drpflow.io.tables import write_table
-    from drpflow.tasks.fgcm import (
+    from drpflow.algorithms.photometric_products import (
         flags_of,
         parameter_columns,
         standard_star_columns,
         tied_bands,
         zero_point_columns,
     )
+    from drpflow.io.schemas import load_schema
+    from drpflow.io.tables import write_table
 
     flag = flags_of(result, tied_bands(stars, len(visits.bands), config))
     ids = np.array([d.id for d in camera.detectors], np.int32)
@@ -174,6 +182,28 @@ def _write(
         write_table(output / f"{name}.parquet", columns, schema, dataset=name)
 
 
+def _write_observations(output: Path, result: FgcmResult, given: ObservationRows) -> None:
+    """Write the calibrated magnitude of each observation, in the order of the table given."""
+    from drpflow.data.table import Table
+    from drpflow.io.tables import write_table
+
+    columns: dict[str, NDArray[Any]] = {
+        **given.ids,
+        "mag_calibrated": result.calibrated(given.observations),
+        "mag_err": given.observations.mag_err,
+        "zero_point_err": result.zero_point_error[
+            given.observations.visit, given.observations.detector
+        ].astype("f4"),
+    }
+    docs = {
+        "mag_calibrated": "AB magnitude in the standard passband, NaN for none",
+        "mag_err": "error of the magnitude given",
+        "zero_point_err": "error of the zero point beside what all of a band have in common",
+    }
+    table = Table.from_columns(columns, units=dict.fromkeys(docs, "mag"), descriptions=docs)
+    write_table(output / "fgcm_observations.parquet", table)
+
+
 def _tell_cycle(cycle: Cycle) -> None:
     console().print(
         f"cycle {cycle.number + 1}: zero points moved by {1e3 * cycle.change_mag:.2f} mmag, "
@@ -182,10 +212,14 @@ def _tell_cycle(cycle: Cycle) -> None:
     )
 
 
-def _tell(output: Path, result: FgcmResult) -> None:
+def _tell(
+    output: Path, result: FgcmResult, visits: Visits, config: FgcmTaskConfig, apart: str
+) -> None:
     """Print what was found."""
     import numpy as np
     from rich.table import Table
+
+    from drpflow.tasks.fgcm import reasons
 
     rows = Table("band", "visits", "photometric", "zero points", "error, mmag", "stars")
     for k, band in enumerate(result.bands):
@@ -198,6 +232,22 @@ def _tell(output: Path, result: FgcmResult) -> None:
         rows.add_row(band, *(str(n) for n in counts), middle, str(stars))
     out = console()
     out.print(rows)
-    for note in result.notes:
+    for text in _left_out(result):
+        out.print(text, highlight=False)
+    for row, why in reasons(result, config).items():
+        out.print(f"visit {visits.id[row]} has no zero point: {why}", highlight=False)
+    for note in (*result.notes, *filter(None, [apart])):
         out.print(f"note: {note}", highlight=False)
     out.print(f"wrote {', '.join(f'{name}.parquet' for name in _TABLES)} in {output}")
+
+
+def _left_out(result: FgcmResult) -> list[str]:
+    """Return which observations were not used, in sentences."""
+    r = result.rejected
+    counts = {
+        "without a usable flux, error or place": r.not_finite,
+        "whose errors are too large for the fit": r.large_error,
+        "of a star that stands twice in its visit, the poorer one": r.duplicate,
+        "of stars that are seen once and are in no catalogue": r.single,
+    }
+    return [f"{n} observations {what} left out of the fit" for what, n in counts.items() if n]

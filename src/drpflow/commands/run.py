@@ -36,7 +36,9 @@ _NO_CATALOGUE = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "targets", nargs="*", help="all (the default), prompt, report, or files; see the Snakefile"
+        "targets",
+        nargs="*",
+        help="all (the default), prompt, calibration, report, or files; see the Snakefile",
     )
     parser.add_argument(
         "--cores",

@@ -125,7 +125,10 @@ class ReferenceConfig(StrictModel):
     floor_mag: float = param(0.01, "scatter to start with; the fit finds it", unit="mag", gt=0)
     max_error_mag: float = param(0.1, "largest error of reference stars", unit="mag", gt=0)
     systematic_mag: float = param(
-        0.005, "errors of the catalogue that neighbours share", unit="mag", ge=0
+        0.005,
+        "expected error of the catalogue that neighbours share; the fit finds its size; 0: none",
+        unit="mag",
+        ge=0,
     )
     systematic_deg: float = param(0.5, "size of regions that share them", unit="deg", gt=0)
     color_term_sigma: float = param(
@@ -151,7 +154,10 @@ class ZeroPointConfig(StrictModel):
     max_cells: int = param(10, "cells of a detector, each way, in which clouds are resolved", ge=1)
     stars_per_cell: int = param(1, "stars that a cell should have", ge=1)
     patch_order: int = param(
-        4, "order of the polynomial that clouds have over a detector in the end", ge=0, le=6
+        10,
+        "largest order of the polynomial that clouds have over a detector in the end",
+        ge=0,
+        le=12,
     )
     min_evidence: float = param(
         3.0,

@@ -20,6 +20,7 @@ from drpflow.config.fgcm_make_look_up_table import FgcmMakeLookUpTableConfig
 from drpflow.config.fgcm_task import FgcmTaskConfig
 from drpflow.config.isr import IsrConfig
 from drpflow.config.skypix import SkypixConfig
+from drpflow.config.solve_astrometry_task import SolveAstrometryTaskConfig
 from drpflow.errors import InputError
 
 
@@ -72,6 +73,10 @@ class RunConfig(StrictModel):
     fgcm: FgcmTaskConfig = Field(
         default_factory=FgcmTaskConfig,
         description="one photometric calibration of all visits",
+    )
+    solveAstrometry: SolveAstrometryTaskConfig = Field(  # noqa: N815
+        default_factory=SolveAstrometryTaskConfig,
+        description="one astrometric solution of all visits about a piece of the sky",
     )
 
     @field_validator("visits")

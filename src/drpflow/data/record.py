@@ -158,6 +158,7 @@ _MODULES = {
     "affine_map": "drpflow.data.plane_maps",
     "polynomial_map": "drpflow.data.plane_maps",
     "radial_map": "drpflow.data.plane_maps",
+    "displacement_map": "drpflow.data.displacement_map",
     "mesh_layer": "drpflow.data.background",
     "polynomial_layer": "drpflow.data.background",
     "transmission_factor": "drpflow.data.transmission",

@@ -75,7 +75,7 @@ class TanProjection:
     def from_sky(self, ra_deg: ArrayLike, dec_deg: ArrayLike) -> tuple[Floats, Floats]:
         """Return (fx, fy); NaN for points 90° or more from the tangent point."""
         vector = unit_vectors(ra_deg, dec_deg)
-        depth, along_x, along_y = np.tensordot(self._axes, vector, axes=1)
+        depth, along_x, along_y = np.tensordot(self.axes, vector, axes=1)
         # Points at the horizon would be at 1e16 degrees; nothing there has a pixel.
         depth = np.where(depth > 1e-12, depth, np.nan)
         return np.degrees(along_x / depth)[()], np.degrees(along_y / depth)[()]
@@ -102,7 +102,7 @@ class TanProjection:
             ]
         )
         # local: (2, 3, ...); field axes: (2, 3).
-        return np.einsum("ik...,jk->...ij", local, self._axes[1:]) / length[..., None, None]
+        return np.einsum("ik...,jk->...ij", local, self.axes[1:]) / length[..., None, None]
 
     def to_meta(self) -> dict[str, Any]:
         """Return the JSON-able form."""
@@ -119,7 +119,7 @@ class TanProjection:
         return cls(**meta)
 
     @cached_property
-    def _axes(self) -> Floats:
+    def axes(self) -> Floats:
         """Unit vectors of the tangent point, +fx and +fy, shape (3, 3), one a row."""
         ra, dec, t = np.radians([self.ra_deg, self.dec_deg, self.rotation_deg])
         east = np.array([-np.sin(ra), np.cos(ra), 0.0])
@@ -133,7 +133,7 @@ class TanProjection:
     def _vector(self, fx: ArrayLike, fy: ArrayLike) -> Floats:
         """Return w = t + fx X + fy Y, shape (3, ...); not of unit length."""
         fx, fy = np.broadcast_arrays(np.radians(fx), np.radians(fy))
-        t, along_x, along_y = self._axes
+        t, along_x, along_y = self.axes
         shape = (3,) + (1,) * fx.ndim
         return t.reshape(shape) + along_x.reshape(shape) * fx + along_y.reshape(shape) * fy
 

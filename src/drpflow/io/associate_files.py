@@ -12,22 +12,25 @@ from drpflow.data.healpix import pixels_about, pixels_of_deg
 from drpflow.data.provenance import Provenance
 from drpflow.data.table import Table
 from drpflow.data.visit_info import VisitInfo
-from drpflow.errors import DrpflowError, InputError, suggest
+from drpflow.errors import AlgorithmError, DrpflowError, InputError, suggest
 from drpflow.io.records import read_component_json
 from drpflow.io.schemas import load_schema
 from drpflow.io.tables import read_table, write_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     Columns: TypeAlias = dict[str, NDArray[Any]]
+    Floats: TypeAlias = NDArray[np.float64]
 
 _INPUTS = ("visit_info", "initial_visit_summary", "initial_stars")
 _STARS, _SOURCES = "isolated_stars", "isolated_stars_source"
 # How much finer than a piece the pixels are of which it and its margin are made.
 _FINER = 5
+# So many visits are named where visits are lost.
+_NAMED = 5
 # What the task adds to the columns of a source.
 _ADDED = {"skypix", "isolated_star_id", "visit", "band", "physical_filter", "mjd", "reserved"}
 
@@ -53,11 +56,27 @@ class Region(NamedTuple):
 
 
 class VisitParts(NamedTuple):
-    """What a visit has about a region."""
+    """What a visit has about a region, and how many of its detections are in none of its pieces."""
 
     info: VisitInfo
     stars: Columns
     summary: Columns
+    astray: int = 0
+
+
+class Pieces(NamedTuple):
+    """Pieces of the sky that visits were expected to touch: HEALPix order, pixels by visit."""
+
+    order: int
+    of_visit: Mapping[int, Sequence[int]]
+
+    def astray(self, visit: int, ra_deg: Floats, dec_deg: Floats) -> int:
+        """Return how many places are in none of a visit's pieces; 0 if it is not asked about."""
+        if visit not in self.of_visit:
+            return 0
+        rows = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg))
+        pixel = pixels_of_deg(self.order, ra_deg[rows], dec_deg[rows])
+        return int((~np.isin(pixel, self.of_visit[visit])).sum())
 
 
 def star_columns(needed: Iterable[str], flags: Iterable[str]) -> list[str]:
@@ -94,6 +113,7 @@ def read_visits(
     region: Region,
     columns: list[str],
     summary_columns: Iterable[str],
+    pieces: Pieces,
 ) -> tuple[list[VisitParts], list[InputError]]:
     """Read what visits have about a region.
 
@@ -110,6 +130,8 @@ def read_visits(
         Of ``initial_stars``.
     summary_columns
         Of ``initial_visit_summary``.
+    pieces
+        Visits whose detections in none of their pieces are counted.
 
     Returns
     -------
@@ -117,16 +139,23 @@ def read_visits(
         In the order of `visits`.
     faults : list of InputError
         Visits that cannot be read, and why; the others go on without them.
+
+    Raises
+    ------
+    InputError
+        If none can be read.
     """
     found, faults = [], []
     for visit in visits:
         files = {n: Path(str(options[n]).replace("{visit}", str(visit))) for n in _INPUTS}
         try:
-            found.append(_read_visit(files, region, columns, list(summary_columns)))
+            found.append(_read_visit(files, region, columns, list(summary_columns), pieces))
         except InputError as fault:
             faults.append(fault)
         except DrpflowError as fault:
             faults.append(InputError(f"visit {visit}", str(fault), "Run consolidateVisit again"))
+    if faults and not found:
+        raise faults[0]
     return found, faults
 
 
@@ -135,6 +164,7 @@ def _read_visit(
     region: Region,
     columns: list[str],
     summary_columns: list[str],
+    pieces: Pieces,
 ) -> VisitParts:
     info = read_component_json(files["visit_info"])
     if not isinstance(info, VisitInfo):
@@ -149,7 +179,25 @@ def _read_visit(
         found = read_table(path, columns).select(rows)
         # Copies: Arrow keeps memory that it is given back, numpy returns it.
         stars = {name: np.array(found[name]) for name in columns}
-    return VisitParts(info, stars, summary.to_dict())
+    astray = pieces.astray(info.visit, places["ra"], places["dec"])
+    return VisitParts(info, stars, summary.to_dict(), astray)
+
+
+def astray(parts: Iterable[VisitParts]) -> AlgorithmError | None:
+    """Return what is to be said of visits that are not where they were expected, or None."""
+    lost = {part.info.visit: part.astray for part in parts if part.astray}
+    if not lost:
+        return None
+    worst = sorted(lost, key=lambda visit: -lost[visit])
+    named = ", ".join(f"{visit} ({lost[visit]})" for visit in worst[:_NAMED])
+    count = sum(lost.values())
+    return AlgorithmError(
+        f"{count} detections are lost, in no piece of the sky to which the visit sheet leads: "
+        f"visit {named}",
+        {"astray_detections": count, "astray_visits": len(lost)},
+        "Correct the place of the visit in the visit sheet, or raise skypix.margin_deg; if the "
+        "sheet is right, the visit's WCS is wrong",
+    )
 
 
 def write_outputs(stars: Columns, sources: Columns, options: Mapping[str, Any]) -> None:

@@ -16,7 +16,9 @@ def unless_equal(final: str | Path) -> Iterator[Path]:
     """Give a path to write to, whose file becomes `final` unless that has the same bytes.
 
     What depends on a file that was made anew with an equal content then has no cause to be made
-    anew itself.
+    anew itself. This is for tasks that are run by hand: Snakemake deletes the outputs of a job
+    before it runs and gives them new times afterwards. It finds equal contents by itself, by
+    checksums, in files up to 1 MB.
 
     Parameters
     ----------

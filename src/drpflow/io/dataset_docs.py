@@ -40,7 +40,9 @@ Datasets of one type read as one: the rows of tables one below the other, exposu
 """
 _JOINS = """\
 Tables that split one set of rows by columns, read as one. Their rows must be the same, in the
-same order.
+same order. A table with several rows for each identifier, such as one a band, is spread: its
+columns stand once for each (`mag_std_g`, `mag_std_r`, ...), with NaN, 0 or false where it has no
+row.
 """
 
 

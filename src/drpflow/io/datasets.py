@@ -107,11 +107,23 @@ class Aggregate(StrictModel):
     doc: str = param(..., "what it is")
 
 
+class Spread(StrictModel):
+    """How a table with several rows for each identifier becomes one with a row for each."""
+
+    along: str = param(..., "column that tells the rows of an identifier apart, such as band")
+    columns: tuple[str, ...] = param(
+        ..., "columns that become one for each value of `along`, named <column>_<value>"
+    )
+
+
 class Join(StrictModel):
     """Tables that split one set of rows by columns, read as one."""
 
     of: tuple[str, ...] = param(..., "tables, whose rows are aligned")
     by: str = param(..., "column of row identifiers that all of them have")
+    spread: Spread | None = param(
+        None, "how those are joined that have a row for each identifier and value of a column"
+    )
     doc: str = param(..., "what it is")
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from drpflow import __version__
 from drpflow.data.provenance import Provenance
-from drpflow.data.reference_stars import ReferenceStars, unit_vectors
 from drpflow.data.visit_info import VisitInfo
 from drpflow.errors import DrpflowError, InputError
 from drpflow.io.camera_yaml import load_camera
@@ -20,7 +19,7 @@ from drpflow.io.exposure_write import write_part
 from drpflow.io.fgcm_sources import gather_sources
 from drpflow.io.look_up_table_files import read_look_up_table
 from drpflow.io.records import read_component_json
-from drpflow.io.reference_stars import read_reference_stars
+from drpflow.io.reference_regions import read_references_about
 from drpflow.io.schemas import load_schema
 from drpflow.io.tables import read_table, write_table
 
@@ -33,14 +32,13 @@ if TYPE_CHECKING:
     from drpflow.data.component_table import ComponentTable
     from drpflow.data.look_up_table import LookUpTable
     from drpflow.data.photometric_tables import Observations, Stars
+    from drpflow.data.reference_stars import ReferenceStars
     from drpflow.data.transmission import TransmissionCurve
 
     Columns = Mapping[str, NDArray[Any]]
 
 SUMMARY_COLUMNS = ("detector", "psfSigma", "pixelScale", "zenithDistance")
 _PATTERNS = ("visit_info", "initial_visit_summary", "isolated_stars", "isolated_stars_source")
-# Reference stars are read so far beyond the outermost star: proper motions.
-_MARGIN_DEG = 0.01
 
 
 class VisitParts(NamedTuple):
@@ -104,49 +102,6 @@ def _summary(path: Path) -> Columns:
         raise InputError(path, problem, "Run consolidateVisit again") from fault
 
 
-def read_references(
-    path: Path | None, stars: Stars, skypix: NDArray[np.int64]
-) -> ReferenceStars | None:
-    """Return the reference stars about isolated stars.
-
-    Parameters
-    ----------
-    path
-        The reference catalogue, None without.
-    stars
-        The stars.
-    skypix
-        Pixel of each, which keeps the circles that are read small.
-    """
-    if path is None:
-        return None
-    circles = [_circle(stars, np.flatnonzero(skypix == pixel)) for pixel in np.unique(skypix)]
-    return _merged([read_reference_stars(path, *circle) for circle in circles])
-
-
-def _circle(stars: Stars, rows: NDArray[np.intp]) -> tuple[float, float, float]:
-    """Return centre and radius, degrees, of a circle about stars."""
-    toward = unit_vectors(stars.ra[rows], stars.dec[rows])
-    center = toward.mean(axis=0) / np.linalg.norm(toward.mean(axis=0))
-    ra_deg = np.degrees(np.arctan2(center[1], center[0])) % 360
-    dec_deg = np.degrees(np.arcsin(center[2]))
-    radius_deg = np.degrees(np.arccos(np.clip((toward @ center).min(), -1, 1)))
-    return float(ra_deg), float(dec_deg), float(radius_deg) + _MARGIN_DEG
-
-
-def _merged(parts: list[ReferenceStars]) -> ReferenceStars | None:
-    """Return the stars of all circles, each once, by number."""
-    if not parts:
-        return None
-    names = list(dict.fromkeys(name for part in parts for name in part.to_columns()))
-    columns = {}
-    for name in names:
-        given = [part.to_columns() for part in parts]
-        columns[name] = np.concatenate([c.get(name, np.full(len(c["id"]), np.nan)) for c in given])
-    _, rows = np.unique(columns["id"], return_index=True)
-    return ReferenceStars.from_columns({n: v[rows] for n, v in columns.items()})
-
-
 class Inputs(NamedTuple):
     """What fgcm reads: see :class:`drpflow.tasks.fgcm.Survey`."""
 
@@ -159,6 +114,7 @@ class Inputs(NamedTuple):
     skypix: NDArray[np.int64]
     pixels: list[int]
     references: ReferenceStars | None
+    n_elsewhere: int
 
 
 def read_inputs(options: Mapping[str, Any], visits: list[int], pixels: list[int]) -> Inputs:
@@ -191,6 +147,9 @@ def read_inputs(options: Mapping[str, Any], visits: list[int], pixels: list[int]
     )
     flux = options["config"].sources.flux
     gathered = gather_sources(star_files, source_files, camera, times, flux)
+    stars = gathered.stars
+    path = options.get("reference_stars")
+    references = read_references_about(path, stars.ra, stars.dec, gathered.skypix)
     return Inputs(
         camera,
         read_look_up_table(options["fgcm_look_up_table"]),
@@ -200,7 +159,8 @@ def read_inputs(options: Mapping[str, Any], visits: list[int], pixels: list[int]
         gathered.stars,
         gathered.skypix,
         pixels,
-        read_references(options.get("reference_stars"), gathered.stars, gathered.skypix),
+        references,
+        gathered.dropped,
     )
 
 

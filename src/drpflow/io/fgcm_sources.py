@@ -33,6 +33,8 @@ _STARS = ("isolated_star_id", "ra", "dec", "reserved")
 _SOURCES = ("isolated_star_id", "visit", "detector", "x", "y")
 # Rows that are converted at a time: temporaries stay near 100 MB.
 _BATCH = 1_000_000
+# The least of its error that a star has for itself: what rounding leaves of it.
+_LEAST_OWN = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,18 +97,25 @@ def gather_sources(
         pixels.append(np.full(len(part["ra"]), pixel, np.int64))
         first += len(part["ra"])
     return Gathered(
-        _stars(stars),
+        _stars(stars, star_files),
         np.concatenate(pixels) if pixels else np.zeros(0, np.int64),
         columns.observations(),
         columns.size - columns.used,
     )
 
 
-def _stars(parts: list[Columns]) -> Stars:
+def _stars(parts: list[Columns], files: Sequence[Path]) -> Stars:
     def column(name: str, kind: Any) -> NDArray[Any]:
         return np.concatenate([part[name] for part in parts]) if parts else np.zeros(0, kind)
 
     ids = column("isolated_star_id", np.int64)
+    order = np.argsort(ids, kind="stable")
+    again = np.flatnonzero(np.diff(ids[order]) == 0)
+    if again.size:
+        row = int(order[again[0] + 1])
+        path = files[int(np.searchsorted(np.cumsum([len(p["ra"]) for p in parts]), row, "right"))]
+        problem = f"star {ids[row]} stands twice, here or in two pieces of the sky"
+        raise InputError(path, problem, "Associate the stars of all pieces again")
     return Stars(ids, column("ra", float), column("dec", float), column("reserved", bool))
 
 
@@ -151,6 +160,7 @@ class _Converter:
     def __init__(self, camera: Camera, exposure_time_s: Mapping[int, float], flux: str) -> None:
         self.names = (*_SOURCES, f"{flux}_instFlux", f"{flux}_instFluxErr")
         self.flag = f"{flux}_flag"
+        self.correction = f"{flux}_apCorr", f"{flux}_apCorrErr"
         self.visits = np.array(sorted(exposure_time_s), np.int64)
         self.times = np.array([exposure_time_s[int(v)] for v in self.visits])
         self.detectors = np.array([d.id for d in camera.detectors], np.int64)
@@ -167,6 +177,8 @@ class _Converter:
         good = (flux > 0) & (error > 0)
         if self.flag in columns:
             good &= ~columns[self.flag][kept]
+        if all(name in columns for name in self.correction):
+            error = _of_star(flux, error, *(columns[name][kept] for name in self.correction))
         flux = np.where(good, flux, np.nan)
         size = self.sizes[detector]
         return {
@@ -178,6 +190,20 @@ class _Converter:
             "u": (2 * columns["x"][kept] + 1) / size[:, 0] - 1,
             "v": (2 * columns["y"][kept] + 1) / size[:, 1] - 1,
         }
+
+
+def _of_star(
+    flux: NDArray[Any], error: NDArray[Any], correction: NDArray[Any], correction_err: NDArray[Any]
+) -> NDArray[Any]:
+    """Return errors without that of the aperture correction.
+
+    The stars of a detector image share it, so that it is part of the zero point. Left in, it makes
+    bright stars count no more than faint ones.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shared = flux * correction_err / correction
+        own = error**2 - np.nan_to_num(shared, nan=0.0, posinf=0.0, neginf=0.0) ** 2
+    return np.sqrt(np.maximum(own, (_LEAST_OWN * error) ** 2))
 
 
 def _rows(sorted_values: NDArray[Any], values: NDArray[Any]) -> NDArray[np.intp]:
@@ -198,9 +224,10 @@ def _fill(
 ) -> None:
     """Append the detections of a file, whose stars begin at row `first`."""
     _check(file, converter.names, path)
-    flag = [converter.flag] if converter.flag in file.schema_arrow.names else []
+    known = file.schema_arrow.names
+    extra = [n for n in (converter.flag, *converter.correction) if n in known]
     order = np.argsort(star_ids)
-    for batch in file.iter_batches(_BATCH, columns=[*converter.names, *flag]):
+    for batch in file.iter_batches(_BATCH, columns=[*converter.names, *extra]):
         table = pa.Table.from_batches([batch])
         given = {name: from_arrow(table.column(name)) for name in table.column_names}
         values = dict(converter(given))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -26,6 +26,31 @@ OBSERVATION_COLUMNS = (
 )
 VISIT_COLUMNS = "visit, physical_filter (or band), night, mjd, airmass, exposure_time_s, ra, dec"
 STAR_COLUMNS = "star, ra, dec"
+# Catalogues write 99 for a magnitude that is not known; no star is fainter or brighter than this.
+_MAX_MAG = 50.0
+# Places may be so much off the edge of a detector; what is farther off is no place on it.
+_MAX_PLACE = 1.05
+# The MJD of the year 3501: larger ones are Julian dates.
+_MAX_MJD = 1e6
+_TRUE, _FALSE = ("true", "t", "yes", "1", "1.0"), ("false", "f", "no", "0", "0.0", "")
+
+
+class ObservationRows(NamedTuple):
+    """Observations as a table had them.
+
+    Parameters
+    ----------
+    observations
+        Those of visits, detectors and stars that the other tables have.
+    ids
+        Columns ``star``, ``visit`` and ``detector`` of the same rows.
+    dropped
+        How many rows are not among them.
+    """
+
+    observations: Observations
+    ids: dict[str, NDArray[np.int64]]
+    dropped: int
 
 
 def read_visits_table(path: Path, camera: Camera) -> Visits:
@@ -41,7 +66,7 @@ def read_visits_table(path: Path, camera: Camera) -> Visits:
     InputError
         If a column is missing, or a filter is not in the camera file.
     """
-    columns = read_raw_table(path).columns
+    columns = _filled_table(path)
     filters = _filters(columns, path, camera)
     known = {item.physical_filter: item.band for item in camera.filters}
     used = {known[name] for name in filters}
@@ -51,6 +76,9 @@ def read_visits_table(path: Path, camera: Camera) -> Visits:
         name: np.asarray(_column(columns, path, name, VISIT_COLUMNS), float)
         for name in ("mjd", "airmass", "exposure_time_s", "ra", "dec")
     }
+    if (floats["mjd"] > _MAX_MJD).any():
+        problem = f"mjd = {floats['mjd'].max():.2f} is a Julian date"
+        raise InputError(path, problem, "Subtract 2400000.5")
     optional = {
         name: np.asarray(columns[name], float)
         for name in ("fwhm_arcsec", "pressure_hpa")
@@ -86,10 +114,10 @@ def read_stars_table(path: Path, bands: tuple[str, ...]) -> Stars:
     InputError
         If a column is missing, or a star stands twice.
     """
-    columns = read_raw_table(path).columns
+    columns = _filled_table(path)
     star = _whole(columns, path, "star", STAR_COLUMNS)
     ra, dec = (np.asarray(_column(columns, path, n, STAR_COLUMNS), float) for n in ("ra", "dec"))
-    reserved = np.asarray(columns.get("reserved", np.zeros(star.size)), bool)
+    reserved = _truths(columns, path, "reserved", star.size)
     mag, err = (
         np.stack(
             [
@@ -100,6 +128,7 @@ def read_stars_table(path: Path, bands: tuple[str, ...]) -> Stars:
         )
         for end in ("", "_err")
     )
+    mag = np.where(np.abs(mag) < _MAX_MAG, mag, np.nan)
     try:
         stars = Stars(star, ra, dec, reserved, mag, err)
     except ValueError as fault:
@@ -109,30 +138,24 @@ def read_stars_table(path: Path, bands: tuple[str, ...]) -> Stars:
 
 def read_observations_table(
     path: Path, visits: Visits, stars: Stars, camera: Camera
-) -> tuple[Observations, int]:
+) -> ObservationRows:
     """Read the table of observations.
 
     Columns are ``star``, ``visit``, ``detector``; ``mag`` and ``mag_err`` (instrumental,
     -2.5 log10 of electrons a second) or ``flux`` and ``flux_err`` (electrons); ``u`` and ``v``
-    (-1 to 1 over the detector) or ``x`` and ``y`` (pixels).
-
-    Returns
-    -------
-    observations : Observations
-    dropped : int
-        Rows of visits, detectors or stars that the other tables do not have.
+    (-1 to 1 over the detector) or ``x`` and ``y`` (pixels). Fluxes that are not positive,
+    magnitudes that no star has (99) and places off the detector are unknown: NaN.
 
     Raises
     ------
     InputError
         If a column is missing.
     """
-    columns = read_raw_table(path).columns
+    columns = _filled_table(path)
     ids = np.array([d.id for d in camera.detectors])
-    rows = [
-        _rows(table, _whole(columns, path, name, OBSERVATION_COLUMNS))
-        for name, table in (("star", stars.id), ("visit", visits.id), ("detector", ids))
-    ]
+    tables = {"star": stars.id, "visit": visits.id, "detector": ids}
+    numbers = {n: _whole(columns, path, n, OBSERVATION_COLUMNS, gaps=True) for n in tables}
+    rows = [_rows(table, numbers[name]) for name, table in tables.items()]
     kept = np.all([r >= 0 for r in rows], axis=0)
     star, visit, detector = (r[kept].astype(np.int32) for r in rows)
     given = {name: values[kept] for name, values in columns.items()}
@@ -140,7 +163,15 @@ def read_observations_table(
     u, v = _places(given, path, detector, camera)
     single = (a.astype(np.float32) for a in (err, u, v))
     observations = Observations(star, visit, detector, mag, *single)
-    return observations, int(kept.size - kept.sum())
+    given_ids = {name: values[kept] for name, values in numbers.items()}
+    return ObservationRows(observations, given_ids, int(kept.size - kept.sum()))
+
+
+def _filled_table(path: Path) -> dict[str, NDArray[Any]]:
+    columns = dict(read_raw_table(path).columns)
+    if not columns or not len(next(iter(columns.values()))):
+        raise InputError(path, "it has no rows", "Check the table")
+    return columns
 
 
 def _column(columns: Columns, path: Path, name: str, wanted: str) -> NDArray[Any]:
@@ -150,11 +181,46 @@ def _column(columns: Columns, path: Path, name: str, wanted: str) -> NDArray[Any
     return columns[name]
 
 
-def _whole(columns: Columns, path: Path, name: str, wanted: str) -> NDArray[np.int64]:
+def _whole(
+    columns: Columns, path: Path, name: str, wanted: str, *, gaps: bool = False
+) -> NDArray[np.int64]:
+    """Return a column of whole numbers; where it may have gaps, the least integer stands there."""
+    given = np.asarray(_column(columns, path, name, wanted))
     try:
-        return np.asarray(_column(columns, path, name, wanted)).astype(np.int64)
+        if given.dtype.kind in "iubUS":
+            return given.astype(np.int64)
+        values = given.astype(np.float64)
     except ValueError:
         raise InputError(path, f"column {name!r} holds no whole numbers", "Number them") from None
+    unknown = ~np.isfinite(values)
+    wrong = (values != np.round(values)) & ~unknown | (unknown & (not gaps))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        problem = f"column {name!r} has {given[row]} in row {row}, which is no whole number"
+        raise InputError(path, problem, "Number them")
+    return np.where(unknown, np.iinfo(np.int64).min, np.where(unknown, 0, values).astype(np.int64))
+
+
+def _texts(values: NDArray[Any]) -> list[str]:
+    """Return values as texts; FITS files have bytes."""
+    found = (v.decode() if isinstance(v, bytes) else str(v) for v in values.tolist())
+    return [text.strip() for text in found]
+
+
+def _truths(columns: Columns, path: Path, name: str, size: int) -> NDArray[np.bool_]:
+    """Return a column of true and false, as such, as 1 and 0 or as texts; false without it."""
+    if name not in columns:
+        return np.zeros(size, np.bool_)
+    values = np.asarray(columns[name])
+    if values.dtype.kind == "b":
+        return values
+    texts = np.array([text.lower() for text in _texts(values)], np.str_)
+    true, false = (np.isin(texts, kinds) for kinds in (_TRUE, _FALSE))
+    if not (true | false).all():
+        row = int(np.flatnonzero(~(true | false))[0])
+        problem = f"column {name!r} has {texts[row]} in row {row}, neither true nor false"
+        raise InputError(path, problem, "Write true or false, or 1 or 0")
+    return np.asarray(true)
 
 
 def _filters(columns: Columns, path: Path, camera: Camera) -> list[str]:
@@ -166,7 +232,7 @@ def _filters(columns: Columns, path: Path, camera: Camera) -> list[str]:
     given = _column(
         columns, path, "physical_filter" if "physical_filter" in columns else "band", VISIT_COLUMNS
     )
-    names = [str(name).strip() for name in given]
+    names = _texts(given)
     for name in names:
         if name not in known:
             problem = f"the camera file has no filter {name!r}{suggest(name, known)}"
@@ -197,8 +263,9 @@ def _magnitudes(
     columns: Columns, path: Path, exposure_time_s: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if "mag" in columns:
-        err = _column(columns, path, "mag_err", OBSERVATION_COLUMNS)
-        return np.asarray(columns["mag"], float), np.asarray(err, float)
+        err = np.asarray(_column(columns, path, "mag_err", OBSERVATION_COLUMNS), float)
+        mag = np.asarray(columns["mag"], float)
+        return np.where(np.abs(mag) < _MAX_MAG, mag, np.nan), err
     flux = np.asarray(_column(columns, path, "flux", OBSERVATION_COLUMNS), float)
     error = np.asarray(_column(columns, path, "flux_err", OBSERVATION_COLUMNS), float)
     flux = np.where(flux > 0, flux, np.nan)
@@ -207,9 +274,15 @@ def _magnitudes(
 
 def _places(
     columns: Columns, path: Path, detector: NDArray[np.int32], camera: Camera
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> list[NDArray[np.float64]]:
+    """Return places from -1 to 1, NaN off the detector."""
     if "u" in columns and "v" in columns:
-        return np.asarray(columns["u"], float), np.asarray(columns["v"], float)
-    x, y = (np.asarray(_column(columns, path, n, OBSERVATION_COLUMNS), float) for n in ("x", "y"))
-    size = np.array([d.size_pix for d in camera.detectors], float)[detector]
-    return (2 * x + 1) / size[:, 0] - 1, (2 * y + 1) / size[:, 1] - 1
+        u, v = (np.asarray(columns[n], float) for n in ("u", "v"))
+    else:
+        x, y = (
+            np.asarray(_column(columns, path, n, OBSERVATION_COLUMNS), float) for n in ("x", "y")
+        )
+        size = np.array([d.size_pix for d in camera.detectors], float)[detector]
+        u, v = (2 * x + 1) / size[:, 0] - 1, (2 * y + 1) / size[:, 1] - 1
+    inside = np.maximum(np.abs(u), np.abs(v)) <= _MAX_PLACE
+    return [np.where(inside, w, np.nan) for w in (u, v)]

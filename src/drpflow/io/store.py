@@ -199,7 +199,7 @@ class Store:
     def _join(self, name: str, data_id: DataId, columns: list[str] | None) -> Table:
         entry = self.table.joins[name]
         tables = [(f"{of} of {data_id}", self.get(of, **data_id)) for of in entry.of]
-        joined = join_columns(tables, entry.by, name)
+        joined = join_columns(tables, entry.by, name, entry.spread)
         return joined if columns is None else joined.only(columns)
 
     def put(self, value: Any, name: str, **data_id: Any) -> Path:

@@ -150,6 +150,43 @@ def pair_means(
 
 
 @njit(cache=True, nogil=True)
+def segment_medians(first: Int64, order: Int64, value: Float64, out: Float64) -> None:
+    """Fill the medians of segments of rows; NaN for empty ones.
+
+    Parameters
+    ----------
+    first
+        Segment s has the rows ``order[first[s] : first[s + 1]]``, (S + 1,).
+    order
+        Rows, (N,).
+    value
+        Of the rows, (N,).
+    out
+        (S,).
+    """
+    buffer = np.empty(max(np.max(first[1:] - first[:-1]), 1) if out.size else 1)
+    for s in range(out.size):
+        n = first[s + 1] - first[s]
+        if n == 0:
+            out[s] = np.nan
+            continue
+        for k in range(n):
+            buffer[k] = value[order[first[s] + k]]
+        # Of a few values the insertion sort is faster than any selection.
+        if n <= 16:
+            for k in range(1, n):
+                x = buffer[k]
+                j = k - 1
+                while j >= 0 and buffer[j] > x:
+                    buffer[j + 1] = buffer[j]
+                    j -= 1
+                buffer[j + 1] = x
+            out[s] = (buffer[(n - 1) // 2] + buffer[n // 2]) / 2
+        else:
+            out[s] = np.median(buffer[:n])
+
+
+@njit(cache=True, nogil=True)
 def _derivatives(
     terms: Float64, slope: float, kappa: float, i10: float, i10_std: float, q: Float64
 ) -> None:

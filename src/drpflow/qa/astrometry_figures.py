@@ -9,12 +9,12 @@ import numpy as np
 
 from drpflow.qa.canvas import (
     canvas,
+    data_uri,
     detector_mm,
     fit,
     frame,
     is_large,
     length_key,
-    png,
     to_focal_plane,
     turned,
 )
@@ -58,14 +58,15 @@ class Residuals:
 def residual_vectors(residuals: Mapping[int, Residuals], detectors: Sequence[Detector]) -> str:
     """Draw an arrow from each reference star towards its source, blue if it made the WCS.
 
-    The median arrow is as long as a twelfth of a detector. Where only the distance is known, a
-    circle of that radius is drawn instead.
+    The median arrow is as long as a twelfth of a detector, or as the stars are apart where they
+    are many. Where only the distance is known, a circle of that radius is drawn instead.
     """
     from matplotlib.collections import EllipseCollection
 
     figure, axes = canvas(detectors)
     typical = _typical([r.distance[r.used] for r in residuals.values()])
-    mm_per_mas = detector_mm(detectors) / 12 / typical
+    crowd = max((len(r.x) for r in residuals.values()), default=0)
+    mm_per_mas = detector_mm(detectors) / max(12, np.sqrt(crowd)) / typical
     for detector in detectors:
         frame(axes, detector)
         if detector.id not in residuals:
@@ -88,11 +89,11 @@ def residual_vectors(residuals: Mapping[int, Residuals], detectors: Sequence[Det
     fit(axes, detectors)
     key = min(_KEYS, key=lambda k: abs(np.log(k / (2 * typical))))
     length_key(axes, key * mm_per_mas, f"{key} mas")
-    return png(figure)
+    return data_uri(figure)
 
 
 def _typical(distances: Sequence[NDArray[np.float64]]) -> float:
-    """Return the median distance, mas."""
+    """Return the median distance, mas, but at least half of what the key can show."""
     finite = [d[np.isfinite(d)] for d in distances]
     values = np.concatenate(finite) if finite else np.empty(0)
-    return max(float(np.median(values)), 1e-3) if values.size else 1.0
+    return max(float(np.median(values)), _KEYS[0] / 2) if values.size else 1.0

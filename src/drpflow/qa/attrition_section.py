@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from drpflow.io.datasets import DatasetTable
 from drpflow.io.status_files import summarize_failures
 from drpflow.qa.page import Block, Column, Section, Tile, make_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from drpflow.io.status_files import Outcome
 
@@ -25,6 +26,7 @@ _LOST_COLUMNS = (
     Column("task", text=True),
     Column("visit"),
     Column("detector"),
+    Column("piece of sky"),
     Column("lost", text=True),
     Column("reason", text=True),
     Column("what may help", text=True),
@@ -40,7 +42,7 @@ def attrition_section(outcomes: Sequence[Outcome]) -> Section:
     visits = {o.data_id["visit"] for o in outcomes if "visit" in o.data_id}
     tiles = [
         Tile(str(len(visits)), "visits"),
-        *(_tile(task, ended[task], lost[task], lacking[task]) for task in ended),
+        *(_tile(task, ended[task], lost[task], lacking[task]) for task in _in_order(ended)),
     ]
     groups = [*summarize_failures(failed), *summarize_failures(partial)]
     note = (
@@ -51,6 +53,13 @@ def attrition_section(outcomes: Sequence[Outcome]) -> Section:
     return Section("attrition", "Jobs", note, tiles, _lists(groups))
 
 
+def _in_order(tasks: Iterable[str]) -> list[str]:
+    """Return tasks in the order in which the table of datasets declares their products."""
+    entries = DatasetTable.load().datasets.values()
+    place = {task: k for k, task in enumerate(dict.fromkeys(e.task for e in entries))}
+    return sorted(tasks, key=lambda task: (place.get(task, len(place)), task))
+
+
 def _lists(groups: Sequence[tuple[str, str, Sequence[Outcome]]]) -> list[Block]:
     """Return the table of all that was lost; where that is long, the reasons first."""
     jobs = [
@@ -58,6 +67,7 @@ def _lists(groups: Sequence[tuple[str, str, Sequence[Outcome]]]) -> list[Block]:
             o.task,
             o.data_id.get("visit"),
             o.data_id.get("detector"),
+            o.data_id.get("skypix"),
             "all" if o.failed else "some components",
             o.reason,
             o.hint,

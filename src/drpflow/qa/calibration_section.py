@@ -132,7 +132,10 @@ def calibration_section(visits: Sequence[VisitNumbers]) -> Section:
     if not visits:
         return Section("calibration", "Calibration", "There is none yet.")
     blocks = [
-        Block(figures=[Picture(_trends(visits), "Every detector of every visit, by band.")]),
+        Block(
+            figures=[Picture(_trends(visits), "Every detector of every visit, by band.")],
+            wide=True,
+        ),
         Block(
             "Visits",
             "Medians over the detectors of a visit. The residual is the mean distance of matched "

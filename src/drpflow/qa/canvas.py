@@ -172,8 +172,19 @@ def length_key(axes: Axes, length_mm: float, text: str) -> None:
     )  # fmt: skip
 
 
-def png(figure: Figure) -> str:
-    """Return a figure as a data URI."""
+def data_uri(figure: Figure, *, photo: bool = False) -> str:
+    """Return a figure as a data URI.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    photo
+        Whether it is full of noise, which no lossless format shortens: then details that nobody
+        sees are given up. A simulated field of 16 visits of four detectors takes 5 MB so, where
+        PNG takes 25.
+    """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    how = {"quality": 75} if photo else {"lossless": True, "quality": 75}
+    figure.savefig(buffer, format="webp", dpi=110, pil_kwargs=how | {"method": 4})
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,4 +1,4 @@
-"""Figures of the report that any image or number can have: arrays in, PNG out."""
+"""Figures of the report that any image or number can have: arrays in, data URI out."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from drpflow.qa.canvas import (
     canvas,
+    data_uri,
     extent,
     fit,
     frame,
     is_large,
     placement,
-    png,
     scale,
     to_focal_plane,
 )
@@ -92,7 +92,7 @@ def focal_plane(
     Returns
     -------
     str
-        PNG as a data URI.
+        Data URI.
     """
     from matplotlib.colors import AsinhNorm, Normalize
 
@@ -121,7 +121,7 @@ def focal_plane(
         ticks = norm.inverse(np.linspace(0, 1, 6))
         scale(figure, shown, unit, ticks=ticks, format="%.4g")
     fit(axes, detectors)
-    return png(figure)
+    return data_uri(figure, photo=not full_range)
 
 
 def focal_plane_masks(
@@ -168,7 +168,7 @@ def focal_plane_masks(
             handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=8
         )
     fit(axes, detectors)
-    return png(figure)
+    return data_uri(figure)
 
 
 def series(
@@ -189,7 +189,7 @@ def series(
     axes.spines[["top", "right"]].set_visible(False)
     if len(curves) <= _MOST_LABELS:
         axes.legend(fontsize=7, ncols=8, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.2))
-    return png(figure)
+    return data_uri(figure)
 
 
 def detector_values(
@@ -237,4 +237,4 @@ def detector_values(
     if shown is not None:
         scale(figure, shown, unit)
     fit(axes, detectors)
-    return png(figure)
+    return data_uri(figure)

@@ -7,7 +7,7 @@ knows only how it looks. The page is one file without any reference to the netwo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -88,6 +88,22 @@ class Section:
     note: str = ""
     tiles: Sequence[Tile] = ()
     blocks: Sequence[Block] = field(default_factory=tuple)
+
+
+def linked(prefix: str, blocks: Iterable[Block]) -> list[Block]:
+    """Return blocks of which those with a heading are listed above the section.
+
+    Parameters
+    ----------
+    prefix
+        Key of the section.
+    blocks
+        Its blocks.
+    """
+    return [
+        replace(b, key=f"{prefix}-{k}", label=b.title) if b.title and not b.key else b
+        for k, b in enumerate(blocks)
+    ]
 
 
 def make_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> DataTable:

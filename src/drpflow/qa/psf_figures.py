@@ -9,13 +9,13 @@ import numpy as np
 
 from drpflow.qa.canvas import (
     canvas,
+    data_uri,
     detector_mm,
     extent,
     fit,
     frame,
     length_key,
     placement,
-    png,
     scale,
     to_focal_plane,
     turned,
@@ -122,7 +122,7 @@ def psf_map(grids: Mapping[int, PsfGrid], detectors: Sequence[Detector]) -> str:
         scale(figure, shown, f"PSF width, 2.355 σ [{unit}]")
     fit(axes, detectors)
     length_key(axes, key_mm, f"ellipticity {_KEY_ELLIPTICITY:g}")
-    return png(figure)
+    return data_uri(figure)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def size_residuals(stars: Mapping[int, StarShapes], detectors: Sequence[Detector
     if shown is not None:
         scale(figure, shown, "area of star over that of PSF, −1 [%]")
     fit(axes, detectors)
-    return png(figure)
+    return data_uri(figure)
 
 
 def size_limits(sizes: NDArray[np.float64]) -> tuple[float, float]:

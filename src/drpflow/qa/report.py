@@ -8,11 +8,14 @@ from drpflow import __version__
 from drpflow.io.atomic import write_text
 from drpflow.io.status_files import read_all_outcomes
 from drpflow.io.store import Store
+from drpflow.qa.association_section import association_section
 from drpflow.qa.attrition_section import attrition_section
 from drpflow.qa.calibration_section import calibration_section, visit_numbers
 from drpflow.qa.flags_section import flag_counts, flags_section
 from drpflow.qa.isr_section import amplifier_section, detrended_section
 from drpflow.qa.page import Section, render
+from drpflow.qa.photometry_section import photometry_section
+from drpflow.qa.solution_section import solution_section
 from drpflow.qa.visit_data import read_visits
 from drpflow.qa.visit_section import visit_block, visits_section
 
@@ -31,23 +34,32 @@ def write_report(root: Path, output: Path) -> None:
         The page, written whole or not at all.
     """
     store = Store(root)
+    outcomes = read_all_outcomes(root)
+    at_a_glance, *each_visit = _calibrated(store)
     sections = [
-        attrition_section(read_all_outcomes(root)),
-        *_calibrated(store),
+        attrition_section(outcomes),
+        at_a_glance,
+        association_section(store, outcomes),
+        photometry_section(store, outcomes),
+        solution_section(store, outcomes),
+        *each_visit,
         detrended_section(store),
         amplifier_section(store),
     ]
     page = render(
         "drpflow report",
         f"run folder {root}",
-        sections,
+        [section for section in sections if section is not None],
         f"drpflow {__version__}",
     )
     write_text(output, page)
 
 
-def _calibrated(store: Store) -> list[Section]:
-    """Return what there is to say of calibrated visits, going through them once."""
+def _calibrated(store: Store) -> tuple[Section | None, Section | None, Section | None]:
+    """Return what there is to say of calibrated visits, going through them once.
+
+    First comes the run at a glance, then every visit, then their flags.
+    """
     numbers, blocks, flags = [], [], []
     for data in read_visits(store):
         numbers.append(visit_numbers(data))
@@ -55,5 +67,5 @@ def _calibrated(store: Store) -> list[Section]:
         if data.stars is not None:
             flags.append(flag_counts(data.visit, data.stars))
     if not numbers:
-        return []
-    return [calibration_section(numbers), visits_section(blocks), flags_section(flags)]
+        return None, None, None
+    return calibration_section(numbers), visits_section(blocks), flags_section(flags)

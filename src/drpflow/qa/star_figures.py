@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drpflow.qa.canvas import plain_canvas, png
+from drpflow.qa.canvas import data_uri, plain_canvas
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,4 +60,4 @@ def size_magnitude(sizes: Sizes) -> str:
     axes.set_xlabel("magnitude (AB)" if sizes.calibrated else "instrumental magnitude", fontsize=8)
     axes.set_ylabel("size √((Ixx + Iyy)/2) [pix]", fontsize=8)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
-    return png(figure)
+    return data_uri(figure)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drpflow.qa.canvas import png
+from drpflow.qa.canvas import data_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -36,6 +36,13 @@ class Trend:
     values: NDArray[np.float64]
 
 
+def band_colors(bands: Iterable[str]) -> dict[str, str]:
+    """Return the colour of each band, in the order of their wavelengths."""
+    names = sorted(set(bands), key=lambda b: ([*_BAND_COLORS, b].index(b), b))
+    others = iter(_OTHER_COLORS * (1 + len(names)))
+    return {name: _BAND_COLORS.get(name) or next(others) for name in names}
+
+
 def trends(visits: NDArray[np.int64], bands: NDArray[np.str_], quantities: Sequence[Trend]) -> str:
     """Draw quantities against the visits, panel by panel, a point a detector.
 
@@ -52,15 +59,13 @@ def trends(visits: NDArray[np.int64], bands: NDArray[np.str_], quantities: Seque
     width = float(np.clip(0.35 * len(order) + 2, 7.2, 11.5))
     figure = Figure(figsize=(width, 1.35 * len(quantities) + 0.7), layout="constrained")
     panels = figure.subplots(len(quantities), 1, sharex=True, squeeze=False)[:, 0]
-    names = sorted(set(bands.tolist()), key=lambda b: [*_BAND_COLORS, b].index(b))
-    others = iter(_OTHER_COLORS * (1 + len(names)))
-    colors = {name: _BAND_COLORS.get(name) or next(others) for name in names}
+    colors = band_colors(bands.tolist())
     for axes, quantity in zip(panels, quantities, strict=True):
-        for name in names:
+        for name, color in colors.items():
             mine = bands == name
             axes.plot(
                 place[mine], quantity.values[mine], "o", markersize=3.5, alpha=0.75,
-                color=colors[name], markeredgewidth=0, label=name,
+                color=color, markeredgewidth=0, label=name,
             )  # fmt: skip
         axes.set_ylabel(quantity.label, fontsize=8)
         axes.tick_params(labelsize=8)
@@ -70,7 +75,7 @@ def trends(visits: NDArray[np.int64], bands: NDArray[np.str_], quantities: Seque
     panels[-1].set_xticks(np.arange(len(order))[::step], order[::step].astype(str))
     panels[-1].set_xlabel("visit")
     panels[0].legend(
-        title="", ncols=len(names), fontsize=8, frameon=False, loc="lower left",
+        title="", ncols=len(colors), fontsize=8, frameon=False, loc="lower left",
         bbox_to_anchor=(0, 1.0), handletextpad=0.1,
     )  # fmt: skip
-    return png(figure)
+    return data_uri(figure)

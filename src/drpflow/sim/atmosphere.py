@@ -2,7 +2,8 @@
 
 Rayleigh scattering after Hansen & Travis (1974), aerosols as a power law, the rest as Gaussian
 bands: ozone (Chappuis and the red end of Huggins), molecular oxygen (A, B, γ), water. Oxygen
-and water are saturated lines, so they grow with a power of the column below one.
+and water are lines that saturate: oxygen grows with a power of the column below one, water as
+bands of random lines do (Malkmus 1967, J. Opt. Soc. Am. 57, 323).
 """
 
 from __future__ import annotations
@@ -19,20 +20,28 @@ if TYPE_CHECKING:
     from drpflow.sim.config import SurveyConfig
 
 # Centre [nm], width [nm], optical depth at 300 DU.
-_OZONE = ((573.0, 24.0, 0.031), (605.0, 27.0, 0.033), (645.0, 30.0, 0.010), (500.0, 28.0, 0.008))
+_OZONE = (
+    (532.0, 36.0, 0.0056),
+    (571.0, 7.0, 0.0051),
+    (595.0, 48.0, 0.031),
+    (604.0, 7.0, 0.0069),
+    (664.0, 100.0, 0.0039),
+)
 # Centre [nm], width [nm], strength at airmass 1.
-_OXYGEN = ((628.5, 2.5, 0.02), (687.5, 2.8, 0.14), (761.5, 4.0, 0.62))
-# Centre [nm], width [nm], strength for 1 mm of water.
+_OXYGEN = ((628.5, 2.5, 0.017), (687.5, 2.8, 0.125), (761.5, 4.0, 0.405))
+# Centre [nm], width [nm], depth for 1 mm of water where its lines are weak, and the column [mm] at
+# which they are no longer: such that each band takes, of 0.5 to 24 mm, as much light as MODTRAN's.
 _WATER = (
-    (592.0, 3.5, 0.008),
-    (651.0, 4.0, 0.005),
-    (698.0, 7.0, 0.022),
-    (723.0, 8.0, 0.075),
-    (792.0, 7.0, 0.012),
-    (820.0, 9.0, 0.085),
-    (904.0, 11.0, 0.19),
-    (940.0, 17.0, 0.48),
-    (977.0, 16.0, 0.17),
+    (592.0, 4.0, 0.0021, 45.0),
+    (651.0, 4.0, 0.0017, 40.0),
+    (698.0, 6.0, 0.0023, 49.0),
+    (724.0, 7.1, 0.015, 5.2),
+    (795.0, 7.1, 0.0013, 59.0),
+    (821.0, 7.4, 0.018, 2.7),
+    (904.0, 10.9, 0.020, 3.2),
+    (935.0, 6.8, 0.23, 0.12),
+    (951.0, 9.9, 0.15, 0.36),
+    (975.0, 9.0, 0.0089, 24.0),
 )
 
 
@@ -74,6 +83,15 @@ def _bands(table: tuple[tuple[float, float, float], ...]) -> np.ndarray:
     return total
 
 
+def _water_depth(column_mm: float) -> np.ndarray:
+    """Return the depth of bands of random lines: ``2 a c (√(1 + x/c) - 1)`` (Malkmus 1967)."""
+    total = np.zeros_like(WAVELENGTH_NM)
+    for center, width, strength, knee_mm in _WATER:
+        growth = 2 * knee_mm * (np.sqrt(1 + column_mm / knee_mm) - 1)
+        total += _bands(((center, width, strength * growth),))
+    return total
+
+
 def transmission(air: AirState, airmass: float) -> np.ndarray:
     """Return the transmission on :data:`drpflow.sim.sed.WAVELENGTH_NM`."""
     um = WAVELENGTH_NM / 1e3
@@ -82,8 +100,8 @@ def transmission(air: AirState, airmass: float) -> np.ndarray:
     depth = depth + air.aerosol_depth * (WAVELENGTH_NM / 550.0) ** -air.aerosol_exponent
     huggins = 0.02 * np.exp(-(WAVELENGTH_NM - 330.0) / 7.0)
     depth = depth + (_bands(_OZONE) + huggins) * air.ozone_dobson / 300.0
-    lines = _bands(_OXYGEN) * airmass**0.55 * (air.pressure_hpa / 1013.25) ** 0.5
-    lines = lines + _bands(_WATER) * (air.water_mm * airmass) ** 0.6
+    lines = _bands(_OXYGEN) * airmass**0.47 * (air.pressure_hpa / 1013.25) ** 0.5
+    lines = lines + _water_depth(air.water_mm * airmass)
     return np.exp(-depth * airmass - lines)
 
 

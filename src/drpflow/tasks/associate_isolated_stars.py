@@ -142,6 +142,7 @@ def associate_isolated_stars(
     expected, met = _coverage(visits, found, detections, columns["psfFlux"], config)
     lasting = is_lasting(expected, met, config.coverage)
     counts = dict(found.counts) | {"not_lasting": int((~lasting).sum())}
+    counts["not_starlike"] = max(counts["groups"] - counts["not_alone"] - len(found), 0)
     found, expected, met = found.select(lasting), expected[lasting], met[lasting]
     by_id = np.argsort(found.star_id, kind="stable")
     rank = np.empty(len(found), np.int64)
@@ -160,8 +161,23 @@ def associate_isolated_stars(
         "sources": len(rows),
         "reserved": int(reserved.sum()),
         **counts,
+        **_times_seen(stars),
     }
     return IsolatedStars({n: v[by_id] for n, v in stars.items()}, sources, numbers)
+
+
+def _times_seen(stars: Columns) -> Numbers:
+    """Return how often stars are seen, and how many of their detections are left out."""
+    times = stars["n_source"]
+    numbers: Numbers = {
+        "disturbed": int(stars["n_disturbed"].sum()),
+        "stars_seen_once": int((times == 1).sum()),
+    }
+    if times.size:
+        parts = np.percentile(times, (10, 50, 90), method="lower")
+        names = (f"visits_per_star_{p}" for p in ("p10", "p50", "p90"))
+        numbers |= {name: int(part) for name, part in zip(names, parts, strict=True)}
+    return numbers
 
 
 def margin_arcsec(config: AssociateIsolatedStarsConfig, pixel_arcsec: float) -> float:

@@ -12,11 +12,21 @@ import numpy as np
 
 from drpflow.algorithms.fgcm import calibrate
 from drpflow.algorithms.fgcm.field import local_design
+from drpflow.algorithms.fgcm.layout import n_terms
 from drpflow.algorithms.photometric_input import (
     VisitInput,
+    check_usable,
     detectors_of,
+    separate_fields,
     visits_of,
     with_references,
+)
+from drpflow.algorithms.photometric_products import (
+    flags_of,
+    parameter_columns,
+    standard_star_columns,
+    tied_bands,
+    zero_point_columns,
 )
 from drpflow.data.air import AirState
 from drpflow.data.component_table import ComponentRow, ComponentTable
@@ -43,11 +53,10 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
     Columns: TypeAlias = dict[str, NDArray[Any]]
 
-_A = 2.5 / np.log(10.0)
-_IMPOSSIBLE, _NO_REFERENCES, _NO_COLORS = 16, 64, 128
+_IMPOSSIBLE = 16
+_ONE_DETECTOR = "it would be too uncertain on this detector"
 # A magnitude that is a polynomial of degree n is, to 1e-5, a flux factor of degree n + 2.
 _EXTRA_ORDER = 2
-_NODES = np.cos(np.pi * (np.arange(8) + 0.5) / 8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +79,8 @@ class Survey:
         HEALPix pixels that shall have a product, with stars or not.
     references
         Reference stars, None without a catalogue.
+    n_elsewhere
+        Detections on visits that cannot be read, or on detectors that the camera has not.
     """
 
     camera: Camera
@@ -81,6 +92,7 @@ class Survey:
     skypix: NDArray[np.int64]
     pixels: Sequence[int]
     references: ReferenceStars | None
+    n_elsewhere: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +147,8 @@ def fgcm(
     camera, table = survey.camera, survey.look_up_table
     chosen, observations, lost = _calibratable(survey)
     if not chosen:
-        numbers = {"n_lost_visits": len(lost)}
-        raise AlgorithmError("no visit can be calibrated", numbers, _first(lost))
+        lacking = {"n_lost_visits": len(lost)}
+        raise AlgorithmError("no visit can be calibrated", lacking, _first(lost))
     visits, detectors = visits_of(chosen, camera), detectors_of(camera)
     stars = with_references(
         survey.stars,
@@ -145,22 +157,29 @@ def fgcm(
         float(np.mean(visits.mjd)),
         config.sources.match_radius_arcsec,
     )
+    check_usable(observations)
     result = calibrate(observations, visits, detectors, stars, table, config, progress)
+    apart = separate_fields(observations, visits)
     flag = flags_of(result, tied_bands(stars, len(visits.bands), config))
     made = _Products(result, flag, visits, camera, table)
     photo_calibs = {v: _no_photo_calibs((), why) for v, why in lost.items()}
-    photo_calibs |= {item.info.visit: made.photo_calibs(k, item) for k, item in enumerate(chosen)}
+    without = reasons(result, config)
+    photo_calibs |= {
+        item.info.visit: made.photo_calibs(k, item, without.get(k, _ONE_DETECTOR))
+        for k, item in enumerate(chosen)
+    }
     atmospheres = dict.fromkeys(lost, table.atmosphere(table.standard_atmosphere))
     atmospheres |= {item.info.visit: made.atmosphere(k) for k, item in enumerate(chosen)}
-    for k in np.flatnonzero(~np.isfinite(result.zero_point).any(axis=1)):
-        lost[int(visits.id[k])] = "none of its detectors has a zero point"
+    lost |= {int(visits.id[k]): why for k, why in without.items()}
+    numbers = _numbers(result, visits, stars, observations, apart)
+    numbers |= {"n_lost_visits": len(lost), "n_elsewhere": survey.n_elsewhere}
     return Calibrated(
         photo_calibs,
         atmospheres,
         _by_pixel(standard_star_columns(result, stars), survey),
         zero_point_columns(result, flag, visits, detectors.id),
         parameter_columns(result),
-        _numbers(result, visits, len(stars), len(observations)) | {"n_lost_visits": len(lost)},
+        numbers,
         _problem(lost),
     )
 
@@ -229,13 +248,13 @@ class _Products:
         self.result, self.flag, self.visits, self.camera = result, flag, visits, camera
         self.table = look_up_table
 
-    def photo_calibs(self, visit: int, given: VisitInput) -> ComponentTable:
-        """Return the calibrations of a visit (a row of the tables)."""
+    def photo_calibs(self, visit: int, given: VisitInput, why: str) -> ComponentTable:
+        """Return the calibrations of a visit (a row of the tables), or why there is none."""
         ids = [d.id for d in self.camera.detectors]
         present = given.summary.get("detector")
         kept = ids if present is None else sorted({int(d) for d in present} & set(ids))
         place = np.array([ids.index(d) for d in kept], np.intp)
-        rows = {d: self._row(visit, int(k)) for d, k in zip(kept, place, strict=True)}
+        rows = {d: self._row(visit, int(k), why) for d, k in zip(kept, place, strict=True)}
         r = self.result
         return ComponentTable(
             rows,
@@ -248,10 +267,10 @@ class _Products:
             },
         )
 
-    def _row(self, visit: int, detector: int) -> ComponentRow:
+    def _row(self, visit: int, detector: int, why: str) -> ComponentRow:
         point = float(self.result.zero_point[visit, detector])
         if not np.isfinite(point):
-            return ComponentRow({}, {"photo_calib": "the visit's clouds or stars allow none"})
+            return ComponentRow({}, {"photo_calib": why})
         seconds = float(self.visits.exposure_time_s[visit])
         calib = photo_calib_of(
             point + 2.5 * float(np.log10(seconds)),
@@ -283,10 +302,14 @@ def photo_calib_of(
         Gives the size.
     """
     mean = PhotoCalib.from_zero_point(zero_point_mag, error_mag)
-    if not np.any(field):
+    used = np.flatnonzero(field)
+    if used.size == 0:
         return mean
-    order = _order(field.size + 1)
-    u, v = (w.ravel() for w in np.meshgrid(_NODES, _NODES))
+    order = _order(int(used[-1]) + 2)
+    field = np.pad(field, (0, order + 1))[: n_terms(order) - 1]
+    number = order + _EXTRA_ORDER + 2
+    t = np.cos(np.pi * (np.arange(number) + 0.5) / number)
+    u, v = (w.ravel() for w in np.meshgrid(t, t))
     factor = 10 ** (-0.4 * (local_design(u, v, order)[:, 1:] @ field))
     nx, ny = detector.size_pix
     basis = Basis2D(order + _EXTRA_ORDER, Domain.of_box(Box.from_shape((ny, nx))))
@@ -295,147 +318,41 @@ def photo_calib_of(
     return PhotoCalib(mean.mean, mean.error, Polynomial2D(basis, np.asarray(coefficients, float)))
 
 
-def _order(n_terms: int) -> int:
-    return int((np.sqrt(8 * n_terms + 1) - 3) / 2 + 0.5)
+def _order(number: int) -> int:
+    """Return the order of the smallest polynomial with so many terms."""
+    return int(np.ceil((np.sqrt(8 * number + 1) - 3) / 2 - 1e-9))
 
 
-def flags_of(result: FgcmResult, tied: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Return the flags of the zero points, with those that hold for a band or for all, (V, D).
-
-    Parameters
-    ----------
-    result
-        The calibration.
-    tied
-        Which bands have reference stars, (B,).
-    """
-    flag = result.flag.astype(np.int32).copy()
-    flag[~tied[result.visit_band]] |= _NO_REFERENCES
-    if not result.stars.slope_measured.any():
-        flag |= _NO_COLORS
-    return flag
-
-
-def tied_bands(stars: Stars, n_bands: int, config: FgcmTaskConfig) -> NDArray[np.bool_]:
-    """Return which bands have reference stars, (B,)."""
-    if stars.reference_mag is None or not config.reference.use:
-        return np.zeros(n_bands, np.bool_)
-    return np.asarray(np.isfinite(stars.reference_mag).any(axis=0))
-
-
-def zero_point_columns(
-    result: FgcmResult, flag: NDArray[np.int32], visits: Visits, ids: NDArray[np.int32]
-) -> Columns:
-    """Return the columns of ``fgcm_zero_points``, by visit and detector."""
-    n_visits, n_detectors = result.zero_point.shape
-    visit = np.repeat(np.arange(n_visits), n_detectors)
-    order = np.argsort(ids)
-    detector = np.tile(order, n_visits)
-    filters = np.array(visits.physical_filters)
-    terms, pivots = color_terms(result)
-    return {
-        "visit": visits.id[visit],
-        "detector": ids[detector].astype(np.int32),
-        "band": np.array(result.bands)[result.visit_band[visit]],
-        "physical_filter": filters[visits.physical_filter[visit]],
-        "night": visits.night[visit],
-        "flag": flag[visit, detector],
-        "zero_point": result.zero_point[visit, detector],
-        "zero_point_err": result.zero_point_error[visit, detector],
-        "offset_err": result.offset_error[visit],
-        "gray": result.gray[visit, detector],
-        "n_star": result.n_star[visit, detector].astype(np.int32),
-        "color_term": terms[visit, detector],
-        "color_pivot": pivots[result.visit_band[visit]],
-        "clear_probability": result.clear_probability[visit],
-        "group": result.group[visit].astype(np.int32),
-    }
-
-
-def color_terms(result: FgcmResult) -> tuple[Floats, Floats]:
-    """Return by how much redder stars need other zero points, and for which colour they hold.
-
-    Returns
-    -------
-    terms : ndarray, shape (V, D)
-        Magnitudes per magnitude of the colour between the first and the last band; 0 where no
-        colours are known. To first order: the fit itself uses the slope of each star's spectrum.
-    pivots : ndarray, shape (B,)
-        Colour of the star of reference slope, NaN where no colours are known.
-    """
-    color = result.standard_mag[:, 0] - result.standard_mag[:, -1]
-    terms = np.zeros(result.zero_point.shape)
-    pivots = np.full(len(result.bands), np.nan)
-    for band in range(len(result.bands)):
-        slope = result.stars.slope[:, band]
-        known = np.isfinite(color) & result.stars.slope_measured[:, band]
-        if len(result.bands) < 2 or known.sum() < 2 or np.ptp(color[known]) == 0:
-            continue
-        middle = np.abs(color - np.median(color[known])) < 3 * np.std(color[known])
-        rise, start = np.polyfit(color[known & middle], slope[known & middle], 1)
-        if rise != 0:
-            pivots[band] = (result.reference_slope[band] - start) / rise
-        mine = result.visit_band == band
-        terms[mine] = _A * rise * (result.i10[mine] - result.i10_standard[band])
-    return terms, pivots
-
-
-def standard_star_columns(result: FgcmResult, stars: Stars) -> Columns:
-    """Return the columns of ``fgcm_standard_stars``, and ``row``, the row of each star."""
-    s = result.stars
-    row, band = np.nonzero(s.n_total > 0)
-    color = s.mag[:, 0] - s.mag[:, -1]
-    known = np.isfinite(color) & (len(result.bands) > 1)
-    usual = float(np.median(color[known])) if known.any() else float("nan")
-    return {
-        "row": row,
-        "isolated_star_id": stars.id[row],
-        "band": np.array(result.bands)[band],
-        "mag_std": s.mag[row, band],
-        "mag_err": s.err[row, band],
-        "n_good": s.n_good[row, band].astype(np.int32),
-        "n_total": s.n_total[row, band].astype(np.int32),
-        "chi2": s.chi2[row, band],
-        "color": np.where(known, color, usual)[row],
-        "color_assumed": ~known[row],
-        "variable": s.variable[row],
-        "reserved": stars.reserved[row],
-    }
-
-
-def parameter_columns(result: FgcmResult) -> Columns:
-    """Return the columns of ``fgcm_parameters``."""
-    p = result.parameters
-
-    def whole(name: str, kind: type[np.integer[Any]]) -> NDArray[Any]:
-        values = (getattr(item, name) for item in p)
-        return np.array([-1 if value is None else value for value in values], kind)
-
-    def text(name: str) -> NDArray[np.str_]:
-        return np.array([getattr(item, name) or "" for item in p], np.str_)
-
-    return {
-        "name": text("name"),
-        "night": whole("night", np.int32),
-        "visit": whole("visit", np.int64),
-        "epoch": whole("epoch", np.int32),
-        "physical_filter": text("filter"),
-        "band": text("band"),
-        "detector": whole("detector", np.int32),
-        "value": np.array([item.value for item in p], float),
-        "error": np.array([item.error for item in p], float),
-        "unit": text("unit"),
-    }
+def reasons(result: FgcmResult, config: FgcmTaskConfig) -> dict[int, str]:
+    """Return why visits have no zero point on any detector, by row."""
+    found = {}
+    limit = config.zero_points.max_cloud_mag
+    for k in np.flatnonzero(~np.isfinite(result.zero_point).any(axis=1)):
+        cloud = float(np.median(-result.gray[k]))
+        if not result.n_star[k].any():
+            found[int(k)] = "none of its stars is on another visit or in the reference catalogue"
+        elif cloud > limit:
+            found[int(k)] = f"{cloud:.2f} mag of cloud, more than max_cloud_mag = {limit:g}"
+        else:
+            found[int(k)] = "its zero points would be too uncertain"
+    return found
 
 
 def _numbers(
-    result: FgcmResult, visits: Visits, n_stars: int, n_observations: int
+    result: FgcmResult, visits: Visits, stars: Stars, observations: Observations, apart: str
 ) -> dict[str, float | int | str]:
+    rejected = result.rejected
     numbers: dict[str, float | int | str] = {
         "n_visits": len(visits),
         "n_photometric": int(result.photometric.sum()),
-        "n_stars": n_stars,
-        "n_observations": n_observations,
+        "n_stars": len(stars),
+        "n_observations": len(observations),
+        "n_without_flux": rejected.not_finite,
+        "n_large_error": rejected.large_error,
+        "n_duplicates": rejected.duplicate,
+        "n_single": rejected.single,
+        "n_outliers": rejected.outlying,
+        "n_reference_outliers": rejected.outlying_references,
         "n_cycles": len(result.history),
         "n_groups": max(
             np.unique(result.group[result.visit_band == b]).size for b in range(len(result.bands))
@@ -446,8 +363,9 @@ def _numbers(
         if np.isfinite(mine).any():
             numbers[f"zero_point_err_{band}_mag"] = round(float(np.nanmedian(mine)), 5)
         numbers[f"noise_floor_{band}_mag"] = round(float(result.noise_floor_mag[k]), 5)
-    if result.notes:
-        numbers["notes"] = "; ".join(result.notes)
+    notes = [*result.notes, *([apart] if apart else [])]
+    if notes:
+        numbers["notes"] = "; ".join(notes)
     return numbers
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 # Rules that only name what is wanted.
-TARGETS = frozenset({"all", "prompt", "report"})
+TARGETS = frozenset({"all", "prompt", "calibration", "report"})
 
 
 class Display(Protocol):

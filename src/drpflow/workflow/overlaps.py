@@ -14,7 +14,7 @@ import numpy as np
 from drpflow.data.healpix import pixels_in_circles
 from drpflow.data.sky_wcs import detector_map, optics_map
 from drpflow.data.tan_projection import TanProjection
-from drpflow.workflow.number_lists import spans
+from drpflow.workflow.number_lists import grouped_spans, spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +54,12 @@ class Overlaps:
             found.setdefault(str(pixel), []).append(str(visit))
         self.visits = found
         """Visits, ascending, that touch each piece, by its number."""
+        pieces: dict[int, list[int]] = {}
+        for pixel, visit in pairs:
+            pieces.setdefault(visit, []).append(pixel)
+        self._first_of: dict[str, dict[int, list[int]]] = {}
+        for visit, pixels in pieces.items():
+            self._first_of.setdefault(str(pixels[0]), {})[visit] = pixels
 
     def of_skypix(self, pattern: str) -> Callable[[Any], list[str]]:
         """Return the input function that fills a path pattern with a piece's visits."""
@@ -66,6 +72,13 @@ class Overlaps:
     def visit_list(self, wildcards: Any) -> str:
         """Return the visits of a piece in few words."""
         return spans(map(int, self.visits[wildcards.skypix]))
+
+    def counted_visits(self, wildcards: Any) -> str:
+        """Return the visits of which this piece is the first, with all pieces of each.
+
+        The job of that piece counts the detections of a visit that are in none of its pieces.
+        """
+        return grouped_spans(self._first_of.get(wildcards.skypix, {}))
 
     def memory_mb(self, wildcards: Any, attempt: int) -> int:
         """Return the memory of a job that reads what its visits have about a piece of the sky."""

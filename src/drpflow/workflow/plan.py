@@ -20,6 +20,7 @@ from drpflow.io.datasets import DatasetTable
 from drpflow.io.run_yaml import read_config_file
 from drpflow.io.sheets import CALIBRATIONS
 from drpflow.io.status_files import read_outcome
+from drpflow.workflow.astrometry_pieces import AstrometryPieces, skypix_level
 from drpflow.workflow.fingerprint import fingerprints
 from drpflow.workflow.number_lists import spans
 from drpflow.workflow.overlaps import Overlaps
@@ -74,28 +75,43 @@ class Plan:
         """Which visits touch which pieces of the sky."""
         return Overlaps(self.survey, self.run.skypix)
 
+    @cached_property
+    def astrometry(self) -> AstrometryPieces:
+        """Which visits and stars belong to the pieces of the sky in which astrometry is solved."""
+        return AstrometryPieces(self.overlaps, self.run.skypix.astrometry_order)
+
     def expand(self, pattern: str | list[str]) -> list[str]:
         """Return a path pattern filled with every visit, visit and detector, or piece of sky."""
         if not isinstance(pattern, str):
             return [path for item in pattern for path in self.expand(item)]
-        if "{skypix}" in pattern:
-            return self.overlaps.expand(pattern)
-        return self.survey.expand(pattern)
+        if "{skypix}" not in pattern:
+            return self.survey.expand(pattern)
+        if skypix_level(self.table, pattern) == "astrometry":
+            return self.astrometry.expand(pattern)
+        return self.overlaps.expand(pattern)
 
     @property
     def warnings(self) -> list[str]:
         """What the user should know of the run, in sentences."""
-        template = self.table.template("isolated_stars")
-        found = (path.parent.name for path in Path(self.root).glob(template.glob({})))
-        others = [name for name in found if name.partition("=")[2] not in self.overlaps.visits]
+        strangers = (
+            self._strange_pieces("isolated_stars", "association"),
+            self._strange_pieces("solved_astrometry_stars", "astrometry"),
+        )
+        return [*self.survey.warnings, *filter(None, strangers)]
+
+    def _strange_pieces(self, name: str, level: str) -> str:
+        """Return a sentence on pieces of the sky that are there and are not of this run."""
+        template = self.table.template(name)
+        known = set(self.expand(template.template))
+        found = (path.parent for path in Path(self.root).glob(template.glob({})))
+        others = [p.name for p in found if f"{name}/{p.name}/{name}.parquet" not in known]
         if not others:
-            return list(self.survey.warnings)
-        text = (
-            f"{self.root}/isolated_stars: {len(others)} pieces of the sky, such as {min(others)}, "
-            "are not of this run (other visits, or another skypix.association_order). Remove "
+            return ""
+        return (
+            f"{self.root}/{name}: {len(others)} pieces of the sky, such as {min(others)}, "
+            f"are not of this run (other visits, or another skypix.{level}_order). Remove "
             "their folders, or Store.get finds their stars too"
         )
-        return [*self.survey.warnings, text]
 
     @cached_property
     def all_visits(self) -> str:

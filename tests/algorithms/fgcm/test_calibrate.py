@@ -87,6 +87,15 @@ def test_errors_of_zero_points_are_right():
     assert 0.7 < width < 1.3
 
 
+def test_errors_that_reference_stars_of_a_region_share_do_no_harm(survey):
+    ra = survey.stars.ra
+    shared = np.where(ra > np.median(ra), 0.01, -0.01)[:, None]
+    stars = replace(survey.stars, reference_mag=survey.stars.reference_mag + shared)
+    tables = [stars if table is survey.stars else table for table in survey.tables]
+    error = zero_point_errors(survey, calibrate(*tables, survey.config))
+    assert np.sqrt(np.nanmean(error[~survey.cloudy] ** 2)) < 1.5 * MMAG
+
+
 def test_air_is_found_within_its_errors(survey, result):
     from drpflow.algorithms.fgcm.layout import Block, Layout, Night
 

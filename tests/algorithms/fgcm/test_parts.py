@@ -10,9 +10,9 @@ import pytest
 
 from drpflow.algorithms.fgcm.field import field_terms, local_design, nodes, powers
 from drpflow.algorithms.fgcm.groups import connect
-from drpflow.algorithms.fgcm.layout import Block, Layout
+from drpflow.algorithms.fgcm.layout import Block, Layout, Regions
 from drpflow.algorithms.fgcm.noise import Noise, Weigher, taper
-from drpflow.algorithms.fgcm.rows import build_rows
+from drpflow.algorithms.fgcm.rows import _regions, build_rows
 from drpflow.algorithms.fgcm.slopes import spectral_slopes
 from drpflow.config.fgcm import FgcmConfig, FitNoiseConfig
 
@@ -45,7 +45,10 @@ class TestRows:
     def test_references_stand_in_groups_of_their_own(self, survey, rows):
         reference = rows.is_reference
         band = rows.band[rows.pair[reference]]
-        np.testing.assert_array_equal(rows.group[reference], rows.n_groups + band)
+        region = rows.group[reference] - rows.n_groups
+        np.testing.assert_array_equal(rows.regions.band[region], band)
+        assert region.max() < len(rows.regions)
+        assert rows.regions.n_wide <= len(rows.regions)
         star = rows.star[rows.pair[reference]]
         np.testing.assert_array_equal(rows.mag[reference], survey.stars.reference_mag[star, band])
 
@@ -90,8 +93,22 @@ class TestLayout:
         seen = np.concatenate([layout.block(b, np.arange(layout.size)).ravel() for b in Block])
         np.testing.assert_array_equal(seen, np.arange(layout.size))
         starts = layout.starts(survey.visits.band)
-        assert starts.shape == (len(survey.visits) * 4 + 3, 6)
+        assert starts.shape == (len(survey.visits) * 4, 8)
+        assert (starts[:, Block.REGION :] == -1).all()
         assert starts.max() < layout.size
+
+    def test_groups_of_references_have_band_and_region(self, survey):
+        bands = np.array([0, 0, 2], np.int32)
+        regions = Regions(bands, np.array([0, 0, 1], np.int32))
+        layout = Layout.of(survey.visits, survey.detectors, survey.config, regions)
+        starts = layout.starts(survey.visits.band)[-3:]
+        assert (starts[:, Block.REGION] == layout.size - np.array([5, 4, 3])).all()
+        assert (starts[:, Block.WIDE_REGION] == layout.size - np.array([2, 2, 1])).all()
+        place = layout.block(Block.BAND, np.arange(layout.size))[bands, 0]
+        np.testing.assert_array_equal(starts[:, Block.BAND], place)
+        assert (
+            np.delete(starts, [Block.BAND, Block.REGION, Block.WIDE_REGION], axis=1) == -1
+        ).all()
 
     def test_epochs_make_star_flats_and_drifts_of_their_own(self, survey):
         epoch = float(survey.visits.mjd.mean())
@@ -166,9 +183,32 @@ class TestGroups:
         assert np.unique(group).size == 6
 
 
+class TestRegions:
+    def test_many_regions_grow(self):
+        rng = np.random.default_rng(5)
+        ra, dec = rng.uniform(0, 40, 4000), rng.uniform(-20, 20, 4000)
+        stars = SimpleNamespace(ra=ra, dec=dec)
+        star, band = np.arange(4000, dtype=np.int32), np.zeros(4000, np.int32)
+        region, regions = _regions(stars, star, band, FgcmConfig())
+        assert 50 < len(regions) <= 400
+        assert regions.n_wide < len(regions)
+        for number in range(len(regions)):
+            mine = region == number
+            assert np.ptp(dec[mine]) < 5
+            assert np.unique(regions.wide[region[mine]]).size == 1
+
+    def test_bands_have_regions_of_their_own(self):
+        stars = SimpleNamespace(ra=np.array([10.1, 10.11]), dec=np.array([0.1, 0.1]))
+        star, band = np.array([0, 1, 0, 1], np.int32), np.array([0, 0, 1, 1], np.int32)
+        region, regions = _regions(stars, star, band, FgcmConfig())
+        assert region.tolist() == [0, 0, 1, 1]
+        assert regions.band.tolist() == [0, 1]
+        assert regions.n_wide == 2
+
+
 class TestNoise:
     def weigher(self, rows, config: FgcmConfig) -> Weigher:
-        return Weigher(rows, 3, 4, np.ones(len(rows)), config)
+        return Weigher(rows, 3, 4, config)
 
     def residuals(self, rows, weight, error, seed=1):
         """Residuals about each pair's weighted mean of pure noise."""
@@ -225,13 +265,3 @@ class TestNoise:
         assert told[variable]
         assert not told[spoilt]
         assert told.sum() < 0.02 * told.size + 2
-
-    def test_references_that_share_errors_lose_weight(self, survey, rows):
-        config = survey.config
-        alone = self.weigher(rows, config)
-        crowd = Weigher(rows, 3, 4, np.full(len(rows), 100.0), config)
-        start = Noise.start(3, len(survey.visits), config)
-        reference = rows.is_reference
-        one, many = (w.weights(start)[reference] for w in (alone, crowd))
-        variance = config.reference.systematic_mag**2
-        np.testing.assert_allclose(1 / many - 1 / one, 99 * variance, rtol=1e-6)

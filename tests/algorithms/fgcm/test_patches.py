@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from drpflow.algorithms.fgcm.patches import Cells, StarResiduals, fit_patches, split_cells
+from drpflow.algorithms.fgcm.field import local_design
+from drpflow.algorithms.fgcm.patches import (
+    Cells,
+    StarResiduals,
+    fit_patches,
+    split_cells,
+    visit_patches,
+)
+from drpflow.config.fgcm import FgcmConfig
 
 from .made_up_survey import detector_grid
 
@@ -71,3 +79,25 @@ def test_cells_average_their_stars():
     cells = split_cells(stars, DETECTORS, 2)
     np.testing.assert_allclose(np.sort(cells.value), [2.0, 7.0])
     np.testing.assert_allclose(cells.variance, 0.5)
+
+
+def test_few_stars_show_structure_finer_than_a_detector():
+    rng = np.random.default_rng(4)
+    detectors = detector_grid(2, 2)
+    detector = np.repeat(np.arange(4, dtype=np.int32), 80)
+    u, v = rng.uniform(-1, 1, (2, detector.size))
+
+    def cloud(x, y):
+        return 0.05 * np.sin(50 * x) * np.cos(40 * y)
+
+    value = cloud(*detectors.field(detector, u, v)) + 0.004 * rng.normal(size=u.size)
+    stars = StarResiduals(detector, u, v, value, np.full(u.size, 0.004**2))
+    off = {}
+    for order in (4, 10):
+        found = visit_patches(stars, detectors, order, FgcmConfig(), clear=False)
+        place = rng.uniform(-0.9, 0.9, (2, 400))
+        row = np.repeat(np.arange(4), 100)
+        field = (local_design(*place, order) * found.local[row]).sum(axis=1)
+        off[order] = np.sqrt(np.mean((field - cloud(*detectors.field(row, *place))) ** 2))
+    assert off[10] < 8 * MMAG
+    assert off[10] < 0.7 * off[4]

@@ -24,11 +24,12 @@ def case(request):
         visits = replace(visits, detector_airmass=visits.airmass[:, None] + tilt + 0.02)
     config = survey.config
     rows, _ = build_rows(survey.observations, visits, survey.detectors, survey.stars, config)
-    layout = Layout.of(visits, survey.detectors, config)
+    layout = Layout.of(visits, survey.detectors, config, rows.regions)
     model = Model(visits, survey.detectors, survey.table, layout, config)
     rng = np.random.default_rng(1)
     prior = first_prior(layout, survey.table.standard_atmosphere, config)
-    parameters = survey.parameters + 0.3 * rng.normal(size=layout.size) / np.sqrt(prior.precision)
+    known = np.append(survey.parameters, np.zeros(len(rows.regions) + rows.regions.n_wide))
+    parameters = known + 0.3 * rng.normal(size=layout.size) / np.sqrt(prior.precision)
     layout.block(Block.THROUGHPUT, parameters)[:, 0] = (
         layout.block(Block.THROUGHPUT, survey.parameters)[:, 0] + 0.01
     )

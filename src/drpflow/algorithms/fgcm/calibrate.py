@@ -6,11 +6,12 @@ mixed model: see docs/algorithms/fgcm.md.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from drpflow.algorithms.fgcm.cycles import Cycle, GlobalFit, Solution, reference_neighbors
+from drpflow.algorithms.fgcm.cycles import Cycle, GlobalFit, Solution
 from drpflow.algorithms.fgcm.groups import connect
 from drpflow.algorithms.fgcm.layout import Block, Layout
 from drpflow.algorithms.fgcm.model import Model
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = NDArray[np.float64]
     Ints: TypeAlias = NDArray[np.int32]
+
+# Share of outliers from which they are told.
+_MANY_OUTLIERS = 0.05
 
 
 def calibrate(
@@ -78,11 +82,11 @@ def calibrate(
             {"observations": len(observations), "visits": len(visits)},
             "Do the visits overlap, and does the reference catalogue cover the field?",
         )
-    layout = Layout.of(visits, detectors, config)
+    layout = Layout.of(visits, detectors, config, rows.regions)
     model = Model(visits, detectors, look_up_table, layout, config)
-    neighbors = reference_neighbors(rows, stars, config.reference.systematic_deg)
-    fit = GlobalFit(rows, model, visits, stars, neighbors, config)
+    fit = GlobalFit(rows, model, visits, stars, config)
     solution = fit.run(progress or (lambda _: None))
+    rejected = _with_outliers(rejected, solution)
     slope = solution.slope * solution.state.kappa
     reference_slope = np.array(
         [_median_slope(slope[:, b], solution, b) for b in range(len(visits.bands))]
@@ -92,6 +96,18 @@ def calibrate(
     shell = _result(solution, found, group, reference_slope, rejected, rows)
     final = standard_stars(shell, observations, stars, solution, config)
     return _result(solution, found, group, reference_slope, rejected, rows, final)
+
+
+def _with_outliers(rejected: Rejected, solution: Solution) -> Rejected:
+    """Return the counts with those of the observations that the fit left out."""
+    rows = solution.problem.rows
+    out = (solution.weight == 0) & ~solution.variable[rows.star[rows.pair]]
+    reference = rows.is_reference
+    return replace(
+        rejected,
+        outlying=int((out & ~reference).sum()),
+        outlying_references=int((out & reference).sum()),
+    )
 
 
 def _median_slope(slope: Floats, solution: Solution, band: int) -> float:
@@ -144,7 +160,7 @@ def _result(
         noise_floor_mag=solution.noise.floor[: layout.n_bands],
         history=solution.history,
         rejected=rejected,
-        notes=_notes(solution, found, group, rows),
+        notes=(*_notes(solution, found, group, rows), *_outlier_notes(rejected, rows)),
     )
 
 
@@ -186,6 +202,20 @@ def _notes(solution: Solution, found: ZeroPoints, group: Ints, rows: Rows) -> tu
     if layout.gray_order < min(model.config.gray.order, layout.flat_order):
         notes.append(f"many visits: gray is fitted with order {layout.gray_order}")
     return tuple(notes)
+
+
+def _outlier_notes(rejected: Rejected, rows: Rows) -> list[str]:
+    """Return a sentence for observations, and for references, of which many were left out."""
+    n_references = int(rows.is_reference.sum())
+    counts = [
+        ("observations disagree", rejected.outlying, len(rows) - n_references),
+        ("reference magnitudes disagree", rejected.outlying_references, n_references),
+    ]
+    return [
+        f"{out} of {number} {what} with the rest of their stars, and were left out"
+        for what, out, number in counts
+        if out > _MANY_OUTLIERS * number
+    ]
 
 
 __all__ = ["calibrate", "chromatic"]

@@ -140,9 +140,10 @@ def update_clouds(
     clear = odds[:, CLEAR]
     cloudy = float(odds[known, CLOUD].sum()) + _PRIOR_COUNT * config.cloud_fraction
     cloudy = float(np.clip(cloudy / (known.sum() + _PRIOR_COUNT), 0.01, 0.9))
-    second = float((clear * (mean[:, 0] ** 2 + variance[:, 0]))[known].sum())
-    second += _PRIOR_COUNT * config.clear_mag**2
-    scatter = float(np.sqrt(second / (clear[known].sum() + _PRIOR_COUNT)))
+    # MacKay's update, not that of expectation-maximisation, which takes some twenty rounds.
+    well = np.clip(1 - variance[:, 0] * precision[:, 0], 0, 1)
+    second = float((clear * mean[:, 0] ** 2)[known].sum()) + _PRIOR_COUNT * config.clear_mag**2
+    scatter = float(np.sqrt(second / ((clear * well)[known].sum() + _PRIOR_COUNT)))
     scatter = float(np.clip(scatter, config.min_clear_mag, config.max_clear_mag))
     return replace(
         clouds,

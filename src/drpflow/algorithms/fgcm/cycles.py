@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from drpflow.algorithms.fgcm.clouds import Clouds, gray_of, update_clouds, with_clouds
+from drpflow.algorithms.fgcm.gross import gross_outliers
 from drpflow.algorithms.fgcm.layout import Block, Layout, Prior, first_prior
 from drpflow.algorithms.fgcm.noise import Noise, Weigher
 from drpflow.algorithms.fgcm.pools import Pool, pools_of, update_pools
@@ -100,8 +101,6 @@ class GlobalFit:
         Data and model.
     visits, stars
         Tables.
-    neighbors
-        Reference stars that share errors with each row, (N,).
     config
         Parameters.
     """
@@ -110,7 +109,6 @@ class GlobalFit:
     model: Model
     visits: Visits
     stars: Stars
-    neighbors: Floats
     config: FgcmConfig
     history: list[Cycle] = field(default_factory=list)
 
@@ -125,9 +123,7 @@ class GlobalFit:
         self.clouds = Clouds.start(layout, self.config.gray)
         self.pools: list[Pool] = pools_of(layout, self.config)
         self.noise = Noise.start(layout.n_bands, layout.n_visits, self.config)
-        self.weigher = Weigher(
-            self.rows, layout.n_bands, layout.n_detectors, self.neighbors, self.config
-        )
+        self.weigher = Weigher(self.rows, layout.n_bands, layout.n_detectors, self.config)
         self.variable = np.zeros(len(self.stars), np.bool_)
         self.row_star = self.rows.star[self.rows.pair]
         self.sensitivity = np.array(
@@ -173,7 +169,9 @@ class GlobalFit:
         wide = Noise(
             noise.factor, np.hypot(noise.floor, _FIRST_FLOOR_MAG), noise.extra, noise.extra
         )
-        return self.weigher.weights(wide)
+        layout = self.layout
+        gross = gross_outliers(self.rows, layout.n_visits, layout.n_detectors, layout.n_bands)
+        return self.weigher.weights(wide, left_out=gross)
 
     def _solve(self, state: State, weight: Floats, *, first: bool) -> tuple[State, Posterior]:
         """Settle clouds, sizes and parameters under fixed weights."""
@@ -319,25 +317,3 @@ def first_throughput(rows: Rows, layout: Layout, light: Floats) -> Floats:
     known = np.isfinite(out)
     telescope = float(np.mean((out - light)[known])) if known.any() else _ONE_M2_MAG
     return np.where(known, out, light + telescope)
-
-
-def reference_neighbors(rows: Rows, stars: Stars, size_deg: float) -> Floats:
-    """Return how many reference rows of a band share errors with each that matter, (N,).
-
-    Counted in cells of a grid in declination and right ascension. What all stars share is an
-    offset, and blurs no differences: in a field of m cells, 1 - 1/m of the count is left.
-    """
-    out = np.ones(len(rows))
-    which = np.flatnonzero(rows.is_reference)
-    if which.size == 0:
-        return out
-    pair = rows.pair[which]
-    star, band = rows.star[pair], rows.band[pair]
-    dec = np.floor(stars.dec[star] / size_deg)
-    width = size_deg / np.cos(np.deg2rad(np.clip((dec + 0.5) * size_deg, -89.5, 89.5)))
-    ra = np.floor(stars.ra[star] / width)
-    cells = np.stack([band, dec, ra], axis=1)
-    _, cell, count = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
-    area = np.ptp(stars.ra[star] * np.cos(np.deg2rad(stars.dec[star]))) * np.ptp(stars.dec[star])
-    out[which] = count[cell.ravel()] * (1 - 1 / max(1.0, float(area) / size_deg**2))
-    return out

@@ -37,7 +37,7 @@ def connect(rows: Rows, n_visits: int, n_detectors: int, n_bands: int) -> Ints:
 
     reference = rows.is_reference
     visit = np.where(reference, 0, rows.group // n_detectors)
-    node = np.where(reference, n_visits + rows.group - rows.n_groups, visit)
+    node = np.where(reference, n_visits + rows.band[rows.pair], visit)
     size = n_visits + n_bands + rows.n_pairs
     pair = n_visits + n_bands + rows.pair.astype(np.int64)
     graph = coo_array((np.ones(len(rows), np.int8), (node, pair)), shape=(size, size))

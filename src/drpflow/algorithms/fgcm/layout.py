@@ -15,6 +15,8 @@ band            band        two terms of ln FWHM, sensitivity κ, colour term of
 gray            visit       orthonormal polynomial over the field
 flat            filter,     Legendre polynomial over the detector, shift of the passband [nm]
                 epoch, det.
+region, wide    band and    offset that the reference stars there share, on two scales
+region          region
 =============== =========== ==================================================================
 """
 
@@ -48,6 +50,8 @@ class Block(IntEnum):
     BAND = 3
     GRAY = 4
     FLAT = 5
+    REGION = 6
+    WIDE_REGION = 7
 
 
 class Night(IntEnum):
@@ -82,6 +86,33 @@ def degrees(order: int) -> Ints:
 
 
 @dataclass(frozen=True, eq=False)
+class Regions:
+    """Parts of the sky in which reference stars share errors, each band its own.
+
+    Parameters
+    ----------
+    band
+        Of each region, (R,).
+    wide
+        Wide region that each is a part of, (R,).
+    """
+
+    band: Ints
+    wide: Ints
+
+    def __len__(self) -> int:
+        return self.band.size
+
+    @property
+    def n_wide(self) -> int:
+        """Number of wide regions."""
+        return int(self.wide.max(initial=-1)) + 1
+
+
+NO_REGIONS = Regions(np.zeros(0, np.int32), np.zeros(0, np.int32))
+
+
+@dataclass(frozen=True, eq=False)
 class Layout:
     """Places of the parameters.
 
@@ -99,6 +130,8 @@ class Layout:
         Numbers of blocks.
     gray_order, flat_order
         Orders of the polynomials.
+    regions
+        Regions of reference stars.
     """
 
     nights: Ints
@@ -113,9 +146,16 @@ class Layout:
     n_detectors: int
     gray_order: int
     flat_order: int
+    regions: Regions
 
     @classmethod
-    def of(cls, visits: Visits, detectors: Detectors, config: FgcmConfig) -> Layout:
+    def of(
+        cls,
+        visits: Visits,
+        detectors: Detectors,
+        config: FgcmConfig,
+        regions: Regions = NO_REGIONS,
+    ) -> Layout:
         """Return the layout for these visits, with a gray order that keeps the fit small."""
         nights, night = np.unique(visits.night, return_inverse=True)
         epoch = np.searchsorted(config.instrument.epochs_mjd, visits.mjd, side="right")
@@ -141,6 +181,7 @@ class Layout:
                 len(detectors),
                 order,
                 config.instrument.flat_order,
+                regions,
             )
 
         order = min(config.gray.order, config.instrument.flat_order)
@@ -151,7 +192,8 @@ class Layout:
     @property
     def widths(self) -> tuple[int, ...]:
         """Columns of each kind of block."""
-        return (len(Night), 2, 1, len(Band), n_terms(self.gray_order), n_terms(self.flat_order) + 1)
+        polynomials = n_terms(self.gray_order), n_terms(self.flat_order) + 1
+        return (len(Night), 2, 1, len(Band), *polynomials, 1, 1)
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -164,11 +206,13 @@ class Layout:
             self.n_bands,
             self.n_visits,
             n_epochs * self.n_detectors,
+            len(self.regions),
+            self.regions.n_wide,
         )
 
     @property
     def begins(self) -> Ints:
-        """First parameter of each kind and the number of all, (7,)."""
+        """First parameter of each kind and the number of all, (9,)."""
         sizes = [c * w for c, w in zip(self.counts, self.widths, strict=True)]
         return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
 
@@ -179,7 +223,7 @@ class Layout:
 
     @property
     def offset(self) -> Ints:
-        """First column of each kind among those of a group, and their number, (7,)."""
+        """First column of each kind among those of a group, and their number, (9,)."""
         return np.concatenate([[0], np.cumsum(self.widths)]).astype(np.int32)
 
     @property
@@ -195,14 +239,14 @@ class Layout:
     def starts(self, visit_band: NDArray[np.int16]) -> Ints:
         """Return the first parameter of each group's blocks, -1 where it has none.
 
-        Groups of references, after the V D others, have the band's block alone.
+        Groups of references, a region each after the V D others, have those of band and regions.
 
         Returns
         -------
-        ndarray, shape (V D + B, 6)
+        ndarray, shape (V D + R, 8)
         """
         v, d = self.n_visits, self.n_detectors
-        blocks = np.empty((v, d, len(Block)), np.int64)
+        blocks = np.empty((v, d, int(Block.REGION)), np.int64)
         by_visit = (
             self.night,
             self.filter_epoch,
@@ -214,10 +258,14 @@ class Layout:
         for kind, block in enumerate(by_visit):
             blocks[:, :, kind] = np.asarray(block)[:, None]
         blocks[:, :, Block.FLAT] += np.arange(d)
-        starts = self.begins[:-1] + blocks * np.array(self.widths)
-        references = np.full((self.n_bands, len(Block)), -1)
-        references[:, Block.BAND] = self.begins[Block.BAND] + np.arange(self.n_bands) * len(Band)
-        return np.concatenate([starts.reshape(v * d, -1), references]).astype(np.int32)
+        n_regions = len(self.regions)
+        starts = np.full((v * d + n_regions, len(Block)), -1)
+        places = self.begins[: Block.REGION] + blocks * np.array(self.widths[: Block.REGION])
+        starts[: v * d, : Block.REGION] = places.reshape(v * d, -1)
+        starts[v * d :, Block.BAND] = self.begins[Block.BAND] + self.regions.band * len(Band)
+        starts[v * d :, Block.REGION] = self.begins[Block.REGION] + np.arange(n_regions)
+        starts[v * d :, Block.WIDE_REGION] = self.begins[Block.WIDE_REGION] + self.regions.wide
+        return starts.astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,4 +308,6 @@ def first_prior(layout: Layout, air: AirState, config: FgcmConfig) -> Prior:
     layout.block(Block.GRAY, sigma)[:] = gray
     inside = np.where(degrees(layout.flat_order) == 0, i.flat_offset_mag, i.flat_mag)
     layout.block(Block.FLAT, sigma)[:] = [*inside, max(i.passband_nm, 1e-6)]
+    for kind in (Block.REGION, Block.WIDE_REGION):
+        layout.block(kind, sigma)[:] = max(config.reference.systematic_mag / np.sqrt(2.0), 1e-6)
     return Prior(mean, sigma**-2.0)

@@ -301,15 +301,20 @@ class Model:
         transfer[:, :, :terms, begin : begin + terms] = self.gray_maps
 
     def _references(self, parameters: Floats) -> State:
-        """Return the groups of the reference magnitudes, one a band."""
+        """Return the groups of the reference magnitudes, one a region and band."""
         lay = self.layout
-        band = lay.block(Block.BAND, parameters)
-        local = np.zeros((lay.n_bands, lay.n_local))
+        of = lay.regions.band
+        band = lay.block(Block.BAND, parameters)[of]
+        local = np.zeros((of.size, lay.n_local))
+        wide = lay.block(Block.WIDE_REGION, parameters)[lay.regions.wide, 0]
+        local[:, 0] = lay.block(Block.REGION, parameters)[:, 0] + wide
         # P_1 = √3 u, with the colour in the place of u.
         local[:, 1] = band[:, Band.REFERENCE_COLOR] / np.sqrt(3.0)
-        transfer = np.zeros((lay.n_bands, lay.n_local + 2, int(lay.offset[-1])))
+        transfer = np.zeros((of.size, lay.n_local + 2, int(lay.offset[-1])))
+        transfer[:, 0, lay.offset[Block.REGION : -1]] = 1.0
         transfer[:, 1, lay.offset[Block.BAND] + Band.REFERENCE_COLOR] = 1 / np.sqrt(3.0)
-        return State(local, self.i10_std, band[:, Band.SENSITIVITY], transfer)
+        kappa = lay.block(Block.BAND, parameters)[:, Band.SENSITIVITY]
+        return State(local, self.i10_std[of], kappa, transfer)
 
 
 def _table_rows(table: Table, detectors: Detectors) -> NDArray[np.intp]:

@@ -37,6 +37,8 @@ _BISECTIONS = 16
 _HYSTERESIS = 0.7
 # What a single observation adds at most to the evidence that a star varies.
 _LARGEST_SQUARE = 100.0
+# Share of constant stars that may have more outliers than they are granted.
+_BAD_LUCK = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,27 +76,16 @@ class Weigher:
         The rows.
     n_bands, n_detectors
         To tell bands and visits of the rows.
-    reference_share
-        Weight that each reference row keeps, for the errors that neighbours share, given its
-        variance: see :func:`shared_reference_errors`.
     config
         Limits.
     """
 
-    def __init__(
-        self,
-        rows: Rows,
-        n_bands: int,
-        n_detectors: int,
-        n_neighbors: Floats,
-        config: FgcmConfig,
-    ) -> None:
+    def __init__(self, rows: Rows, n_bands: int, n_detectors: int, config: FgcmConfig) -> None:
         self.rows, self.config = rows, config
         self.n_bands, self.n_detectors = n_bands, n_detectors
         self.is_reference = rows.is_reference
         self.kind = rows.band[rows.pair] + n_bands * self.is_reference
         self.visit = np.where(self.is_reference, 0, rows.group // n_detectors)
-        self.n_neighbors = n_neighbors
 
     def variance(self, noise: Noise, residual: Floats | None = None) -> Floats:
         """Return var_i, (N,).
@@ -110,7 +101,12 @@ class Weigher:
         return variance + np.where(self.is_reference, 0.0, noise.extra[self.visit])
 
     def weights(
-        self, noise: Noise, residuals: Residuals | None = None, old: Floats | None = None
+        self,
+        noise: Noise,
+        residuals: Residuals | None = None,
+        old: Floats | None = None,
+        *,
+        left_out: Bools | None = None,
     ) -> Floats:
         """Return weights of the rows for the next solution, those of variable stars too, (N,).
 
@@ -120,16 +116,19 @@ class Weigher:
             The error model.
         residuals, old
             Of the last solution and the weights that they were taken with; none before the first.
+        left_out
+            Rows that have no weight whatever they say, (N,).
         """
         residual = None if residuals is None else residuals.residual
         variance = self.variance(noise, residual)
         weight = 1 / variance
         limit = self.config.noise.max_error_mag
         weight[~self.is_reference & (variance > limit**2 + noise.extra[self.visit])] = 0.0
+        if left_out is not None:
+            weight[left_out] = 0.0
         if residuals is not None and old is not None:
             weight *= taper(self.normalized(residuals, variance, old), self.config.noise)
-        weight *= self._share_of_group(weight, noise)
-        return self._share_of_reference(weight)
+        return weight * self._share_of_group(weight, noise)
 
     def normalized(self, residuals: Residuals, variance: Floats, old: Floats) -> Floats:
         """Return residuals in units of their expected scatter, (N,)."""
@@ -151,12 +150,6 @@ class Weigher:
         shared = np.repeat(noise.shared, self.n_detectors)
         share[: shared.size] = 1 / (1 + total[: shared.size] * shared)
         return share[self.rows.group]
-
-    def _share_of_reference(self, weight: Floats) -> Floats:
-        rows = np.flatnonzero(self.is_reference)
-        systematic = self.config.reference.systematic_mag**2
-        weight[rows] /= 1 + weight[rows] * systematic * self.n_neighbors[rows]
-        return weight
 
     def noise(self, noise: Noise, residuals: Residuals, weight: Floats, clear: Bools) -> Noise:
         """Return the error model that the residuals of a solution tell.
@@ -194,11 +187,12 @@ class Weigher:
 
         The sums are those without the reduction by the shared variance.
         """
-        n = noise.shared.size * self.n_detectors + self.n_bands
+        n_regions = len(self.rows.regions)
+        n = self.rows.n_groups + n_regions
         group = self.rows.group
         reduced = np.bincount(group, weight, minlength=n)
         sums = np.bincount(group, weight * np.nan_to_num(residuals.residual), minlength=n)
-        shared = np.append(np.repeat(noise.shared, self.n_detectors), np.zeros(self.n_bands))
+        shared = np.append(np.repeat(noise.shared, self.n_detectors), np.zeros(n_regions))
         # W' = W / (1 + W s²), so W = W' / (1 - W' s²).
         total = reduced / np.maximum(1 - reduced * shared, 1e-3)
         return np.where(reduced > 0, sums / np.where(reduced > 0, reduced, 1.0), 0.0), total
@@ -242,21 +236,47 @@ class Weigher:
 
         One that was variable `before` stays so down to a lower limit, so that cycles settle.
 
-        Σ t² over the observations of a star in all bands less the largest, which may be an
-        outlier, against its number.
+        Σ t² over the observations of a star in all bands against their number, without the largest,
+        which may be an outlier, and without as many clipped ones as stars may have by bad luck.
         """
-        t = self.normalized(residuals, variance, weight)
+        rows = np.flatnonzero(~self.is_reference & (residuals.weight[self.rows.pair] > 0))
+        t = self.normalized(residuals, variance, weight)[rows]
         square = np.minimum(t**2, _LARGEST_SQUARE)
-        rows = np.flatnonzero(~self.is_reference)
         star, n_stars = self.rows.star[self.rows.pair[rows]], before.size
-        total = np.bincount(star, square[rows], minlength=n_stars)
+        total = np.bincount(star, square, minlength=n_stars)
         count = np.bincount(star, minlength=n_stars)
-        largest = np.zeros(n_stars)
-        np.maximum.at(largest, star, square[rows])
-        number = np.maximum(count - 1, 1)
-        significance = (total - largest - number) / np.sqrt(2.0 * number)
+        spared, n_spared = _spared(star, square, count, self.config.noise.clip_sigma)
+        number = np.maximum(count - n_spared, 1)
+        significance = (total - spared - number) / np.sqrt(2.0 * number)
         limit = self.config.noise.variable_sigma * np.where(before, _HYSTERESIS, 1.0)
         return (significance > limit) & (count >= 3)
+
+
+def _spared(
+    star: NDArray[np.integer], square: Floats, count: NDArray[np.integer], clip_sigma: float
+) -> tuple[Floats, NDArray[np.integer]]:
+    """Return Σ t² and number of the observations that say nothing of a star's variation, (S,).
+
+    The largest of each star, and clipped ones up to the number that a constant star exceeds with a
+    chance of 5 %, given the share of clipped observations of all stars. Stars with more clipped
+    ones than good ones do not count for that share: they vary.
+    """
+    from scipy.stats import binom
+
+    n_stars = count.size
+    largest = np.zeros(n_stars)
+    np.maximum.at(largest, star, square)
+    clipped = np.flatnonzero(square > clip_sigma**2)
+    clipped = clipped[np.lexsort((-square[clipped], star[clipped]))]
+    owner = star[clipped]
+    n_clipped = np.bincount(owner, minlength=n_stars)
+    constant = 2 * n_clipped <= count
+    fraction = n_clipped[constant].sum() / max(int(count[constant].sum()), 1)
+    allowed = binom.ppf(1 - _BAD_LUCK, np.arange(count.max(initial=0) + 1), fraction)[count]
+    rank = np.arange(owner.size) - (np.cumsum(n_clipped) - n_clipped)[owner]
+    more = (rank > 0) & (rank < allowed[owner])
+    spared = largest + np.bincount(owner[more], square[clipped[more]], minlength=n_stars)
+    return spared, np.bincount(owner[more], minlength=n_stars) + 1
 
 
 def taper(t: Floats, config: FitNoiseConfig) -> Floats:

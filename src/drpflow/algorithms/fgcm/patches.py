@@ -33,6 +33,8 @@ _LENGTHS = (0.12, 0.25, 0.5, 1.0, 2.0)
 _MAX_CELLS = 400
 # Cells of a detector, each way, in clear visits.
 _CLEAR_SIDE = 3
+# Order over a detector of what is smooth between cells.
+_LEAST_ORDER = 4
 # How many of the likeliest fields are averaged, and how unlikely they may be.
 _MAX_AVERAGED = 8
 _LEAST_ODDS = 4.0
@@ -105,8 +107,9 @@ def visit_patches(
 ) -> Patches | None:
     """Return the patches of a visit, if it has any.
 
-    A clear visit needs evidence, and is looked at coarsely; of clouds patches are expected. Stars
-    that do not agree with the first field lose weight in the second.
+    A clear visit needs evidence, and is looked at coarsely; of clouds patches are expected, and few
+    stars are taken one by one. Stars that do not agree with the first field lose weight in the
+    second.
 
     Parameters
     ----------
@@ -115,7 +118,8 @@ def visit_patches(
     detectors
         Where the field is wanted.
     order
-        Order of the polynomials over each detector.
+        Largest order of the polynomials over each detector: with few cells it is lower, but at
+        least `_LEAST_ORDER`.
     config
         Sizes of cells and clipping.
     clear
@@ -125,8 +129,15 @@ def visit_patches(
     seen = max(int(np.unique(stars.detector).size), 1)
     side = int(np.sqrt(stars.value.size / seen / z.stars_per_cell))
     side = int(np.clip(side, 1, min(z.max_cells, _CLEAR_SIDE) if clear else z.max_cells))
+    side = min(side, max(int(np.sqrt(_MAX_CELLS / len(detectors))), 1))
+    order = min(order, max(side + 2, _LEAST_ORDER))
     evidence = z.min_evidence if clear else 0.0
-    found = fit_patches(split_cells(stars, detectors, side), detectors, order, evidence)
+    single = not clear and stars.value.size <= _MAX_CELLS
+
+    def cells_of(some: StarResiduals) -> Cells:
+        return _one_by_one(some, detectors) if single else split_cells(some, detectors, side)
+
+    found = fit_patches(cells_of(stars), detectors, order, evidence)
     if found is None:
         return None
     design = local_design(stars.u, stars.v, order)
@@ -141,13 +152,17 @@ def visit_patches(
         stars.value[kept],
         stars.variance[kept] / weight[kept],
     )
-    return fit_patches(split_cells(again, detectors, side), detectors, order, evidence)
+    return fit_patches(cells_of(again), detectors, order, evidence)
+
+
+def _one_by_one(stars: StarResiduals, detectors: Detectors) -> Cells:
+    """Return each star as a cell of its own."""
+    x, y = detectors.field(stars.detector, stars.u, stars.v)
+    return Cells(x, y, stars.value, stars.variance)
 
 
 def split_cells(stars: StarResiduals, detectors: Detectors, per_side: int) -> Cells:
-    """Average residuals of a visit's stars in per_side² cells of each detector, or fewer."""
-    while per_side > 1 and per_side**2 * len(detectors) > _MAX_CELLS:
-        per_side -= 1
+    """Average residuals of a visit's stars in per_side² cells of each detector."""
     i, j = (
         np.clip(((t + 1) / 2 * per_side).astype(np.int64), 0, per_side - 1)
         for t in (stars.u, stars.v)

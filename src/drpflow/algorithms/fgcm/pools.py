@@ -53,6 +53,10 @@ def pools_of(layout: Layout, config: FgcmConfig) -> list[Pool]:
         pools.append(Pool(flat[:, terms].ravel(), size))
     if i.passband_nm > 0:
         pools.append(Pool(flat[:, -1], i.passband_nm))
+    if config.reference.systematic_mag > 0 and len(layout.regions):
+        for kind in (Block.REGION, Block.WIDE_REGION):
+            size = config.reference.systematic_mag / np.sqrt(2.0)
+            pools.append(Pool(layout.block(kind, index).ravel(), size))
     return pools
 
 

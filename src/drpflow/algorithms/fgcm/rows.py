@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from drpflow.algorithms.fgcm.layout import NO_REGIONS, Regions
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     Bools: TypeAlias = NDArray[np.bool_]
 
 
+# Each costs a parameter of the dense fit.
+_MAX_REGIONS = 400
+
+
 @dataclass(frozen=True, eq=False)
 class Rows:
     """N rows in P pairs of a star and a band; row i of pair p: ``first[p] <= i < first[p + 1]``.
@@ -26,7 +32,7 @@ class Rows:
     Parameters
     ----------
     group
-        Visit times D plus detector; ``V D + band`` for a reference magnitude. (N,)
+        Visit times D plus detector; ``V D + region`` for a reference magnitude. (N,)
     mag, err
         Magnitude and the error known beforehand, (N,).
     u, v
@@ -39,6 +45,8 @@ class Rows:
         Pair of each row, (N,).
     n_groups
         V D, without those of references.
+    regions
+        Regions of reference stars.
     """
 
     group: Int32
@@ -51,6 +59,7 @@ class Rows:
     band: Int32
     pair: Int32
     n_groups: int
+    regions: Regions
 
     def __len__(self) -> int:
         return self.group.size
@@ -68,13 +77,24 @@ class Rows:
 
 @dataclass(frozen=True)
 class Rejected:
-    """Observations that are not used, by reason."""
+    """Observations that are not used, by reason.
+
+    Parameters
+    ----------
+    not_finite, large_error, duplicate, reserved, single
+        Left out before the fit.
+    outlying, outlying_references
+        Without weight in the end, though their stars count as constant: observations, and
+        magnitudes of the catalogue.
+    """
 
     not_finite: int
     large_error: int
     duplicate: int
     reserved: int
     single: int
+    outlying: int = 0
+    outlying_references: int = 0
 
 
 def build_rows(
@@ -123,6 +143,7 @@ class _Unsorted:
     err: Floats
     u: Float32
     v: Float32
+    regions: Regions = NO_REGIONS
 
     @classmethod
     def of(
@@ -155,15 +176,17 @@ class _Unsorted:
         color, usual = _reference_color(mag, config.reference)
         usable = np.isfinite(mag) & ~(err > config.reference.max_error_mag) & seen & usual[:, None]
         star, band = (a.astype(np.int32) for a in np.nonzero(usable))
+        region, regions = _regions(stars, star, band, config)
+        group = len(visits) * len(detectors) + region
         return _Unsorted(
             np.concatenate([self.star, star]),
             np.concatenate([self.band, band]),
-            np.concatenate([self.group, (len(visits) * len(detectors) + band).astype(np.int32)]),
+            np.concatenate([self.group, group.astype(np.int32)]),
             np.concatenate([self.mag, mag[usable]]),
-            # An unknown error counts as none: the scatter is found.
-            np.concatenate([self.err, np.nan_to_num(err[usable], nan=0.0)]),
+            np.concatenate([self.err, _reference_errors(err, usable)]),
             np.concatenate([self.u, color[star].astype(np.float32)]),
             np.concatenate([self.v, np.zeros(star.size, np.float32)]),
+            regions,
         )
 
     def sorted(self, n_groups: int, rank: NDArray[np.intp]) -> tuple[Rows, int]:
@@ -193,8 +216,23 @@ class _Unsorted:
             (pair_key // n_stars).astype(np.int32),
             np.repeat(np.arange(count.size), count).astype(np.int32),
             n_groups,
+            self.regions,
         )
         return rows, int((~several).sum())
+
+
+def _reference_errors(err: Floats, usable: Bools) -> Floats:
+    """Return the errors of the usable reference magnitudes, (n,).
+
+    One that is unknown, or not positive, is the median of the known ones of its band: none is
+    perfect. Where none is known they are zero, and the scatter that is found is the whole.
+    """
+    known = usable & (err > 0)
+    out = np.where(known, err, 0.0)
+    for band in range(err.shape[1]):
+        if known[:, band].any():
+            out[~known[:, band], band] = np.median(err[known[:, band], band])
+    return np.asarray(out[usable], np.float64)
 
 
 def _sky_order(stars: Stars, detectors: Detectors) -> NDArray[np.intp]:
@@ -208,6 +246,35 @@ def _sky_order(stars: Stars, detectors: Detectors) -> NDArray[np.intp]:
     rank = np.empty(order.size, np.intp)
     rank[order] = np.arange(order.size)
     return rank
+
+
+def _regions(
+    stars: Stars, star: Int32, band: Int32, config: FgcmConfig
+) -> tuple[NDArray[np.intp], Regions]:
+    """Return the region of each reference magnitude, (n,), and the regions.
+
+    Regions are cells of a grid in declination and right ascension, each band its own; wide ones
+    are twice the size. Over a sky so wide that there would be more than `_MAX_REGIONS`, both are
+    larger.
+    """
+    size_deg = config.reference.systematic_deg / 2
+    if star.size == 0:
+        return np.zeros(0, np.intp), NO_REGIONS
+    while True:
+        wide, part = _cell(stars, star, 2 * size_deg), _cell(stars, star, size_deg)
+        cells = np.stack([band.astype(float), *wide, *part], axis=1)
+        found, region = np.unique(cells, axis=0, return_inverse=True)
+        if len(found) <= _MAX_REGIONS:
+            parent = np.unique(found[:, :3], axis=0, return_inverse=True)[1].ravel()
+            return region.ravel(), Regions(found[:, 0].astype(np.int32), parent.astype(np.int32))
+        size_deg *= 2
+
+
+def _cell(stars: Stars, star: Int32, size_deg: float) -> tuple[Floats, Floats]:
+    """Return the strip in declination, and the place in it, of each star."""
+    dec = np.floor(stars.dec[star] / size_deg)
+    width = size_deg / np.cos(np.deg2rad(np.clip((dec + 0.5) * size_deg, -89.5, 89.5)))
+    return dec, np.floor(stars.ra[star] / width)
 
 
 def _reference_color(mag: Floats, config: ReferenceConfig) -> tuple[Floats, Bools]:

@@ -127,7 +127,8 @@ def _count(solution: Solution) -> Ints:
 def _all_patches(solution: Solution, config: FgcmConfig) -> tuple[Bools, Floats, Floats]:
     """Return which visits have patches, their variances (V, D) and polynomials (V, D, K).
 
-    K is the number of terms of `patch_order`, or of the star flat if that has more.
+    K is the number of terms of the largest order that was used, or of the star flat if that has
+    more.
     """
     problem = solution.problem
     rows, layout = problem.rows, problem.model.layout
@@ -137,7 +138,8 @@ def _all_patches(solution: Solution, config: FgcmConfig) -> tuple[Bools, Floats,
     z = config.zero_points
     degree = max(layout.flat_order, z.patch_order)
     local = np.zeros((v, d, n_terms(degree)))
-    used, value, noise = _left_out_residuals(solution, config)
+    most = layout.n_local
+    used, value, noise = _left_out_residuals(solution)
     visit = rows.group[used] // d
     order = np.argsort(visit, kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(visit, minlength=v))[:-1])
@@ -156,34 +158,26 @@ def _all_patches(solution: Solution, config: FgcmConfig) -> tuple[Bools, Floats,
         found = visit_patches(stars, detectors, degree, config, clear=clear)
         if found is not None:
             patchy[number] = True
-            local[number], variance[number] = found.local, found.variance
-    return patchy, variance, local
+            terms = found.local.shape[1]
+            most = max(most, terms)
+            local[number, :, :terms], variance[number] = found.local, found.variance
+    return patchy, variance, local[:, :, :most]
 
 
-def _left_out_residuals(
-    solution: Solution, config: FgcmConfig
-) -> tuple[NDArray[np.intp], Floats, Floats]:
+def _left_out_residuals(solution: Solution) -> tuple[NDArray[np.intp], Floats, Floats]:
     """Return rows, star less observation with the star's magnitude from its other rows, variance.
 
     The extra scatter of its visit is left out of an observation's variance: what neighbours share
-    is what is looked for. References count with all their weight here, and without their mean
-    difference: the errors that they share make no patches.
+    is what is looked for.
     """
     rows, noise = solution.problem.rows, solution.noise
     reference = rows.is_reference
     kind = rows.band[rows.pair] + noise.factor.size // 2 * reference
     own = (noise.factor[kind] * rows.err) ** 2 + noise.floor[kind] ** 2
     visit = np.where(reference, 0, rows.group // solution.problem.model.layout.n_detectors)
-    shared = np.where(
-        reference, config.reference.systematic_mag**2, (noise.extra + noise.shared)[visit]
-    )
+    shared = np.where(reference, 0.0, (noise.extra + noise.shared)[visit])
     weight = np.where(solution.weight > 0, 1 / (own + shared), 0.0)
-    value = solution.residuals.calibrated.copy()
-    residual = np.nan_to_num(solution.residuals.residual)
-    for band in range(noise.factor.size // 2):
-        mine = reference & (rows.band[rows.pair] == band) & (weight > 0)
-        if mine.any():
-            value[mine] -= np.median(residual[mine])
+    value = solution.residuals.calibrated
     total = np.bincount(rows.pair, weight, minlength=rows.n_pairs)[rows.pair]
     sums = np.bincount(rows.pair, weight * value, minlength=rows.n_pairs)[rows.pair]
     used = np.flatnonzero((weight > 0) & ~reference & (weight < (1 - 1e-6) * total))
@@ -203,10 +197,10 @@ def _variances(
     kappa = state.kappa[model.visits.band][:, None]
     by_i10 = (_A * slope / (1 + slope * i10)).ravel()
     by_kappa = _A * slope / kappa * (i10 / (1 + slope * i10) - standard / (1 + slope * standard))
-    transfer = state.transfer[: v * d]
+    transfer = state.transfer[: v * d, :, : layout.offset[Block.REGION]]
     vector = transfer[:, 0] + by_i10[:, None] * transfer[:, k]
     vector += by_kappa.ravel()[:, None] * transfer[:, k + 1]
-    widths = layout.widths
+    widths = layout.widths[: Block.REGION]
     column = np.concatenate(
         [model.starts[: v * d, j, None] + np.arange(w) for j, w in enumerate(widths)], axis=1
     )

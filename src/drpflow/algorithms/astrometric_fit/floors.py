@@ -1,0 +1,106 @@
+"""The scatter of each visit beside the errors of its centroids: what turbulence does.
+
+Restricted maximum likelihood: with W = (C + τ² 1)⁻¹ and P = W less what the fit takes up, the
+residuals r of a visit satisfy Σ rᵀ W² r = Σ tr P on average. The share of the stars in P is exact
+(their leverages), that of the maps is spread evenly over their observations. A Newton step in τ²
+has the derivative Σ tr P². Far from the solution, a median does better.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from drpflow.kernels.astrometric_model import USED
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drpflow.algorithms.astrometric_fit.fit import Fit
+
+    Floats: TypeAlias = NDArray[np.float64]
+
+# Steps below this share of their own error are none.
+_SETTLED = 0.2
+# Nor are steps below this share of τ²: weights hardly change.
+_SMALL = 0.03
+_FAR = 1.5
+_MEDIAN_RAYLEIGH = 1.17741
+_MOST_ROWS = 1000
+_PRIOR_OBSERVATIONS = 20.0
+
+
+def update_floors(fit: Fit) -> bool:
+    """Return whether the floors of a fit, its stars solved for, are right; change them if not."""
+    noise = fit.config.noise
+    sums, old = fit.found.sums, fit.model.floor
+    n = sums[:, 0]
+    solved = n > 0
+    step = np.zeros(n.size)
+    share = 1 - np.clip(_map_share(fit), 0.0, 0.9)
+    expected = sums[:, 3] * share
+    step[solved] = (sums[solved, 2] - expected[solved]) / np.maximum(
+        sums[solved, 4] * share[solved], 1e-300
+    )
+    new = np.clip(old + step, old / 9, old * 9)
+    typical = float(np.median(new[solved])) if solved.any() else noise.floor_mas**2
+    # A visit of few stars is like the others.
+    new = np.exp(
+        (n * np.log(np.maximum(new, 1e-6)) + _PRIOR_OBSERVATIONS * np.log(max(typical, 1e-6)))
+        / (n + _PRIOR_OBSERVATIONS)
+    )
+    far = _far(fit)
+    new = np.where(np.isfinite(far), far, new)
+    new = np.clip(new, noise.min_floor_mas**2, noise.max_floor_mas**2)
+    error = np.sqrt(2 / np.maximum(sums[solved, 4] * share[solved], 1e-300))
+    small = np.maximum(_SETTLED * error, _SMALL * old[solved])
+    settled = bool((np.abs(new - old)[solved] < small).all())
+    if not settled:
+        fit.model = fit.model._replace(floor=new)
+    return settled
+
+
+def _map_share(fit: Fit) -> Floats:
+    """Return the part of each visit's residuals that the maps take up."""
+    visit, static = fit.rows.visit, fit.rows.map
+    used = (fit.found.state == USED) & (fit.sky.fit[fit.sorted_rows.star] == 1)
+    n_visits, n_maps = len(fit.tables.visits), fit.layout.n_maps
+    by_map = np.bincount(static[used], minlength=n_maps)
+    by_visit = np.bincount(visit[used], minlength=n_visits)
+    static_share = fit.model.map_terms / np.maximum(by_map, 1)
+    common = np.bincount(visit[used], static_share[static[used]], minlength=n_visits)
+    return np.asarray((fit.model.visit_terms + 1 + common) / np.maximum(by_visit, 1))
+
+
+def _far(fit: Fit) -> Floats:
+    """Return floors from medians where the present ones are far off, NaN where they are not."""
+    found, rows = fit.found, fit.rows
+    take = (found.state == USED) & (fit.sky.fit[fit.sorted_rows.star] == 1)
+    order = np.argsort(rows.visit.astype(np.int16), kind="stable")
+    ends = np.searchsorted(rows.visit[order], np.arange(len(fit.tables.visits) + 1))
+    out = np.full(len(fit.tables.visits), np.nan)
+    for v in range(out.size):
+        own = order[ends[v] : ends[v + 1]]
+        own = own[:: max(1, own.size // _MOST_ROWS)]
+        own = own[take[own]]
+        if own.size < 10:
+            continue
+        r2 = (found.residual[own].astype(np.float64) ** 2).sum(axis=1)
+        known = (rows.c[own, 0] + rows.c[own, 2]) / 2.0
+        scale = np.sqrt(np.median(r2 / (known + fit.model.floor[v]))) / _MEDIAN_RAYLEIGH
+        if not 1 / _FAR < scale < _FAR:
+            out[v] = _median_floor(r2, known)
+    return out
+
+
+def _median_floor(r2: Floats, known: Floats) -> float:
+    """Return τ² with which the median of r²/(known + τ²) is that of two degrees of freedom."""
+    low, high = 0.0, float(r2.max()) + 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        if np.median(r2 / (known + middle)) > _MEDIAN_RAYLEIGH**2:
+            low = middle
+        else:
+            high = middle
+    return high

@@ -1,0 +1,142 @@
+"""Kernels of the astrometric solution against plain numpy."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from drpflow.algorithms.astrometric_fit.fit import Fit, begin
+from drpflow.algorithms.astrometric_fit.layout import make_layout
+from drpflow.algorithms.astrometric_fit.normal import join
+from drpflow.algorithms.astrometric_fit.rows import Tables, sort_rows
+from drpflow.algorithms.astrometric_fit.sky import make_sky
+from drpflow.algorithms.astrometric_fit.start import find_planes
+from drpflow.config.solve_astrometry import SolveAstrometryConfig
+from drpflow.data.polynomial import UNIT, Basis2D
+from drpflow.kernels.astrometric_fit import catalogue_distance2
+from drpflow.kernels.astrometric_model import USED, chebyshev_terms, invert_spd
+from drpflow.kernels.astrometric_rows import count_stars
+from tests.algorithms.astrometric_fit.made_up_survey import MAS_PER_DEG, Recipe, make_survey
+
+CONFIG = SolveAstrometryConfig()
+
+
+@cache
+def small_fit() -> Fit:
+    made = make_survey(Recipe(visits=5, grid=(2, 1), stars_per_detector=40, dither_detectors=0.5))
+    tables = Tables.sorted(made.visits, made.detectors, made.stars)
+    rows = sort_rows(made.observations, tables, CONFIG)
+    epoch = float(tables.visits.mjd.mean())
+    sky = make_sky(tables.stars, epoch, np.ones(len(tables.stars), bool), CONFIG)
+    planes = find_planes(rows, tables, sky.axes, None)
+    layout = make_layout(rows, tables, CONFIG.model)
+    fit = begin(tables, rows, layout, planes, sky, epoch, CONFIG)
+    fit._judge(guess=False)
+    return fit
+
+
+def dense(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+    """Return S without priors of the maps and the gradient, from explicit matrices."""
+    rows, sky, model, found, layout = fit.rows, fit.sky, fit.model, fit.found, fit.layout
+    n_c, n_q = model.c[0].size, model.q[0].size
+    size = model.c.size + model.q.size
+    total, gradient = np.zeros((size, size)), np.zeros(size)
+    for s in range(rows.first.size - 1):
+        if not sky.fit[s]:
+            continue
+        inside = slice(rows.first[s], rows.first[s + 1])
+        own = [i for i in range(inside.start, inside.stop) if found.state[i] == USED]
+        normal = sky.prior[sky.kind[s]] + found.tied[s] * sky.share[s]
+        coupling = np.zeros((size, 5))
+        for i in own:
+            m, v = rows.map[i], rows.visit[i]
+            phi = layout.map_basis[m].design(*rows.f[i])
+            g = rows.f[i] + model.c[m] @ phi / MAS_PER_DEG
+            psi = np.append(layout.visit_basis.design(*g), -sky.kappa[s])
+            jacobian = np.zeros((2, size))
+            for b in range(2):
+                jacobian[b, m * n_c + b * phi.size : m * n_c + (b + 1) * phi.size] = phi
+                at = model.c.size + v * n_q + b * psi.size
+                jacobian[b, at : at + psi.size] = psi
+            east, north = sky.axes[s]
+            factors = [-east @ model.earth[v], -north @ model.earth[v]]
+            motion = np.column_stack([np.eye(2), model.t[v] * np.eye(2), factors])
+            effect = rows.a[i].reshape(2, 2).astype(np.float64) @ motion
+            xx, xy, yy = rows.c[i].astype(np.float64)
+            weight = np.linalg.inv(np.array([[xx + model.floor[v], xy], [xy, yy + model.floor[v]]]))
+            normal = normal + effect.T @ weight @ effect
+            coupling += jacobian.T @ weight @ effect
+            total += jacobian.T @ weight @ jacobian
+            gradient += jacobian.T @ weight @ found.residual[i]
+        total -= coupling @ np.linalg.solve(normal, coupling.T)
+    return total, gradient
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 3, 4, 5, 7])
+def test_terms_are_those_of_the_basis(order: int) -> None:
+    basis = Basis2D(order, UNIT)
+    out, room = np.full((2, basis.n_terms + 2), np.nan), np.empty((2, 16))
+    chebyshev_terms(0.3, -0.8, order, basis.n_terms, room, out, 1)
+    np.testing.assert_allclose(out[1, :-2], basis.design(0.3, -0.8), atol=1e-14)
+    assert (out[1, -2:] == 0).all()
+
+
+def test_inverse() -> None:
+    a = np.random.default_rng(1).normal(size=(5, 9))
+    out = np.empty((5, 5))
+    invert_spd(a @ a.T, out)
+    np.testing.assert_allclose(out @ (a @ a.T), np.eye(5), atol=1e-10)
+
+
+def test_products_are_those_of_the_matrix() -> None:
+    fit = small_fit()
+    system, (matrix, gradient) = fit.system(), dense(fit)
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=gradient.size)
+    out = system.multiply(x) - system.prior * x
+    c, q = system.split(x)
+    held = np.zeros_like(q)
+    shared = slice(0, system.n_shared)
+    held[:, :, shared] = system._stiffness(0) * q[:, :, shared].sum(axis=0)
+    expected = matrix @ x + join(np.zeros_like(c), held)
+    np.testing.assert_allclose(out, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+    found = join(fit.found.gradient_c, fit.found.gradient_q)
+    np.testing.assert_allclose(found, gradient, rtol=1e-4, atol=1e-4 * np.abs(gradient).max())
+
+
+def test_the_factor_is_of_the_same_matrix() -> None:
+    system = small_fit().system()
+    factor, diagonal = system.factor()
+    x = np.random.default_rng(3).normal(size=system.prior.size)
+    y = system.multiply(x)
+    # Weak directions lose digits in the solution, not in the product.
+    np.testing.assert_allclose(system.multiply(factor.solve(y)), y, atol=1e-5 * np.abs(y).max())
+    np.testing.assert_allclose(diagonal, np.diag(dense(small_fit())[0]), rtol=1e-5)
+
+
+def test_places_are_those_of_the_projection() -> None:
+    fit = small_fit()
+    rows, stars = fit.rows, fit.tables.stars
+    for i in (0, 17, 100):
+        star, projection = fit.sorted_rows.star[i], fit.planes.projections[rows.visit[i]]
+        ra, dec = stars.ra_deg[star], stars.dec_deg[star]
+        place = projection.from_sky(ra, dec)
+        np.testing.assert_allclose(rows.p[i], place, atol=1e-13)
+        turn = np.linalg.inv(projection.jacobian(*place))
+        np.testing.assert_allclose(rows.a[i].reshape(2, 2), turn, atol=1e-6)
+
+
+def test_distance_of_a_catalogue() -> None:
+    rng = np.random.default_rng(4)
+    a, b = (m @ m.T for m in rng.normal(size=(2, 5, 8)))
+    shift, mean = rng.normal(size=(2, 5))
+    expected = (shift - mean) @ np.linalg.solve(a + np.linalg.inv(b), shift - mean)
+    assert catalogue_distance2(b, mean, shift, a) == pytest.approx(expected)
+
+
+def test_distinct_stars() -> None:
+    first, group = np.array([0, 3, 3, 5]), np.array([0, 0, 1, 0, 1], np.int32)
+    take = np.array([True, True, True, True, False])
+    assert count_stars(first, group, take, 3).tolist() == [2, 1, 0]
