@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from drpflow.data.columns import check_same_length, set_columns
 from drpflow.data.record import frozen_array
 
 if TYPE_CHECKING:
@@ -57,10 +58,10 @@ class Observations:
     v: Float32
 
     def __post_init__(self) -> None:
-        _columns(self, ("star", "visit", "detector"), np.int32)
-        _columns(self, ("mag",), np.float64)
-        _columns(self, ("mag_err", "u", "v"), np.float32)
-        _same_length(self, ("star", "visit", "detector", "mag", "mag_err", "u", "v"))
+        set_columns(self, ("star", "visit", "detector"), np.int32)
+        set_columns(self, ("mag",), np.float64)
+        set_columns(self, ("mag_err", "u", "v"), np.float32)
+        check_same_length(self, ("star", "visit", "detector", "mag", "mag_err", "u", "v"))
         for name in ("star", "visit", "detector"):
             if len(self) and getattr(self, name).min() < 0:
                 raise ValueError(f"observations: column '{name}' has a negative index")
@@ -133,16 +134,16 @@ class Visits:
     physical_filter: Int16 = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        _columns(self, ("id",), np.int64)
-        _columns(self, ("night",), np.int32)
-        _columns(self, ("band",), np.int16)
+        set_columns(self, ("id",), np.int64)
+        set_columns(self, ("night",), np.int32)
+        set_columns(self, ("band",), np.int16)
         object.__setattr__(self, "bands", tuple(self.bands))
         self._fill()
         floats = ("mjd", "airmass", "exposure_time_s", "ra_deg", "dec_deg")
-        _columns(self, (*floats, "fwhm_arcsec", "pressure_hpa", "hour"), np.float64)
-        _columns(self, ("physical_filter",), np.int16)
+        set_columns(self, (*floats, "fwhm_arcsec", "pressure_hpa", "hour"), np.float64)
+        set_columns(self, ("physical_filter",), np.int16)
         names = ("id", "night", "band", "physical_filter", *floats)
-        _same_length(self, (*names, "fwhm_arcsec", "pressure_hpa", "hour"))
+        check_same_length(self, (*names, "fwhm_arcsec", "pressure_hpa", "hour"))
         self._check(floats)
 
     def _fill(self) -> None:
@@ -206,10 +207,10 @@ class Detectors:
     matrix: Floats
 
     def __post_init__(self) -> None:
-        _columns(self, ("id",), np.int32)
-        _columns(self, ("x_deg", "y_deg"), np.float64)
+        set_columns(self, ("id",), np.int32)
+        set_columns(self, ("x_deg", "y_deg"), np.float64)
         object.__setattr__(self, "matrix", frozen_array(self.matrix, np.float64, ndim=3))
-        _same_length(self, ("id", "x_deg", "y_deg"))
+        check_same_length(self, ("id", "x_deg", "y_deg"))
         if self.matrix.shape != (len(self), 2, 2):
             raise ValueError(f"detectors: a matrix is (D, 2, 2), not {self.matrix.shape}")
         if np.unique(self.id).size != len(self):
@@ -267,10 +268,10 @@ class Stars:
     reference_err: Floats | None = None
 
     def __post_init__(self) -> None:
-        _columns(self, ("id",), np.int64)
-        _columns(self, ("ra", "dec"), np.float64)
-        _columns(self, ("reserved",), np.bool_)
-        _same_length(self, ("id", "ra", "dec", "reserved"))
+        set_columns(self, ("id",), np.int64)
+        set_columns(self, ("ra", "dec"), np.float64)
+        set_columns(self, ("reserved",), np.bool_)
+        check_same_length(self, ("id", "ra", "dec", "reserved"))
         if np.unique(self.id).size != len(self):
             raise ValueError("stars: a star appears twice")
         if (self.reference_mag is None) != (self.reference_err is None):
@@ -320,22 +321,6 @@ def check_tables(
         raise ValueError(
             f"visits: airmass of {airmass.shape[1]} detectors, there are {len(detectors)}"
         )
-
-
-def _columns(table: Any, names: Iterable[str], dtype: Any) -> None:
-    """Bring columns to their type, read only; those that have it already are not copied."""
-    for name in names:
-        column = np.ascontiguousarray(getattr(table, name), dtype).view()
-        if np.ndim(getattr(table, name)) != 1:
-            raise ValueError(f"{type(table).__name__}: column '{name}' has one dimension")
-        column.flags.writeable = False
-        object.__setattr__(table, name, column)
-
-
-def _same_length(table: Any, names: Iterable[str]) -> None:
-    sizes = {name: getattr(table, name).size for name in names}
-    if len(set(sizes.values())) > 1:
-        raise ValueError(f"{type(table).__name__}: columns differ in length: {sizes}")
 
 
 def _hours(night: NDArray[Any], mjd: Floats) -> Floats:
