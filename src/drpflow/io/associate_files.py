@@ -11,16 +11,17 @@ from drpflow import __version__
 from drpflow.data.healpix import pixels_about, pixels_of_deg
 from drpflow.data.provenance import Provenance
 from drpflow.data.table import Table
-from drpflow.data.visit_info import VisitInfo
 from drpflow.errors import AlgorithmError, DrpflowError, InputError, suggest
-from drpflow.io.records import read_component_json
 from drpflow.io.schemas import load_schema
 from drpflow.io.tables import read_table, write_table
+from drpflow.io.visit_info_files import read_visit_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from drpflow.data.visit_info import VisitInfo
 
     Columns: TypeAlias = dict[str, NDArray[Any]]
     Floats: TypeAlias = NDArray[np.float64]
@@ -166,10 +167,7 @@ def _read_visit(
     summary_columns: list[str],
     pieces: Pieces,
 ) -> VisitParts:
-    info = read_component_json(files["visit_info"])
-    if not isinstance(info, VisitInfo):
-        problem = f"it holds a {type(info).__name__}, no metadata of a visit"
-        raise InputError(files["visit_info"], problem, "Give the file that makeVisitInfo wrote")
+    info = read_visit_info(files["visit_info"])
     summary = read_table(files["initial_visit_summary"], summary_columns)
     path = files["initial_stars"]
     places = read_table(path, ["ra", "dec"])

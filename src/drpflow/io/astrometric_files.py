@@ -11,7 +11,6 @@ from drpflow import __version__
 from drpflow.data.component_table import ComponentTable
 from drpflow.data.provenance import Provenance
 from drpflow.data.table import Table
-from drpflow.data.visit_info import VisitInfo
 from drpflow.errors import DrpflowError, InputError, MissingDatasetError
 from drpflow.io.astrometric_sources import PieceFiles, gather_stars
 from drpflow.io.cache import ComponentCache
@@ -19,10 +18,10 @@ from drpflow.io.camera_yaml import load_camera
 from drpflow.io.changed import unless_equal
 from drpflow.io.component_tables import ComponentRows, write_component_table
 from drpflow.io.datasets import DatasetTable
-from drpflow.io.records import read_component_json
 from drpflow.io.reference_regions import read_references_about
 from drpflow.io.schemas import load_schema
 from drpflow.io.tables import read_table, write_table
+from drpflow.io.visit_info_files import path_of, read_visit_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from drpflow.data.camera import Camera
     from drpflow.data.reference_stars import ReferenceStars
     from drpflow.data.sky_wcs import SkyWcs
+    from drpflow.data.visit_info import VisitInfo
 
     Columns = Mapping[str, NDArray[Any]]
 
@@ -68,14 +68,6 @@ class Inputs(NamedTuple):
     owned: NDArray[np.bool_]
     color_bands: frozenset[str]
     references: ReferenceStars | None
-
-
-def path_of(pattern: str | Path, **data_id: int) -> Path:
-    """Return a path of which ``{visit}`` or ``{skypix}`` is a part."""
-    text = str(pattern)
-    for name, value in data_id.items():
-        text = text.replace(f"{{{name}}}", str(value))
-    return Path(text)
 
 
 def read_inputs(options: Mapping[str, Any], visits: list[int], pieces: list[int]) -> Inputs:
@@ -141,20 +133,12 @@ def read_visits(
     found, faults = [], {}
     for visit in sorted(visits):
         try:
-            info = _info(path_of(visit_info, visit=visit))
+            info = read_visit_info(path_of(visit_info, visit=visit))
             boresight, wcs = _summary(path_of(initial_visit_summary, visit=visit))
             found.append(VisitParts(info, boresight, wcs))
         except InputError as fault:
             faults[visit] = str(fault)
     return found, faults
-
-
-def _info(path: Path) -> VisitInfo:
-    info = read_component_json(path)
-    if not isinstance(info, VisitInfo):
-        problem = f"it holds a {type(info).__name__}, no metadata of a visit"
-        raise InputError(path, problem, "Give the file that makeVisitInfo wrote")
-    return info
 
 
 def _summary(path: Path) -> tuple[tuple[float, float, float], dict[int, SkyWcs | None]]:

@@ -16,15 +16,14 @@ from drpflow.data.provenance import Provenance
 from drpflow.data.psf import Psf
 from drpflow.data.sky_wcs import SkyWcs
 from drpflow.data.summary_stats import SummaryStats
-from drpflow.data.visit_info import VisitInfo
 from drpflow.errors import DrpflowError, InputError
 from drpflow.io.camera_yaml import load_camera
 from drpflow.io.component_tables import write_component_table
 from drpflow.io.datasets import DatasetTable
 from drpflow.io.exposure_fits import open_exposure
-from drpflow.io.records import read_component_json
 from drpflow.io.schemas import load_schema
 from drpflow.io.tables import open_parquet, read_table, table_meta, write_table
+from drpflow.io.visit_info_files import read_visit_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from drpflow.data.component_table import ComponentTable
     from drpflow.data.exposure import Exposure
     from drpflow.data.reference_stars import ReferenceStars
+    from drpflow.data.visit_info import VisitInfo
 
 # Corners may be so much farther out than the plate scale says.
 _DISTORTION = 1.02
@@ -69,10 +69,7 @@ def read_visit(camera: str, visit_info: Path) -> tuple[Camera, VisitInfo]:
     InputError
         If one of them is faulty.
     """
-    info = read_component_json(visit_info)
-    if not isinstance(info, VisitInfo):
-        problem = f"it holds a {type(info).__name__}, no metadata of a visit"
-        raise InputError(visit_info, problem, "Give the file that makeVisitInfo wrote")
+    info = read_visit_info(visit_info)
     return load_camera(camera), info
 
 

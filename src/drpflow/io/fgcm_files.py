@@ -9,7 +9,6 @@ import numpy as np
 
 from drpflow import __version__
 from drpflow.data.provenance import Provenance
-from drpflow.data.visit_info import VisitInfo
 from drpflow.errors import DrpflowError, InputError
 from drpflow.io.camera_yaml import load_camera
 from drpflow.io.changed import unless_equal
@@ -18,10 +17,10 @@ from drpflow.io.datasets import DatasetTable
 from drpflow.io.exposure_write import write_part
 from drpflow.io.fgcm_sources import gather_sources
 from drpflow.io.look_up_table_files import read_look_up_table
-from drpflow.io.records import read_component_json
 from drpflow.io.reference_regions import read_references_about
 from drpflow.io.schemas import load_schema
 from drpflow.io.tables import read_table, write_table
+from drpflow.io.visit_info_files import path_of, read_visit_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from drpflow.data.photometric_tables import Observations, Stars
     from drpflow.data.reference_stars import ReferenceStars
     from drpflow.data.transmission import TransmissionCurve
+    from drpflow.data.visit_info import VisitInfo
 
     Columns = Mapping[str, NDArray[Any]]
 
@@ -46,14 +46,6 @@ class VisitParts(NamedTuple):
 
     info: VisitInfo
     summary: Columns
-
-
-def path_of(pattern: str | Path, **data_id: int) -> Path:
-    """Return a path of which ``{visit}`` or ``{skypix}`` is a part."""
-    text = str(pattern)
-    for name, value in data_id.items():
-        text = text.replace(f"{{{name}}}", str(value))
-    return Path(text)
 
 
 def read_visits(
@@ -80,18 +72,10 @@ def read_visits(
         path = path_of(visit_info, visit=visit)
         try:
             summary = _summary(path_of(initial_visit_summary, visit=visit))
-            found.append(VisitParts(_info(path), summary))
+            found.append(VisitParts(read_visit_info(path), summary))
         except InputError as fault:
             faults[visit] = str(fault)
     return found, faults
-
-
-def _info(path: Path) -> VisitInfo:
-    info = read_component_json(path)
-    if not isinstance(info, VisitInfo):
-        problem = f"it holds a {type(info).__name__}, no metadata of a visit"
-        raise InputError(path, problem, "Give the file that makeVisitInfo wrote")
-    return info
 
 
 def _summary(path: Path) -> Columns:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from drpflow.data.visit_info import VisitInfo
 from drpflow.errors import InputError
 from drpflow.io.camera_yaml import load_camera
-from drpflow.io.records import read_component_json
+from drpflow.io.visit_info_files import read_visit_info
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from drpflow.data.camera import Camera, Detector
+    from drpflow.data.visit_info import VisitInfo
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,5 @@ def read_geometry(camera: str, detector: int, visit_info: Path) -> Geometry:
         known = ", ".join(str(d.id) for d in loaded.detectors)
         problem = f"there is no detector {detector}"
         raise InputError(camera, problem, f"Detectors here: {known}") from None
-    info = read_component_json(visit_info)
-    if not isinstance(info, VisitInfo):
-        problem = f"it holds a {type(info).__name__}, no metadata of a visit"
-        raise InputError(visit_info, problem, "Give the file that makeVisitInfo wrote")
+    info = read_visit_info(visit_info)
     return Geometry(loaded, found, info)

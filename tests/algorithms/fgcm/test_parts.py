@@ -205,6 +205,14 @@ class TestRegions:
         assert regions.band.tolist() == [0, 1]
         assert regions.n_wide == 2
 
+    def test_stars_of_unknown_position_share_a_region(self):
+        n = 1000
+        stars = SimpleNamespace(ra=np.full(n, np.nan), dec=np.full(n, np.nan))
+        star, band = np.arange(n, dtype=np.int32), np.zeros(n, np.int32)
+        region, regions = _regions(stars, star, band, FgcmConfig())
+        assert len(regions) == 1
+        assert not region.any()
+
 
 class TestNoise:
     def weigher(self, rows, config: FgcmConfig) -> Weigher:

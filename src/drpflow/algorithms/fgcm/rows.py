@@ -271,10 +271,14 @@ def _regions(
 
 
 def _cell(stars: Stars, star: Int32, size_deg: float) -> tuple[Floats, Floats]:
-    """Return the strip in declination, and the place in it, of each star."""
-    dec = np.floor(stars.dec[star] / size_deg)
+    """Return the strip in declination, and the place in it, of each star.
+
+    Stars of unknown position share a cell; NaN, which equals nothing, would make one of each.
+    """
+    ra, dec_deg = np.nan_to_num(stars.ra[star]), np.nan_to_num(stars.dec[star])
+    dec = np.floor(dec_deg / size_deg)
     width = size_deg / np.cos(np.deg2rad(np.clip((dec + 0.5) * size_deg, -89.5, 89.5)))
-    return dec, np.floor(stars.ra[star] / width)
+    return dec, np.floor(ra / width)
 
 
 def _reference_color(mag: Floats, config: ReferenceConfig) -> tuple[Floats, Bools]:
