@@ -51,7 +51,7 @@ bench: $(VENV)/.dev  ## print speed and memory; benchmarks/README.md holds what 
 	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 upgrade: $(VENV)/bin/python  ## newest versions that pyproject.toml allows, into constraints.txt
-	@$(BIN)/python -m pip install -qq --upgrade --upgrade-strategy eager -e '.[dev]'
+	@$(BIN)/python -m pip install -qq --upgrade --upgrade-strategy eager -e '.[dev,piff]'
 	@{ head -2 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sort -f; } \
 	  > constraints.new && mv constraints.new constraints.txt
 

@@ -29,6 +29,7 @@ if PLAN.by_visit:
 include: "workflow/rules/2_association.smk"
 include: "workflow/rules/3_fgcm.smk"
 include: "workflow/rules/4_solve_astrometry.smk"
+include: "workflow/rules/5_second_look.smk"
 include: "workflow/rules/8_report.smk"
 
 

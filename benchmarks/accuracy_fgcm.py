@@ -32,8 +32,10 @@ from fgcm_tables import (
     table_of,
     visits_of,
 )
+from scoring import Figure
 
 from drpflow.algorithms.fgcm import calibrate
+from drpflow.algorithms.fgcm.slopes import sensitivities
 from drpflow.config.fgcm import FgcmConfig
 from drpflow.data.air import AirState
 from drpflow.io.absorption import read_absorption
@@ -43,7 +45,6 @@ from drpflow.sim.photometric_survey import PhotometricSurvey, simulate_photometr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from scoring import Figure
 
     from drpflow.algorithms.fgcm import FgcmResult
 
@@ -69,6 +70,9 @@ CASES: dict[str, dict[str, Any]] = {
         "nights": {"visits_per_night": 20},
     },
     "one pointing": {"field": {"dither_deg": 0.02}},
+    "thin cloud": {
+        "gray": {"haze_fraction": 0.0, "cloud_fraction": 0.3, "cloud_mag": (0.005, 0.6)}
+    },
     "heavy cloud": {"gray": {"cloud_fraction": 0.4, "cloud_mag": (0.05, 1.2)}},
     "62 detectors": {
         "camera": {"columns": 8, "rows": 8, "without": (0, 63), "detector_deg": 0.25},
@@ -77,6 +81,8 @@ CASES: dict[str, dict[str, Any]] = {
 }
 """What the simulated surveys differ in from the default one."""
 VARIANTS = ("fgcm", "no reference", "gray", "medians")
+SHARES = "detector images", "cloudy visits", "photometric visits lost", "called cloudy"
+NOTHING = Figure(np.nan, np.nan, np.nan, 0)
 
 
 def survey_of(case: str, seed: int) -> PhotometricSurvey:
@@ -125,7 +131,17 @@ def calibration_of(survey: PhotometricSurvey, result: FgcmResult) -> Calibration
         result.standard_mag,
         {"cycles": len(result.history), "last change mmag": 1e3 * result.history[-1].change_mag},
         {"water": nightly(result, "ln_pwv"), "aerosols": nightly(result, "aerosol_tau")},
+        sensitivity_of(survey, result),
     )
+
+
+def sensitivity_of(survey: PhotometricSurvey, result: FgcmResult) -> NDArray[np.float64]:
+    """Return κ of each band with its error: what is fitted is a factor of the configured one."""
+    given = sensitivities(survey.bands, config_of(survey, "fgcm"))
+    found = {p.band: (p.value, p.error) for p in result.parameters if p.name == "sensitivity"}
+    if not result.reference_slope.any():  # all stars of one colour
+        return np.zeros((0, 2))
+    return given[:, None] * np.array([found[band] for band in survey.bands])
 
 
 def nightly(result: FgcmResult, name: str) -> NDArray[np.float64]:
@@ -148,9 +164,11 @@ def table_text(columns: dict[str, dict[str, Figure]]) -> str:
     """Return figures as a Markdown table, a column a variant."""
     lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name in next(iter(columns.values())):
-        shares = name.startswith(("detector images", "cloudy visits", "photometric visits lost"))
+        shares = name.startswith(SHARES)
         factor, digits = (100.0, 1) if shares else (1.0, 2)
-        found = [columns[v][name] for v in columns]
+        found = [columns[v].get(name, NOTHING) for v in columns]
+        if not any(f.number for f in found):
+            continue
         cells = [f.text(digits, factor) if f.number else "" for f in found]
         lines.append(f"| {name}{', %' if shares else ''} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -4,8 +4,8 @@ Run ``python benchmarks/accuracy_fgcm_pixels.py SURVEY… [--fgcm ROOT…]``. SU
 ``drpflow simulate`` made and ``drpflow run`` processed; with --fgcm the products of association
 and fgcm are read from other roots. Calibrated magnitudes of bright isolated stars are compared
 with their true ones through the standard passbands, after one even offset a band was taken out,
-once with the zero points of calibrateImage and once with those of fgcm. Magnitudes are in mmag,
-with 95 % intervals by resampling.
+with the zero points of calibrateImage, with those of fgcm, and with PSF fluxes, to which
+calibrateImage fits its zero points. Magnitudes are in mmag, with 95 % intervals by resampling.
 
 How well bright stars repeat is told by stars that no fit has seen: both are done ten times, each
 time without another part of the stars (see fgcm_folds.py).
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scoring import Figure, pull_width, resampled, rms, robust_sigma
 from truth_survey import read_columns
 
-from drpflow.data.photo_calib import NJY_ZERO_POINT_MAG, PhotoCalib
+from drpflow.data.photo_calib import PhotoCalib
 from drpflow.errors import MissingDatasetError
 from drpflow.io.store import Store
 
@@ -34,6 +34,12 @@ MIN_STARS = 5
 MATCH_ARCSEC = 0.3
 CLOUDY_MAG = 0.02
 FLUX = "normCompTophatFlux"
+PSF_FLUX = "psfFlux"
+NAMES = {
+    "initial": "calibrateImage",
+    "initial psf": "calibrateImage, PSF flux",
+    "fgcm": "fgcm",
+}
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Survey:
     error_mag
         Noise of the measurement.
     mag
-        Calibrated by ``initial`` and ``fgcm``.
+        Calibrated, by the names of `NAMES`.
     zero_point_err
         Quoted by fgcm.
     """
@@ -80,23 +86,24 @@ def read_survey(folder: Path, root: Path) -> Survey:
     bright = columns[f"{FLUX}_instFlux"] > MIN_SNR * columns[f"{FLUX}_instFluxErr"]
     columns = {name: values[bright & ~columns[f"{FLUX}_flag"]] for name, values in columns.items()}
     flux, error = columns[f"{FLUX}_instFlux"], columns[f"{FLUX}_instFluxErr"]
-    mag = {name: np.full(flux.size, np.nan) for name in ("initial", "fgcm")}
+    psf = np.where(columns[f"{PSF_FLUX}_flag"], np.nan, columns[f"{PSF_FLUX}_instFlux"])
+    mag = {name: np.full(flux.size, np.nan) for name in NAMES}
     quoted = np.full(flux.size, np.nan)
     for visit, detector in {*zip(columns["visit"], columns["detector"], strict=True)}:
         rows = np.flatnonzero((columns["visit"] == visit) & (columns["detector"] == detector))
         place = columns["x"][rows], columns["y"][rows]
         where = {"visit": int(visit), "detector": int(detector)}
-        for name, store, dataset in (
-            ("initial", initial, "initial_visit_summary.photo_calib"),
-            ("fgcm", final, "fgcm_photo_calib.photo_calib"),
+        for name, store, dataset, measured in (
+            ("initial", initial, "initial_visit_summary.photo_calib", flux),
+            ("initial psf", initial, "initial_visit_summary.photo_calib", psf),
+            ("fgcm", final, "fgcm_photo_calib.photo_calib", flux),
         ):
             try:
                 calib = store.get(dataset, **where)
             except MissingDatasetError:
                 continue
             assert isinstance(calib, PhotoCalib)
-            njy = calib.flux_to_njy(flux[rows], *place)
-            mag[name][rows] = NJY_ZERO_POINT_MAG - 2.5 * np.log10(njy)
+            mag[name][rows] = calib.flux_to_magnitude(measured[rows], *place)
             if name == "fgcm":
                 quoted[rows] = calib.zero_point_error_mag
     mag["fgcm"] += chromatic(root, columns)
@@ -175,8 +182,10 @@ def detector_errors(survey: Survey, name: str) -> list[tuple[int, float, float, 
         if mine.sum() < MIN_STARS:
             continue
         off = error[mine]
-        near = np.abs(off - np.median(off)) < 4 * robust_sigma(off) + 1e-9
-        noise = robust_sigma(off[near]) / np.sqrt(near.sum())
+        # The width of few may by chance be next to nothing.
+        width = max(robust_sigma(off), 1e3 * float(np.median(survey.error_mag[mine])))
+        near = np.abs(off - np.median(off)) < 4 * width
+        noise = np.std(off[near], ddof=1) / np.sqrt(near.sum())
         quoted = 1e3 * survey.zero_point_err[mine][0]
         found.append((int(visit), float(np.mean(off[near])), float(noise), float(quoted)))
     return found
@@ -185,7 +194,7 @@ def detector_errors(survey: Survey, name: str) -> list[tuple[int, float, float, 
 def figures(surveys: list[Survey]) -> dict[str, dict[str, Figure]]:
     """Return all figures by name and calibration."""
     table: dict[str, dict[str, Figure]] = {}
-    for name in ("initial", "fgcm"):
+    for name in NAMES:
         of_detectors = [(s, row) for s in surveys for row in detector_errors(s, name)]
         for what, cloudy in (("photometric", False), ("cloudy", True)):
             mine = [r for s, r in of_detectors if (s.cloud_mag[r[0]] > CLOUDY_MAG) == cloudy]
@@ -209,10 +218,10 @@ def main() -> None:
     roots = arguments.fgcm or [folder / "results" for folder in arguments.surveys]
     surveys = [read_survey(f, r) for f, r in zip(arguments.surveys, roots, strict=True)]
     print(folds_text([held_out(f, r) for f, r in zip(arguments.surveys, roots, strict=True)]))
-    print("| | calibrateImage | fgcm |\n|---|---|---|")
+    print(f"| | {' | '.join(NAMES.values())} |" + "\n|---" + "|---" * len(NAMES) + "|")
     for what, row in figures(surveys).items():
-        cells = [row[name].text(1) if name in row else "" for name in ("initial", "fgcm")]
-        print(f"| {what} | {cells[0]} | {cells[1]} |")
+        cells = [row[name].text(1) if name in row else "" for name in NAMES]
+        print(f"| {what} | {' | '.join(cells)} |")
     for folder, survey in zip(arguments.surveys, surveys, strict=True):
         print(f"\n{folder.name}: mean errors of visits, calibrateImage / fgcm")
         by_visit = {n: detector_errors(survey, n) for n in ("initial", "fgcm")}

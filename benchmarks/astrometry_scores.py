@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from astrometry_tables import visits_of
+from grouped import resampled_groups
 from numpy.typing import NDArray
-from scoring import Figure, polynomial_design, resampled, rms, robust_sigma, share
+from scoring import Figure, polynomial_design, rms, robust_sigma, share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,10 +47,13 @@ class Scores:
         Values, one a detector image, star or measurement, by name.
     counts
         Hits and tries by name.
+    groups
+        Visit or star of each value of the samples that have several of one.
     """
 
     samples: dict[str, Floats]
     counts: dict[str, tuple[int, int]]
+    groups: dict[str, NDArray[np.int64]]
 
 
 def offsets_mas(
@@ -132,10 +137,14 @@ def score(
             [np.sqrt(np.mean(np.hypot(*e) ** 2)) for e in moving.values()]
         )
     _stars(survey, solution, samples, tied=tied)
-    _observations(survey, solution, samples, counts)
+    residual_rows = _observations(survey, solution, samples, counts)
     wanted = survey.start_matrix.shape[0] * survey.start_matrix.shape[1]
     counts["detector images solved"] = (len(solution.wcs), wanted)
-    return Scores(samples, counts)
+    visit = np.array([v for v, _ in errors], np.int64)
+    groups = dict.fromkeys(("wcs", "wcs edge", "wcs pull", "wcs turbulent"), visit)
+    for name, rows in residual_rows.items():
+        groups[f"residual {name}"] = np.tile(survey.centroids.star[rows].astype(np.int64), 2)
+    return Scores(samples, counts, groups)
 
 
 def _images(
@@ -203,13 +212,50 @@ def _stars(
     # Where visits overlap: as often as half of them would show it.
     often = found.n_observations >= max(np.max(found.n_observations) / 2, MIN_SEEN)
     samples["position often"] = off[often & bright & s.reserved, :2].ravel()
+    least = allowed_mas(survey, found.epoch_mjd)
+    least = least * np.random.default_rng(survey.config.seed).normal(size=least.shape)
+    samples["least often"] = least[often & bright & s.reserved].ravel()
     for name, rows in groups.items():
         samples[f"position {name}"] = off[rows & bright, :2].ravel()
+        samples[f"least {name}"] = least[rows & bright].ravel()
         samples[f"position pull {name}"] = (off / error)[rows, :2].ravel()
         samples[f"motion {name}"] = off[rows & bright, 2:4].ravel()
         samples[f"motion pull {name}"] = (off / error)[rows, 2:4].ravel()
         samples[f"parallax {name}"] = off[rows & bright, 4]
         samples[f"parallax pull {name}"] = (off / error)[rows, 4]
+
+
+def allowed_mas(survey: AstrometricSurvey, mjd: float) -> Floats:
+    """Return errors that star positions would have if all maps were known, mas, shape (S, 2).
+
+    Of the measurements that are not spoilt, turbulence as noise of single stars, the reference
+    catalogue and the spread of motions: the inverse of the information (Cramér and Rao).
+    """
+    s, c, r = survey.stars, survey.centroids, survey.stars.reference
+    visits = visits_of(survey)
+    rows = np.flatnonzero(~c.spoilt)
+    mas2 = (MAS_PER_DEG * survey.camera.scale_deg) ** 2
+    noise = mas2 * (c.xx + c.yy)[rows].astype(float) / 2 + survey.config.turbulence.rms_mas**2
+    star, visit = c.star[rows], c.visit[rows]
+    years = (visits.mjd - mjd)[visit] / DAYS_PER_YEAR
+    ra, dec = np.deg2rad(s.ra), np.deg2rad(s.dec)
+    east = np.stack([-np.sin(ra), np.cos(ra), 0 * ra], axis=1)
+    out = np.stack([np.cos(ra) * np.cos(dec), np.sin(ra) * np.cos(dec), np.sin(dec)], axis=1)
+    information = np.zeros((len(s), 5, 5))
+    motions = np.stack([s.pm_ra, s.pm_dec, s.parallax])
+    information[:, [2, 3, 4], [2, 3, 4]] = 1 / motions.var(axis=1)
+    for k, axis in enumerate((east, np.cross(out, east))):
+        step = np.zeros((rows.size, 5))
+        step[:, k], step[:, 2 + k] = 1.0, years
+        step[:, 4] = -(axis[star] * visits.earth_au[visit]).sum(axis=1)
+        np.add.at(information, star, step[:, :, None] * (step / noise[:, None])[:, None])
+    known = np.flatnonzero(np.isfinite(r.ra) & ~r.wrong)
+    back = np.eye(5)
+    back[[0, 1], [2, 3]] = -(mjd - s.epoch_mjd) / DAYS_PER_YEAR
+    weight = 1 / r.error[known] ** 2
+    information[known] += np.einsum("ij,sj,jk->sik", back.T, weight, back)
+    information[:, [0, 1], [0, 1]] += 1e-12
+    return np.sqrt(np.einsum("sii->si", np.linalg.inv(information))[:, :2])
 
 
 def _without_sky(survey: AstrometricSurvey, off: Floats) -> Floats:
@@ -232,7 +278,8 @@ def _observations(
     solution: AstrometrySolution,
     samples: dict[str, Floats],
     counts: dict[str, tuple[int, int]],
-) -> None:
+) -> dict[str, NDArray[np.intp]]:
+    """Add the residuals; return the rows of each sample."""
     c, r = survey.centroids, solution.residuals
     mas_per_pix = MAS_PER_DEG * survey.camera.scale_deg
     sigma = mas_per_pix * np.sqrt((c.xx + c.yy) / 2.0)
@@ -248,10 +295,13 @@ def _observations(
     seen = solution.stars.n_observations[c.star]
     # A residual about a mean of n is too small by √(1 - 1/n).
     factor = np.sqrt(seen / np.maximum(seen - 1.0, 1.0))
+    chosen = {}
     for name, rows in (("reserved", ~fit), ("fitted", fit)):
         kept = bright & rows & (seen >= MIN_SEEN)
+        chosen[name] = np.flatnonzero(kept)
         both = np.concatenate([(r.dx_mas * factor)[kept], (r.dy_mas * factor)[kept]])
         samples[f"residual {name}"] = np.asarray(both, float)
+    return chosen
 
 
 def attainable_mas(survey: AstrometricSurvey, order: int, visits: int = 20) -> Floats:
@@ -296,6 +346,17 @@ def pooled(scores: list[Scores], name: str) -> Floats:
     return values[np.isfinite(values)]
 
 
+def pooled_groups(scores: list[Scores], name: str) -> NDArray[np.int64]:
+    """Return the groups of these values; each value is one where nothing else is known."""
+    parts, last = [], 0
+    for item in scores:
+        values = item.samples.get(name, np.zeros(0))
+        group = item.groups.get(name, np.arange(values.size))
+        parts.append(group[np.isfinite(values)] + last)
+        last += int(group.max(initial=-1)) + 1
+    return np.concatenate(parts)
+
+
 def pull_rms(pulls: Floats) -> float:
     """Return the rms of errors over quoted ones, without those beyond eight times.
 
@@ -310,7 +371,8 @@ def figures(scores: list[Scores]) -> dict[str, Figure]:
     table: dict[str, Figure] = {}
 
     def add(label: str, name: str, statistic: Callable[[Floats], float]) -> None:
-        table[label] = resampled(pooled(scores, name), statistic, resamplings=200)
+        values, group = pooled(scores, name), pooled_groups(scores, name)
+        table[label] = resampled_groups(values, group, statistic, resamplings=200)
 
     add("WCS error, rms [mas]", "wcs", rms)
     add("WCS error with the turbulence of the visit, rms [mas]", "wcs turbulent", rms)
@@ -320,9 +382,12 @@ def figures(scores: list[Scores]) -> dict[str, Figure]:
     for name in ("reserved", "reserved in catalogue"):
         add(f"bright stars, {name}: position, rms [mas]", f"position {name}", rms)
         add(f"bright stars, {name}: position, MAD [mas]", f"position {name}", robust_sigma)
+        add(f"bright stars, {name}: the same, maps known [mas]", f"least {name}", robust_sigma)
     add(
         "bright stars, reserved and seen often: position, MAD [mas]", "position often", robust_sigma
     )
+    label = "bright stars, reserved and seen often: the same, maps known [mas]"
+    add(label, "least often", robust_sigma)
     for name in ("reserved", "reserved in catalogue", "all"):
         for what in ("position", "motion", "parallax"):
             add(f"{what} pull width, {name}", f"{what} pull {name}", pull_rms)

@@ -1,6 +1,6 @@
 """Time the fit of the global photometric calibration, and how its cost grows.
 
-Run ``python benchmarks/bench_fgcm.py [--sizes 4 5 6 7] [--peer]``. Each size runs in a process of
+Run ``python benchmarks/bench_fgcm.py [--sizes 4 5 6 7] [--survey]``. Each size runs in a process of
 its own, simulation apart: 10^size observations of 62 detectors (below 10⁶, of 9). ``--survey``
 times one survey of 100 visits of 62 detectors in 3 bands with 1.26 million observations.
 """

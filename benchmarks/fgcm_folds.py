@@ -2,13 +2,15 @@
 
 The global fit is done `FOLDS` times, each time with another part of the stars reserved, so that
 each star is scored by a fit without it; so is calibrateImage's zero point of each detector image
-(zero_point_folds.py), with its field and as one constant. A measurement's deviation is that from
-the median of its star in the band, enlarged by √(n/(n-1)); the noise that the measurement itself
-tells is taken off in squares. Both are scored with the flux that fgcm takes by default, and with
-PSF fluxes, to which calibrateImage fits its zero points.
+(zero_point_folds.py), with its field and as one constant. Calibrations are scored by the flux that
+fgcm takes by default and by PSF fluxes, to which calibrateImage fits its zero points.
+
+A measurement's deviation is that from the mean of its star's other measurements in clear visits of
+the band (:func:`drpflow.algorithms.repeatability.about_mean`). Noise that the measurements tell is
+taken off: from the robust width by pulls, from the rms in squares.
 
 Gradients are real on detector images where the light lost, the true magnitudes of bright stars less
-the measured ones, varies by more than `GRADIENT_MAG` rms, noise taken off. Intervals are made by
+the measured ones, varies by more than `GRADIENT_MAG`, noise taken off. Intervals are made by
 resampling detector images, as what is wrong with one all its stars share.
 """
 
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scoring import RESAMPLINGS, Figure, resampled, robust_sigma
+from scoring import RESAMPLINGS, Figure, resampled
 from truth_survey import read_columns
 from zero_point_folds import CONSTANT, largest_change_mmag, read_images
 
@@ -30,6 +32,7 @@ from drpflow.algorithms.photometric_input import (
     visits_of,
     with_references,
 )
+from drpflow.algorithms.repeatability import about_mean, excess, width
 from drpflow.config.fgcm_task import FgcmTaskConfig
 from drpflow.data.photo_calib import NJY_ZERO_POINT_MAG
 from drpflow.io.fgcm_files import Inputs, read_inputs
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
     from drpflow.data.photo_calib import PhotoCalib
     from drpflow.data.photometric_tables import Observations, Visits
 
-    Width: TypeAlias = Callable[["Floats"], float]
+    Scatter: TypeAlias = Callable[["Floats", "Floats"], float]
 
 Floats = NDArray[np.float64]
 
@@ -58,17 +61,27 @@ _TAIL_SIGMA = 6.0
 _LEAST_MMAG = 1.0
 """Scatter of less than this cannot be told from noise: the least that a ratio is taken to."""
 NAMES = {
-    "constant": "one zero point",
-    "seen": "field, in sample",
-    "field": "field",
-    "own flux": "field, PSF flux",
+    "constant": "calibrateImage: one zero point",
+    "constant psf": "calibrateImage: one zero point, PSF flux",
+    "seen": "calibrateImage: field, in sample",
+    "field": "calibrateImage: field",
+    "field psf": "calibrateImage: field, PSF flux",
     "fgcm": "fgcm",
-    "fgcm own flux": "fgcm, PSF flux",
+    "fgcm psf": "fgcm, PSF flux",
+    "one flux": "fgcm of one flux",
+    "by psf": "fgcm of PSF fluxes alone",
 }
 """Calibrations; all but the one in sample are scored on stars held out."""
-_RATIOS = (("constant", "fgcm"), ("field", "fgcm"), ("own flux", "fgcm own flux"))
-_BY_PSF = "own flux", "fgcm own flux"
-_PSF_FLUX = FgcmTaskConfig.model_validate({"sources": {"flux": "psfFlux"}})
+_BY_PSF = "constant psf", "field psf", "fgcm psf", "by psf"
+_RATIOS = (
+    ("constant", "fgcm"),
+    ("constant psf", "fgcm psf"),
+    ("field", "fgcm"),
+    ("field psf", "fgcm psf"),
+    ("one flux", "fgcm"),
+)
+_ONE_FLUX: dict[str, Any] = {"sources": {"cloud_flux": "none"}}
+_PSF_FLUX: dict[str, Any] = {"sources": {"flux": "psfFlux"}}
 
 
 @dataclass(frozen=True)
@@ -78,8 +91,8 @@ class Held:
     Parameters
     ----------
     off, noise
-        Deviation from the star's median, and error of the measurement, by the names of `NAMES`
-        [mmag].
+        Deviation from the mean of the star's others, and what noise makes of it, by the names of
+        `NAMES` [mmag].
     image
         Number of its detector image.
     cloudy, uneven
@@ -98,34 +111,59 @@ class Held:
 
 def held_out(folder: Path, root: Path) -> Held:
     """Calibrate a survey `FOLDS` times, and compare measurements with each other."""
-    given, by_psf = (_inputs(folder, root, config) for config in (FgcmTaskConfig(), _PSF_FLUX))
+    given = _inputs(folder, root, FgcmTaskConfig())
+    by_psf = _inputs(folder, root, FgcmTaskConfig.model_validate(_PSF_FLUX))
     visits = visits_of([VisitInput(*part) for part in given.visits], given.camera)
     o = given.observations
     images = read_images(folder, {p.info.visit: p.info for p in given.visits}, given.camera)
     fold = np.random.default_rng(0).permutation(len(given.stars)) % FOLDS
     mags = _initial(root, given, by_psf.observations, visits, images, fold)
-    mags["fgcm"] = _folds(given, visits, fold)
-    mags["fgcm own flux"] = _folds(by_psf, visits, fold)
+    mags |= _global(folder, root, given, by_psf, visits, fold)
     clouds = read_columns(folder / "truth/visits.parquet")
     cloud = dict(zip(clouds["visit"].tolist(), clouds["cloud_mag"].tolist(), strict=True))
     cloudy = np.array([cloud[int(v)] > CLOUDY_MAG for v in visits.id])[o.visit]
     known = (o.mag_err < BRIGHT_ERROR_MAG) & np.all(np.isfinite([*mags.values()]), axis=0)
-    off = {name: _deviations(o, visits, mag, known) for name, mag in mags.items()}
-    bright = np.isfinite(off["fgcm"])
-    noise = {
-        name: 1e3 * (by_psf.observations if name in _BY_PSF else o).mag_err[bright].astype(float)
-        for name in NAMES
-    }
+    key = o.star.astype(np.int64) * len(visits.bands) + visits.band[o.visit]
+    off, noise = {}, {}
+    for name in NAMES:
+        error = (by_psf.observations if name in _BY_PSF else o).mag_err[known].astype(float)
+        off[name], noise[name] = about_mean(
+            key[known], 1e3 * mags[name][known], 1e3 * error, ~cloudy[known]
+        )
+    kept = np.all(np.isfinite([*off.values()]), axis=0)
     n_detectors = len(given.camera.detectors)
-    uneven = _uneven(o, n_detectors, _lost_light(folder, given, visits))
+    image = o.visit.astype(np.int64) * n_detectors + o.detector
+    uneven = _uneven(image, o, _lost_light(folder, given, visits))
     return Held(
-        {name: values[bright] for name, values in off.items()},
-        noise,
-        (o.visit.astype(np.int64) * n_detectors + o.detector)[bright],
-        cloudy[bright],
-        uneven[bright],
+        {name: values[kept] for name, values in off.items()},
+        {name: values[kept] for name, values in noise.items()},
+        image[known][kept],
+        cloudy[known][kept],
+        uneven[known][kept],
         largest_change_mmag(images),
     )
+
+
+def _global(
+    folder: Path,
+    root: Path,
+    given: Inputs,
+    by_psf: Inputs,
+    visits: Visits,
+    fold: NDArray[np.int64],
+) -> dict[str, Floats]:
+    """Return magnitudes by fgcm, by the names of `NAMES`."""
+    default, one_flux, psf_flux = (
+        FgcmTaskConfig.model_validate(values) for values in ({}, _ONE_FLUX, _PSF_FLUX)
+    )
+    mag, psf = _folds(given, visits, fold, default, by_psf.observations)
+    single = _inputs(folder, root, one_flux)
+    return {
+        "fgcm": mag,
+        "fgcm psf": psf,
+        "one flux": _folds(single, visits, fold, one_flux, single.observations)[0],
+        "by psf": _folds(by_psf, visits, fold, psf_flux, by_psf.observations)[0],
+    }
 
 
 def _inputs(folder: Path, root: Path, config: FgcmTaskConfig) -> Inputs:
@@ -147,20 +185,44 @@ def _inputs(folder: Path, root: Path, config: FgcmTaskConfig) -> Inputs:
     return read_inputs(options, sorted(visits), pixels)
 
 
-def _folds(given: Inputs, visits: Visits, fold: NDArray[np.int64]) -> Floats:
-    """Return the magnitude of each observation by the fit that has not seen its star."""
-    config, o = FgcmTaskConfig(), given.observations
+def _folds(
+    given: Inputs,
+    visits: Visits,
+    fold: NDArray[np.int64],
+    config: FgcmTaskConfig,
+    others: Observations,
+) -> tuple[Floats, Floats]:
+    """Return magnitudes of observations by the fit that has not seen their stars.
+
+    Parameters
+    ----------
+    given, visits
+        The survey.
+    fold
+        Of each star.
+    config
+        Of the fit.
+    others
+        The same detections measured otherwise, row by row.
+
+    Returns
+    -------
+    mag, other_mag : ndarray, shape (N,)
+        Of the observations that are fitted, and of the others.
+    """
+    o = given.observations
     radius = config.sources.match_radius_arcsec
     mjd = float(np.mean(visits.mjd))
     stars = with_references(given.stars, given.references, visits.bands, mjd, radius)
-    mag = np.full(len(o), np.nan)
+    mag, other_mag = np.full((2, len(o)), np.nan)
     for number in range(FOLDS):
         part = replace(stars, reserved=fold == number)
         detectors = detectors_of(given.camera)
         result = calibrate(o, visits, detectors, part, given.look_up_table, config)
         mine = fold[o.star] == number
         mag[mine] = result.calibrated(o.take(mine))
-    return mag
+        other_mag[mine] = result.calibrated(others.take(mine))
+    return mag, other_mag
 
 
 def _initial(
@@ -185,7 +247,8 @@ def _initial(
         Of each star.
     """
     o = given.observations
-    mags = {name: np.full(len(o), np.nan) for name in ("constant", "seen", "field", "own flux")}
+    names = ("constant", "constant psf", "seen", "field", "field psf")
+    mags = {name: np.full(len(o), np.nan) for name in names}
     sources = _sources(root)
     star_of = dict(zip(given.stars.id.tolist(), range(len(given.stars)), strict=True))
     fold_of_source = fold[[star_of[int(i)] for i in sources["isolated_star_id"]]]
@@ -202,9 +265,9 @@ def _initial(
                 continue
             without = sources["sourceId"][mine & (fold_of_source == number)]
             field, constant = image.without(without), image.without(without, CONSTANT)
-            mags["field"][held] = _calibrated(field, o, held, visits, image)
-            mags["own flux"][held] = _calibrated(field, by_psf, held, visits, image)
-            mags["constant"][held] = _calibrated(constant, o, held, visits, image)
+            for name, calib in (("constant", constant), ("field", field)):
+                mags[name][held] = _calibrated(calib, o, held, visits, image)
+                mags[f"{name} psf"][held] = _calibrated(calib, by_psf, held, visits, image)
     return mags
 
 
@@ -250,57 +313,48 @@ def _lost_light(folder: Path, given: Inputs, visits: Visits) -> Floats:
     return true - o.mag
 
 
-def _uneven(o: Observations, n_detectors: int, lost: Floats) -> NDArray[np.bool_]:
+def _uneven(image: NDArray[np.int64], o: Observations, lost: Floats) -> NDArray[np.bool_]:
     """Return which observations are on a detector image with a gradient."""
-    image = o.visit.astype(np.int64) * n_detectors + o.detector
     uneven = np.zeros(len(o), np.bool_)
-    bright = np.isfinite(lost) & (o.mag_err < BRIGHT_ERROR_MAG)
+    bright = np.flatnonzero(np.isfinite(lost) & (o.mag_err < BRIGHT_ERROR_MAG))
+    off, noise = about_mean(image[bright], lost[bright], o.mag_err[bright].astype(float))
     for number in np.unique(image[bright]):
-        rows = np.flatnonzero(bright & (image == number))
-        if rows.size >= MIN_STARS:
-            scatter = robust_sigma(lost[rows]) ** 2 - np.mean(o.mag_err[rows] ** 2)
-            uneven[image == number] = scatter > GRADIENT_MAG**2
+        rows = np.isfinite(off) & (image[bright] == number)
+        if rows.sum() >= MIN_STARS:
+            uneven[image == number] = excess(off[rows], noise[rows]) > GRADIENT_MAG
     return uneven
-
-
-def _deviations(o: Observations, visits: Visits, mag: Floats, wanted: NDArray[np.bool_]) -> Floats:
-    """Return deviations from each star's median in a band [mmag], NaN for stars seen rarely."""
-    off = np.full(len(o), np.nan)
-    known = np.flatnonzero(wanted)
-    key = o.star[known].astype(np.int64) * len(visits.bands) + visits.band[o.visit[known]]
-    order = np.argsort(key, kind="stable")
-    for rows in np.split(known[order], np.flatnonzero(np.diff(key[order])) + 1):
-        if rows.size >= 3:
-            enlarged = np.sqrt(rows.size / (rows.size - 1))
-            off[rows] = 1e3 * (mag[rows] - np.median(mag[rows])) * enlarged
-    return off
 
 
 def folds_text(surveys: list[Held], resamplings: int = RESAMPLINGS) -> str:
     """Return the scatter of held-out bright stars, without noise, as a Markdown table."""
-    titles = [*NAMES.values(), *(f"{NAMES[n]} / {NAMES[better]}" for n, better in _RATIOS)]
-    lines = [f"| | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
-    notes = []
     places = {
-        "clear visits": [~s.cloudy for s in surveys],
-        "cloudy visits": [s.cloudy for s in surveys],
-        "cloudy, real gradients": [s.cloudy & s.uneven for s in surveys],
+        "clear": [~s.cloudy for s in surveys],
+        "cloudy": [s.cloudy for s in surveys],
+        "real gradients": [s.cloudy & s.uneven for s in surveys],
     }
-    for place, rows in places.items():
-        chosen = _Images(surveys, rows, resamplings)
-        for label, width in (("robust width", robust_sigma), ("rms", _rms)):
-            cells = [chosen.scatter(name, width).text(1) for name in NAMES]
-            cells += [chosen.ratio(n, better, width).text(2) for n, better in _RATIOS]
-            lines.append(f"| {place}, {label} | {' | '.join(cells)} |")
+    rows = {name: [title] for name, title in NAMES.items()}
+    ratios = {pair: [" / ".join(NAMES[n] for n in pair)] for pair in _RATIOS}
+    titles, notes = [], []
+    for place, chosen_rows in places.items():
+        chosen = _Images(surveys, chosen_rows, resamplings)
+        for label, scatter in (("robust", excess), ("rms", rms_excess)):
+            titles.append(f"{place}, {label}")
+            for name, cells in rows.items():
+                cells.append(chosen.scatter(name, scatter).text(1))
+            for pair, cells in ratios.items():
+                cells.append(chosen.ratio(*pair, scatter).text(2))
         notes.append(f"{place}: {chosen.size} measurements on {len(chosen.parts)} detector images")
     change = max(s.change_mmag for s in surveys)
     notes.append(f"calibrateImage again, no star held out: off by {change:.2f} mmag at most")
+    lines = [f"| | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
+    lines += [f"| {' | '.join(cells)} |" for cells in (*rows.values(), *ratios.values())]
     return "\n".join([*lines, "", *notes, ""])
 
 
-def _rms(values: Floats) -> float:
-    """Return the rms without what is beyond `_TAIL_SIGMA` robust widths."""
-    return float(np.sqrt(np.mean(values[np.abs(values) < _TAIL_SIGMA * robust_sigma(values)] ** 2)))
+def rms_excess(off: Floats, noise: Floats) -> float:
+    """Return the rms beyond that of the noise, without what is beyond `_TAIL_SIGMA` widths."""
+    kept = np.abs(off) < _TAIL_SIGMA * width(off)
+    return float(np.sqrt(max(np.mean(off[kept] ** 2) - np.mean(noise[kept] ** 2), 0.0)))
 
 
 class _Images:
@@ -326,22 +380,18 @@ class _Images:
         self.size = number.size
         self.parts = np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
 
-    def scatter(self, name: str, width: Width) -> Figure:
+    def scatter(self, name: str, of: Scatter) -> Figure:
         """Return the scatter by a calibration, noise taken off, resampled by images."""
-        return self._resampled(lambda rows: self._without_noise(name, rows, width))
+        return self._resampled(lambda rows: of(self.off[name][rows], self.noise[name][rows]))
 
-    def ratio(self, name: str, better: str, width: Width) -> Figure:
+    def ratio(self, name: str, better: str, of: Scatter) -> Figure:
         """Return how much larger it is by one calibration than by another."""
 
         def of_rows(rows: NDArray[np.intp]) -> float:
-            least = max(self._without_noise(better, rows, width), _LEAST_MMAG)
-            return self._without_noise(name, rows, width) / least
+            worse, least = (of(self.off[n][rows], self.noise[n][rows]) for n in (name, better))
+            return worse / max(least, _LEAST_MMAG)
 
         return self._resampled(of_rows)
-
-    def _without_noise(self, name: str, rows: NDArray[np.intp], width: Width) -> float:
-        measured, noise = width(self.off[name][rows]), self.noise[name][rows]
-        return float(np.sqrt(max(measured**2 - np.mean(noise**2), 0.0)))
 
     def _resampled(self, statistic: Callable[[NDArray[np.intp]], float]) -> Figure:
         def of_images(numbers: Floats) -> float:
@@ -350,4 +400,4 @@ class _Images:
         return resampled(np.arange(len(self.parts)), of_images, resamplings=self.resamplings)
 
 
-__all__ = ["Held", "folds_text", "held_out"]
+__all__ = ["Held", "folds_text", "held_out", "rms_excess"]

@@ -8,12 +8,16 @@ One even offset a band has no meaning without an absolute standard and is taken 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fgcm_spectra import true_sensitivity
 from numpy.typing import NDArray
 from scoring import Figure, pull_width, rms, robust_sigma, share
 from scoring import resampled as resampled_often
+
+from drpflow.algorithms.repeatability import about_mean, excess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +33,8 @@ CELL_DEG = 0.1
 AEROSOL_NM = 775.0
 RESAMPLINGS = 200
 MIN_CELL_STARS = 5
+DEPTHS_MMAG = (0, 5, 10, 20, 30, 60, 2000)
+"""Clouds are counted between these mean depths."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class Calibration:
     air
         What it says of the air of each night, with errors: ``water`` (natural logarithm of the
         column in mm) and ``aerosols`` (depth at 775 nm), each of shape (nights, 2).
+    sensitivity
+        κ of each band with its error, shape (bands, 2); empty if none is fitted.
     """
 
     correction: Floats
@@ -62,6 +70,7 @@ class Calibration:
     standard_mag: Floats
     numbers: dict[str, float] = field(default_factory=dict)
     air: dict[str, Floats] = field(default_factory=dict)
+    sensitivity: Floats = field(default_factory=lambda: np.zeros((0, 2)))
 
 
 @dataclass(frozen=True)
@@ -99,10 +108,38 @@ def score(survey: PhotometricSurvey, calibration: Calibration) -> Scores:
         found, error = calibration.air.get(name, np.zeros((0, 2))).T
         samples[name] = found - true[: found.size]
         samples[f"pull {name}"] = samples[name] / error
-    truth = survey.photometric
-    counts["cloudy visits recognised"] = _hits(~calibration.photometric, ~truth)
-    counts["photometric visits lost"] = _hits(~calibration.photometric, truth)
+    _sensitivity(survey, calibration, samples)
+    _recognised(survey, calibration, counts)
     return Scores(samples, counts)
+
+
+def _sensitivity(
+    survey: PhotometricSurvey, calibration: Calibration, samples: dict[str, Floats]
+) -> None:
+    """Errors of κ, and their pulls."""
+    if not calibration.sensitivity.size:
+        return
+    true, spread = true_sensitivity(survey).T
+    value, error = calibration.sensitivity.T
+    for k, band in enumerate(survey.bands):
+        samples[f"κ of {band}, true"] = true[k : k + 1]
+        samples[f"κ of {band}, spread over the visits"] = spread[k : k + 1]
+        samples[f"κ of {band}, fitted"] = value[k : k + 1]
+    samples["κ, pulls"] = (value - true) / error
+
+
+def _recognised(
+    survey: PhotometricSurvey, calibration: Calibration, counts: dict[str, tuple[int, int]]
+) -> None:
+    """Count visits that are called cloudy: rightly, wrongly, and by the depth of the cloud."""
+    called, truth = ~calibration.photometric, survey.photometric
+    counts["cloudy visits recognised"] = _hits(called, ~truth)
+    counts["photometric visits lost"] = _hits(called, truth)
+    depth = 1e3 * np.array([e.cloud_mag for e in survey.exposures])
+    for low, high in pairwise(DEPTHS_MMAG):
+        counts[f"called cloudy, of {low} to {high} mmag"] = _hits(
+            called, (depth > low) & (depth <= high)
+        )
 
 
 def true_air(survey: PhotometricSurvey) -> dict[str, Floats]:
@@ -251,54 +288,20 @@ def _repeatability(
 ) -> None:
     """Scatter of bright reserved stars about their means, photometric and cloudy visits apart.
 
-    Stars that truly vary do not count.
-
-    A pair of values a measurement: its deviation, enlarged by √(n/(n-1)) for the mean it shares,
-    and the noise that the catalogue tells.
+    Means are of photometric visits. Stars that truly vary do not count.
     """
     m, bands = survey.measurements, visit_bands(survey)
     mag = m.mag + calibration.correction
     good = np.isfinite(mag) & survey.stars.reserved[m.star] & (m.mag_err < BRIGHT_ERROR_MAG)
     good &= survey.stars.amplitude_mag[m.star] == 0
-    for name, visits in (("photometric", survey.photometric), ("cloudy", ~survey.photometric)):
-        rows = np.flatnonzero(good & visits[m.visit]) if name == "photometric" else None
-        if rows is None:
-            rows = np.flatnonzero(good)
-        key = m.star[rows].astype(np.int64) * len(survey.bands) + bands[m.visit[rows]]
-        off, number = _deviations(key, mag[rows])
-        kept = (number >= 3) & visits[m.visit[rows]]
-        factor = np.sqrt(number[kept] / (number[kept] - 1.0))
-        samples[f"repeat {name}"] = 1e3 * off[kept] * factor
-        samples[f"noise {name}"] = 1e3 * m.mag_err[rows][kept].astype(float)
-
-
-def _deviations(key: NDArray[np.int64], values: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """Return deviations from the mean of each key, and how many values that is of.
-
-    What is far off the median is in no mean. From the median itself, values that are the median
-    would deviate by nothing, and the scatter of few would come out too small.
-    """
-    if not key.size:
-        return np.zeros(0), np.zeros(0, np.int64)
-    off = values - _medians(key, values)
-    # Of three values each this is 4.5 sigma, of many 7.5.
-    good = np.abs(off) < 8 * robust_sigma(off)
-    number = np.bincount(key[good], minlength=int(key.max()) + 1)
-    total = np.bincount(key[good], off[good], minlength=number.size)
-    return off - (total / np.maximum(number, 1))[key], number[key]
-
-
-def _medians(key: NDArray[np.int64], values: Floats) -> Floats:
-    """Return the median of its key for each value."""
-    order = np.lexsort((values, key))
-    sorted_key = key[order]
-    first = np.flatnonzero(np.r_[True, sorted_key[1:] != sorted_key[:-1]])
-    counts = np.diff(np.r_[first, key.size])
-    ranked = values[order]
-    median = (ranked[first + (counts - 1) // 2] + ranked[first + counts // 2]) / 2
-    found = np.empty_like(values)
-    found[order] = np.repeat(median, counts)
-    return found
+    rows = np.flatnonzero(good)
+    key = m.star[rows].astype(np.int64) * len(survey.bands) + bands[m.visit[rows]]
+    clear = survey.photometric[m.visit[rows]]
+    noise = 1e3 * m.mag_err[rows].astype(float)
+    off, noise = about_mean(key, 1e3 * mag[rows], noise, clear)
+    for name, here in (("photometric", clear), ("cloudy", ~clear)):
+        known = here & np.isfinite(off)
+        samples[f"repeat {name}"], samples[f"noise {name}"] = off[known], noise[known]
 
 
 def resampled(values: Floats, statistic: Callable[[Floats], Any]) -> Figure:
@@ -336,6 +339,9 @@ def figures(scores: list[Scores]) -> dict[str, Figure]:
         )
         table[f"the same without noise, {name}"] = _intrinsic(scores, name)
     table |= _air(scores)
+    for name in [n for n in scores[0].samples if n.startswith("κ of")]:
+        table[name] = resampled(pooled(scores, name), np.mean)
+    table["κ, pulls, rms"] = resampled(pooled(scores, "κ, pulls"), rms)
     for name in scores[0].counts:
         hits, tries = (sum(s.counts[name][k] for s in scores) for k in (0, 1))
         table[name] = share(hits, tries)
@@ -376,15 +382,9 @@ def _intrinsic(scores: list[Scores], name: str) -> Figure:
     noise = np.concatenate([s.samples[f"noise {name}"] for s in scores])
     if repeat.size < 10:
         return Figure(np.nan, np.nan, np.nan, repeat.size)
-    # Pulls by the noise plus an unknown: the unknown that makes their robust width 1.
-    return resampled(np.arange(repeat.size), lambda rows: _excess(repeat, noise, rows))
 
+    def of_rows(rows: Floats) -> float:
+        chosen = rows.astype(int)
+        return excess(repeat[chosen], noise[chosen])
 
-def _excess(repeat: Floats, noise: Floats, rows: Floats) -> float:
-    off, sigma = repeat[rows.astype(int)], noise[rows.astype(int)]
-    low, high = 0.0, float(robust_sigma(off)) + 1.0
-    for _ in range(12):
-        middle = (low + high) / 2
-        wide = robust_sigma(off / np.hypot(sigma, middle)) > 1
-        low, high = (middle, high) if wide else (low, middle)
-    return (low + high) / 2
+    return resampled(np.arange(repeat.size), of_rows)

@@ -20,6 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from night_extinction import (
+    plot_nights,
+    print_nights,
+    print_shared,
+    print_terms,
+    read_nights,
+    read_visits,
+)
 from scoring import Figure, resampled
 
 from drpflow.data.photo_calib import NJY_ZERO_POINT_MAG
@@ -38,7 +46,6 @@ CONSTANT = 1.5
 NEIGHBOURS = 12
 """How many stars of next brightness are its like."""
 BIN_MAG = 0.5
-PHOTOMETRIC = 1 | 2
 CALIBRATIONS = {
     "calibrateImage": "initial_visit_summary.photo_calib",
     "fgcm": "fgcm_photo_calib.photo_calib",
@@ -193,128 +200,6 @@ def print_repeatability(frames: Frames, bright_mag: float) -> None:
         print(f"| to {bright_mag:.1f}, {what} | {stars.sum()} | " + " | ".join(cells) + " |")
 
 
-@dataclass(frozen=True)
-class Night:
-    """The extinction of a night.
-
-    Parameters
-    ----------
-    night, visits, photometric
-        Date, number of visits, and of those that are photometric.
-    airmass
-        Range of the photometric visits, or of all if there is none.
-    tau, tau_err
-        Aerosol depth by fgcm.
-    extinction, extinction_err
-        mag per airmass, of fgcm's air from airmass 1 to 2; the error is that of τ.
-    line, line_err
-        Slope of the photometric visits' zero points with airmass, mag; NaN for few.
-    """
-
-    night: int
-    visits: int
-    photometric: int
-    airmass: tuple[float, float]
-    tau: float
-    tau_err: float
-    extinction: float
-    extinction_err: float
-    line: float
-    line_err: float
-
-
-def read_nights(store: Store) -> list[Night]:
-    """Return the extinction of all nights, in the filter of the first visit."""
-    points = store.get("fgcm_zero_points").to_dict()
-    table = store.get("fgcm_parameters").to_dict()
-    look_up = store.get("fgcm_look_up_table")
-    name = str(points["physical_filter"][0])
-    airmass = np.array([store.get("visit_info", visit=int(v)).airmass for v in points["visit"]])
-    found = []
-    for night in np.unique(points["night"]):
-        own = table["night"] == night
-        air = {
-            str(n): (float(v), float(e))
-            for n, v, e in zip(
-                table["name"][own], table["value"][own], table["error"][own], strict=True
-            )
-        }
-        here = points["night"] == night
-        clear = here & ((points["flag"] & PHOTOMETRIC) > 0) & np.isfinite(points["zero_point"])
-        used = airmass[clear if clear.any() else here]
-        tau, tau_err = air["aerosol_tau"]
-        extinction = air_extinction(look_up, name, air, tau)
-        step = air_extinction(look_up, name, air, tau + tau_err) - extinction
-        line = line_extinction(airmass[clear], points["zero_point"][clear])
-        found.append(
-            Night(
-                int(night), int(here.sum()), int(clear.sum()),
-                (float(used.min()), float(used.max())),
-                tau, tau_err, extinction, step, *line,
-            )
-        )  # fmt: skip
-    return found
-
-
-def air_extinction(
-    look_up: Any, name: str, air: dict[str, tuple[float, float]], tau: float
-) -> float:
-    """Return mag per airmass from airmass 1 to 2 of a night's air."""
-    state = np.exp(air["ln_pwv"][0]), air["ozone"][0], max(tau, 1e-3), air["aerosol_alpha"][0]
-    pressure = look_up.standard_atmosphere.pressure_hpa
-    i0 = [float(look_up.evaluate(name, 0, *state, x, pressure).i0) for x in (1.0, 2.0)]
-    return 2.5 * float(np.log10(i0[0] / i0[1]))
-
-
-def line_extinction(airmass: Floats, zero_point: Floats) -> tuple[float, float]:
-    """Return minus the slope of a straight line, and its error by the scatter about it."""
-    if airmass.size < 4 or np.ptp(airmass) < 0.2:
-        return float("nan"), float("nan")
-    off = airmass - airmass.mean()
-    slope = float(off @ zero_point / (off @ off))
-    rest = zero_point - zero_point.mean() - slope * off
-    return -slope, float(np.sqrt(rest @ rest / (airmass.size - 2) / (off @ off)))
-
-
-def print_nights(nights: list[Night]) -> None:
-    """Print the extinction of all nights."""
-    print("| night | visits | photometric | airmass | τ | mag per airmass | straight line |")
-    print("|---|---|---|---|---|---|---|")
-    for n in nights:
-        told = f"{n.tau:.3f} ± {n.tau_err:.3f} | {n.extinction:.3f} ± {n.extinction_err:.3f}"
-        told = told if n.photometric else " | "
-        line = f"{n.line:.3f} ± {n.line_err:.3f}" if np.isfinite(n.line) else ""
-        low, high = n.airmass
-        print(
-            f"| {n.night} | {n.visits} | {n.photometric} | {low:.2f} to {high:.2f} | {told} "
-            f"| {line} |"
-        )
-
-
-def plot_nights(nights: list[Night], path: Path) -> None:
-    """Draw the extinction of the nights that have a photometric visit."""
-    from matplotlib.figure import Figure as Canvas
-
-    shown = [n for n in nights if n.photometric]
-    figure = Canvas(figsize=(7.0, 3.2), dpi=110, layout="constrained")
-    axes = figure.add_subplot()
-    x = np.arange(len(shown))
-    axes.errorbar(
-        x, [n.extinction for n in shown], [n.extinction_err for n in shown],
-        fmt="o", color="#20639b", capsize=2, label="air of the fit",
-    )  # fmt: skip
-    axes.errorbar(
-        x + 0.2, [n.line for n in shown], [n.line_err for n in shown],
-        fmt="s", color="#c8553d", capsize=2, label="zero points against airmass",
-    )  # fmt: skip
-    axes.set_xticks(x, [f"{str(n.night)[4:6]}-{str(n.night)[6:]}" for n in shown], rotation=60)
-    axes.set_ylabel("extinction, mag per airmass")
-    axes.legend(frameon=False, fontsize="small")
-    axes.spines[["top", "right"]].set_visible(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Software": None})
-
-
 def flux_of(store: Store) -> str:
     """Return the flux that was calibrated."""
     metadata = pq.read_schema(store.path("fgcm_zero_points")).metadata
@@ -333,9 +218,14 @@ def main() -> None:
     roots = [arguments.fgcm] if arguments.fgcm else []
     store = Store([*roots, arguments.folder / "results"])
     print_repeatability(read_frames(store, flux_of(store)), arguments.bright)
-    nights = read_nights(store)
+    visits = read_visits(store)
+    nights = read_nights(store, visits)
     print()
     print_nights(nights)
+    print()
+    print_terms(store, visits, nights)
+    print()
+    print_shared(store, visits)
     if arguments.plot:
         plot_nights(nights, arguments.plot)
 

@@ -20,6 +20,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from drpflow import Store
+from drpflow.data.photo_calib import NJY_ZERO_POINT_MAG
+from drpflow.io.fgcm_sources import own_errors
 from drpflow.io.reference_stars import read_reference_stars
 from drpflow.io.run_yaml import load_run
 
@@ -56,7 +58,8 @@ class Repeats:
     mag
         AB by the frames' zero points, shape (F, S).
     error
-        Its expected error.
+        Its expected error, beside that of the aperture correction, which the stars of a frame
+        share.
     east_pix, north_pix
         Place relative to the catalogue's by the frames' WCSs.
     isolated
@@ -115,9 +118,10 @@ def _frame(
     matched = np.isfinite(distance)
     rows, star, places = rows[matched], star[matched], places[matched]
     found = np.full((4, tree.n), np.nan)
-    flux, error = table["psfFlux"][rows], table["psfFluxErr"][rows]
-    found[0, star] = 31.4 - 2.5 * np.log10(flux)
-    found[1, star] = 2.5 / np.log(10) * error / flux
+    names = "instFlux", "instFluxErr", "apCorr", "apCorrErr"
+    flux, *parts = (table[f"psfFlux_{name}"][rows] for name in names)
+    found[0, star] = NJY_ZERO_POINT_MAG - 2.5 * np.log10(table["psfFlux"][rows])
+    found[1, star] = 2.5 / np.log(10) * own_errors(flux, *parts) / flux
     scale = float(exposure.wcs.pixel_scale_arcsec(nx / 2, ny / 2))
     found[2:, star] = (places - tree.data[star]).T / scale
     return found

@@ -34,11 +34,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> dict[str, float | int | str] | Partial:
     from drpflow.io import astrometric_files as files
-    from drpflow.tasks.solve_astrometry import Survey, solve_astrometry
+    from drpflow.tasks.solve_astrometry import solve_astrometry
     from drpflow.workflow.number_lists import numbers
 
     given = files.read_inputs(vars(args), numbers(args.visits), numbers(args.pieces))
-    made = solve_astrometry(Survey(**given._asdict()), args.config, progress=print)
+    made = solve_astrometry(given, args.config, progress=print)
     files.write_outputs(made, vars(args))
     return Partial(made.numbers, made.problem) if made.problem else made.numbers
 
@@ -48,7 +48,8 @@ def write_stub(args: Namespace, failure: Failure) -> None:
     from drpflow.tasks.solve_astrometry import nothing
     from drpflow.workflow.number_lists import numbers
 
-    files.write_outputs(nothing(numbers(args.visits), str(failure)), vars(args))
+    detectors = files.detectors_of(vars(args))
+    files.write_outputs(nothing(numbers(args.visits), detectors, str(failure)), vars(args))
 
 
 TASK = Task("solveAstrometry", run, write_stub, add_arguments, SolveAstrometryTaskConfig)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from drpflow.algorithms.astrometric_input import VisitInput, references_of, visits_of, zenith_of
+from drpflow.algorithms.astrometric_input import references_of, visits_of, zenith_of
+from drpflow.data.astrometric_survey import VisitInput
 from drpflow.data.camera import Camera
+from drpflow.data.earth_orbit import earth_position_au
 from drpflow.data.reference_stars import ReferenceStars
 from drpflow.data.visit_info import VisitInfo
 from tests.workflow.small_survey import camera_values
@@ -97,11 +101,41 @@ def test_references_are_matched_where_they_have_moved() -> None:
     assert np.isnan(np.diag(reference.covariance[2])[2:]).all()
 
 
-def test_places_seen_from_the_earth_hold_their_parallax() -> None:
-    ra, dec = np.array([0.0, 0.01]), np.array([0.0, 0.01])
-    reference, _ = references_of(ra, dec, 57388.0, catalog(observer="earth"), 0.5, 50.0)
+def test_errors_go_together_as_the_catalogue_says() -> None:
+    given = replace(catalog(), correlation={"ra_pm_ra_corr": np.array([0.5, NAN, -0.4])})
+    reference, _ = references_of(np.array([0.0]), np.array([0.0]), 57388.0, given, 0.5, 50.0)
     assert reference is not None
-    assert np.isnan(reference.parallax).all()
+    c = reference.covariance[0]
+    assert c[0, 2] == c[2, 0] == pytest.approx(0.5 * 0.1 * 0.01)
+    assert c[0, 3] == c[1, 2] == 0
+
+
+def test_places_seen_from_the_earth_hold_their_parallax() -> None:
+    """The barycentre's place is found, as certain as the parallax is."""
+    columns = catalog().to_columns() | {"parallax": np.array([40.0, NAN, 2.0])}
+    true = ReferenceStars.from_columns(columns)
+    mjd = 57388.0
+    seen = true.at_epoch(mjd)
+    errors = {name: getattr(true, name) for name in ("ra_err", "dec_err")}
+    seen = replace(seen, **errors)
+    reference, ids = references_of(true.ra, true.dec, mjd, seen, 0.5, 50.0)
+    assert reference is not None
+    assert ids.tolist() == [7, 8, 9]
+    off = 3.6e6 * np.array([reference.ra_deg - true.ra, reference.dec_deg - true.dec])
+    np.testing.assert_allclose(off[:, [0, 2]], 0, atol=1e-4)
+    earth = earth_position_au(mjd)
+    # At right ascension and declination 0, y points east and z north.
+    factor = earth[1:]
+    np.testing.assert_allclose(reference.covariance[0, :2, 4], factor * 0.05**2, rtol=1e-6)
+    assert 3.6e6 * (true.ra[0] - (seen.ra[0] - 360)) == pytest.approx(40 * factor[0], rel=1e-4)
+    # Of an unknown parallax the place says that it lies on a line.
+    c, line = reference.covariance[1], np.array([0, 1, 0, 0, -factor[1]])
+    known = [0, 1, 4]
+    assert np.sqrt(line[known] @ c[np.ix_(known, known)] @ line[known]) == pytest.approx(
+        0.2, rel=0.02
+    )
+    assert np.sqrt(c[4, 4]) == 1000
+    assert np.isnan(c[2, 2])
 
 
 def test_no_catalog_and_no_match() -> None:

@@ -62,7 +62,8 @@ def test_a_star_alone() -> None:
     ra, dec = found.positions_deg()
     assert (ra[0] + 180) % 360 - 180 == pytest.approx(0, abs=1e-9)
     assert dec[0] == pytest.approx(60.0, abs=1e-9)
-    sigma = np.hypot(0.01, CONFIG.position_floor_arcsec)
+    floor = CONFIG.position_floor_arcsec, CONFIG.position_floor_pix * PIXEL_ARCSEC
+    sigma = np.sqrt(0.01**2 + np.square(floor).sum())
     assert found.variance_arcsec2[0] == pytest.approx(sigma**2 / 10)
     assert found.chi2[0] == pytest.approx(10 * (0.02 / sigma) ** 2, rel=1e-3)
 

@@ -10,12 +10,11 @@ from drpflow.algorithms.photometric_input import (
     check_usable,
     detectors_of,
     sec_z,
-    separate_fields,
     visits_of,
     with_references,
 )
 from drpflow.data.camera import Camera
-from drpflow.data.photometric_tables import Observations, Stars, Visits
+from drpflow.data.photometric_tables import Observations, Stars
 from drpflow.data.reference_stars import ReferenceStars
 from drpflow.data.visit_info import VisitInfo
 from drpflow.errors import AlgorithmError
@@ -147,20 +146,33 @@ def observed(star: list[int], visit: list[int], mag_err: float = 0.01) -> Observ
     return Observations(np.array(star, int), np.array(visit, int), np.zeros(n, int), *columns)
 
 
-def test_fields_that_no_star_joins() -> None:
-    n = 6
-    columns = (np.arange(n), np.zeros(n), np.arange(n) + 60000.0, np.zeros(n), *np.ones((4, n)))
-    visits = Visits(("r",), *columns)
-    chain = observed([0, 0, 1, 1, 2, 2], [0, 1, 1, 2, 2, 3])
-    assert separate_fields(chain, visits) == ""
-    two = observed([0, 0, 1, 1, 2, 3], [0, 1, 1, 2, 4, 4])
-    assert "2 fields without common stars (of 3, 1 visits)" in separate_fields(two, visits)
-    assert separate_fields(observed([], []), visits) == ""
-
-
 def test_observations_of_which_none_is_of_use() -> None:
     check_usable(observed([0], [0]))
     with pytest.raises(AlgorithmError, match="no observation has a usable flux"):
         check_usable(observed([0, 1], [0, 0], mag_err=0.0))
     with pytest.raises(AlgorithmError, match="there is no observation of a star"):
         check_usable(observed([], []))
+
+
+def catalog(bands: tuple[str, ...]) -> ReferenceStars:
+    columns = {"id": [1, 2], "ra": [10.0, 10.1], "dec": [-5.0, -5.0], "epoch": [60000.0, 60000.0]}
+    for k, band in enumerate(bands):
+        columns[f"flux_{band}"] = [1e5 * (k + 1), 2e5]
+        columns[f"flux_{band}_err"] = [1e3, 1e3]
+    return ReferenceStars.from_columns({n: np.array(v) for n, v in columns.items()})
+
+
+def test_bands_of_the_catalog_that_no_visit_has_tell_colors() -> None:
+    stars = Stars([7, 8], [10.0, 10.2], [-5.0, -5.0], [False, False])
+    found = with_references(stars, catalog(("g", "r", "i", "odd")), ("r",), 60000.0, 0.5)
+    assert found.color_mag is not None
+    np.testing.assert_allclose(found.color_wavelength_nm, [477.0, 762.0])
+    color = found.color_mag[0, 0] - found.color_mag[0, 1]
+    assert color == pytest.approx(2.5 * np.log10(3.0))
+    assert np.isnan(found.color_mag[1]).all()
+    assert with_references(stars, catalog(("r",)), ("r",), 60000.0, 0.5).color_mag is None
+    # Without the band of the visits it ties nothing, but still tells colours.
+    other = with_references(stars, catalog(("g", "i")), ("r",), 60000.0, 0.5)
+    assert other.reference_mag is None
+    assert other.color_mag is not None
+    assert with_references(stars, catalog(("g",)), ("r",), 60000.0, 0.5) is stars

@@ -2,7 +2,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from astrometry_scores import attainable_mas, figures, score, true_motion
+from astrometry_scores import (
+    allowed_mas,
+    attainable_mas,
+    figures,
+    pooled_groups,
+    score,
+    true_motion,
+)
 from astrometry_tables import (
     detectors_of,
     observations_of,
@@ -132,3 +139,30 @@ def test_what_is_attainable_falls_with_the_turbulence(survey: AstrometricSurvey)
     found = attainable_mas(survey, 3, visits=4)
     # 10 terms of each coordinate, of some 9 patches (4.87 coherence lengths squared) and noise.
     assert 2.0 < np.sqrt((found**2).mean()) < 8.0
+
+
+def test_intervals_are_those_of_visits(survey: AstrometricSurvey) -> None:
+    """Detectors of one visit that err together say it once."""
+    wrong = np.repeat(np.random.default_rng(3).normal(0, 3.0, (8, 1)), 9, axis=1)
+    scores = score(survey, solution(survey, wrong), COLOR)
+    assert np.unique(scores.groups["wcs"]).size == 8
+    found = figures([scores])["WCS error, rms [mas]"]
+    assert found.high - found.low > 0.6 * found.value
+    assert scores.groups["residual reserved"].size == scores.samples["residual reserved"].size
+    both = pooled_groups([scores, scores], "wcs")
+    assert np.unique(both).size == 16
+
+
+def test_what_noise_allows_falls_with_the_visits_and_the_catalogue(
+    survey: AstrometricSurvey,
+) -> None:
+    least, s = allowed_mas(survey, 60900.0), survey.stars
+    count = np.bincount(survey.centroids.star[~survey.centroids.spoilt], minlength=len(s))
+    alone = np.isnan(s.reference.ra)
+    bright = s.mag < np.percentile(s.mag, 30)
+    # Turbulence of 5 mas, and a centroid of 1 to 5, of as many visits; motions cost a little.
+    mean = np.median(least[alone & bright & (count == 8), 0])
+    assert 5.0 / np.sqrt(8) < mean < 9.0 / np.sqrt(8)
+    assert mean < np.median(least[alone & bright & (count == 4), 0])
+    assert np.median(least[~alone & bright & (count == 8), 0]) < mean
+    assert np.isfinite(least).all()

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fgcm_baselines import mean_magnitudes, median_zero_points
-from fgcm_scores import Calibration, _deviations, detector_mean, figures, score, true_air
-from scoring import robust_sigma
+from fgcm_scores import Calibration, detector_mean, figures, score, true_air
+from fgcm_spectra import true_sensitivity
 
 from drpflow.sim.photometric_config import PhotometricConfig
 from drpflow.sim.photometric_survey import PhotometricSurvey, simulate_photometry
@@ -14,7 +14,7 @@ from drpflow.sim.photometric_survey import PhotometricSurvey, simulate_photometr
 def survey() -> PhotometricSurvey:
     values = {
         "seed": 5,
-        "field": {"stars_per_detector": 120},
+        "field": {"stars_per_detector": 120, "reserved_fraction": 0.4},
         "nights": {"days": (0, 3, 30), "visits_per_night": 8},
         "gray": {"cloud_fraction": 0.25},
         "reference": {"fraction": 0.4},
@@ -83,18 +83,6 @@ def test_what_says_nothing_of_the_air_has_no_figure_of_it(survey: PhotometricSur
     assert figures([score(survey, perfect(survey))])["water, ln, rms"].number == 0
 
 
-@pytest.mark.parametrize("number", [4, 6, 12])
-def test_scatter_about_own_means_is_right_for_few_values_with_some_spoilt(number: int) -> None:
-    rng = np.random.default_rng([4, number])
-    values = 16.0 + rng.normal(0.0, 0.003, number * 4000)
-    values[rng.uniform(size=values.size) < 0.01] += 0.3
-    key = np.arange(values.size) // number
-    off, seen = _deviations(key, values)
-    enough = seen >= 3
-    off, seen = off[enough], seen[enough]
-    assert robust_sigma(off * np.sqrt(seen / (seen - 1.0))) == pytest.approx(0.003, rel=0.05)
-
-
 def test_a_colour_term_shows_as_slope(survey: PhotometricSurvey) -> None:
     color = survey.stars.color[survey.measurements.star]
     table = figures([score(survey, perfect(survey, 0.004 * color))])
@@ -127,3 +115,33 @@ def test_mean_magnitudes_leave_out_what_is_spoilt(survey: PhotometricSurvey) -> 
     bright = (survey.stars.amplitude_mag == 0) & (survey.stars.mag < 17)
     off = (magnitudes - survey.stars.standard_mag)[bright]
     assert np.nanpercentile(np.abs(off), 68) < 0.003
+
+
+def test_clouds_are_counted_by_their_depth(survey: PhotometricSurvey) -> None:
+    depth = 1e3 * np.array([e.cloud_mag for e in survey.exposures])
+    said = replace(perfect(survey), photometric=depth < 60)
+    table = figures([score(survey, said)])
+    deep = table["called cloudy, of 60 to 2000 mmag"]
+    assert deep.value == 1
+    assert deep.number == (depth > 60).sum() > 0
+    thin = table["called cloudy, of 30 to 60 mmag"]
+    assert thin.number == ((depth > 30) & (depth <= 60)).sum()
+    assert thin.number == 0 or thin.value == 0
+    assert table["called cloudy, of 5 to 10 mmag"].number == 0
+
+
+def test_sensitivities_are_compared_with_the_spectra(survey: PhotometricSurvey) -> None:
+    true, spread = true_sensitivity(survey).T
+    # The spectra of most stars bend: slopes inside bands are not those between bands.
+    assert (true > 0.3).all()
+    assert (true < 5).all()
+    assert (spread > 0).all()
+    first = replace(survey, exposures=survey.exposures[:1])
+    one = true_sensitivity(first)[survey.exposures[0].band]
+    assert np.isfinite(one[0])
+    assert one[1] == pytest.approx(0, abs=1e-3), "one visit has no spread"
+    said = np.column_stack([true + 0.4, np.full(true.size, 0.2)])
+    table = figures([score(survey, replace(perfect(survey), sensitivity=said))])
+    assert table["κ, pulls, rms"].value == pytest.approx(2.0)
+    assert table["κ of g, fitted"].value == pytest.approx(table["κ of g, true"].value + 0.4)
+    assert figures([score(survey, perfect(survey))])["κ, pulls, rms"].number == 0

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from night_photometry import Frames, constant, line_extinction, nightly, score
+from night_photometry import Frames, constant, nightly, score
 
 
 def frames(*, variable_mag: float = 0.1, night_mag: float = 0.004) -> Frames:
@@ -38,17 +38,3 @@ def test_a_night_without_a_star_does_not_count() -> None:
     found = nightly(one, mag)
     assert np.isfinite(found).all()
     assert found[0] == pytest.approx(0.005 / np.sqrt(2), rel=0.6)
-
-
-def test_extinction_is_minus_the_slope_of_zero_points() -> None:
-    airmass = np.linspace(1.0, 2.0, 20)
-    rng = np.random.default_rng(5)
-    points = 25.0 - 0.09 * airmass + rng.normal(0.0, 0.004, 20)
-    slope, error = line_extinction(airmass, points)
-    assert slope == pytest.approx(0.09, abs=4 * error)
-    assert error == pytest.approx(0.004 / np.sqrt(20) / np.std(airmass), rel=0.4)
-
-
-def test_few_visits_or_one_airmass_tell_no_extinction() -> None:
-    assert np.isnan(line_extinction(np.array([1.0, 1.5, 2.0]), np.full(3, 25.0))).all()
-    assert np.isnan(line_extinction(np.full(9, 1.3), np.full(9, 25.0))).all()

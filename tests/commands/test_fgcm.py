@@ -84,6 +84,22 @@ def test_tables_in_tables_out(
     assert "it exists" in capsys.readouterr().err
 
 
+def test_a_second_flux_is_used_and_told(
+    tmp_path: Path, survey: PhotometricSurvey, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = write_tables(tmp_path, survey)
+    path = tmp_path / "observations.parquet"
+    columns = read_table(path).to_dict()
+    columns |= {"cloud_mag": columns["mag"] + 0.2, "cloud_mag_err": 0.5 * columns["mag_err"]}
+    write_table(path, columns)
+    assert cli.main([*words, "--look-up-table", str(tmp_path / "table.fits")]) == 0
+    assert "followed by the second flux on 96 detector images" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    table = read_table(tmp_path / "out/fgcm_zero_points.parquet").to_dict()
+    np.testing.assert_allclose(table["cloud_flux_offset"], -0.2, atol=1e-4)
+
+
 def test_guessed_passbands_are_told(
     tmp_path: Path, survey: PhotometricSurvey, capsys: pytest.CaptureFixture[str]
 ) -> None:

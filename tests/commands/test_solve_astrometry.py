@@ -21,7 +21,7 @@ def given() -> SmallAstrometry:
 
 def write_tables(folder: Path, given: SmallAstrometry) -> list[str]:
     survey, stars = given.survey, given.survey.stars
-    obs, visits = survey.observations, [info for info, _, _ in survey.visits]
+    obs, visits = survey.observations, [item.info for item in survey.visits]
     ids = np.array([info.visit for info in visits])
     detectors = np.array([d.id for d in survey.camera.detectors])
     columns = {"star": stars.id[obs.star], "visit": ids[obs.visit]}
@@ -30,17 +30,20 @@ def write_tables(folder: Path, given: SmallAstrometry) -> list[str]:
     columns |= {"ra": stars.ra_deg[obs.star], "dec": stars.dec_deg[obs.star]}
     write_table(folder / "observations.parquet", columns)
     rows = [(v.visit, v.mjd, v.ra_deg, v.dec_deg, v.rotation_deg, v.band) for v in visits]
-    lines = ["visit,mjd,ra,dec,rotation,band", *(",".join(map(str, row)) for row in rows)]
+    texts = (["" if value is None else str(value) for value in row] for row in rows)
+    lines = ["visit,mjd,ra,dec,rotation,band", *(",".join(row) for row in texts)]
     (folder / "visits.csv").write_text("\n".join(lines) + "\n")
     table = {"star": stars.id, "ra": stars.ra_deg, "dec": stars.dec_deg, "color": stars.color}
     write_table(folder / "stars.parquet", table | {"reserved": stars.reserved})
     (folder / "camera.yaml").write_text(yaml.safe_dump(survey.camera.model_dump(mode="json")))
-    assert survey.references is not None
-    write_reference_stars(folder / "reference.parquet", survey.references)
+    reference: tuple[str, ...] = ()
+    if survey.references is not None:
+        write_reference_stars(folder / "reference.parquet", survey.references)
+        reference = ("--reference", str(folder / "reference.parquet"))
     return [
         *("solve-astrometry", "--observations", str(folder / "observations.parquet")),
         *("--visits", str(folder / "visits.csv"), "--camera", str(folder / "camera.yaml")),
-        *("--reference", str(folder / "reference.parquet"), "--output", str(folder / "out")),
+        *(*reference, "--output", str(folder / "out")),
     ]
 
 
@@ -62,7 +65,9 @@ def test_tables_in_tables_out(
 ) -> None:
     words = [*write_tables(tmp_path, given), "--stars", str(tmp_path / "stars.parquet")]
     assert cli.main(words) == 0
-    assert "503 stars, 6 visits: stated errors of the WCSs" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "503 stars, 6 visits: stated errors of the WCSs" in told
+    assert "left open: " in told
     assert np.median(errors_mas(tmp_path, given)) < 2.0
     stars = read_table(tmp_path / "out/solved_astrometry_stars.parquet").to_dict()
     assert stars["isolated_star_id"].tolist() == given.survey.stars.id.tolist()
@@ -81,6 +86,29 @@ def test_stars_by_their_places(tmp_path: Path, given: SmallAstrometry) -> None:
     write_table(path, columns)
     assert cli.main(words) == 0
     assert np.median(errors_mas(tmp_path, given)) < 2.0
+
+
+def test_stars_by_their_places_and_a_table(
+    tmp_path: Path, given: SmallAstrometry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Observations without a column star belong to the stars of the table that they are near."""
+    words = [*write_tables(tmp_path, given), "--stars", str(tmp_path / "stars.parquet")]
+    path = tmp_path / "observations.parquet"
+    columns = read_table(path).to_dict()
+    columns.pop("star")
+    # Two observations of nothing in the table: one elsewhere, one without a place.
+    columns["dec"] = columns["dec"].copy()
+    columns["dec"][10] += 0.01
+    columns["dec"][20] = np.nan
+    write_table(path, columns)
+    assert cli.main(words) == 0
+    assert "2 observations of other visits, detectors or stars left out" in capsys.readouterr().out
+    assert np.median(errors_mas(tmp_path, given)) < 2.0
+    stars = read_table(tmp_path / "out/solved_astrometry_stars.parquet").to_dict()
+    assert stars["isolated_star_id"].tolist() == given.survey.stars.id.tolist()
+    np.testing.assert_array_equal(stars["reserved"], given.survey.stars.reserved)
+    residuals = read_table(tmp_path / "out/solved_astrometry_residuals.parquet").to_dict()
+    assert residuals["used"].mean() > 0.95
 
 
 def test_config_counts(

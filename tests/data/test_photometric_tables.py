@@ -61,6 +61,7 @@ def test_columns_are_read_only_and_typed():
         ({"id": [7, 7]}, "twice"),
         ({"band": [0, 2]}, "band"),
         ({"airmass": [0.5, 1.0]}, "airmass"),
+        ({"night": [0, -1]}, "nights are not negative"),
         ({"mjd": [np.nan, 1.0]}, "finite"),
         ({"night": [1]}, "length"),
         ({"detector_airmass": [[1.0]]}, "rows of airmass"),
@@ -82,6 +83,30 @@ def test_faulty_observations_and_stars_are_refused():
         Stars([1], [0.0], [0.0], [False], [[1.0]], None)
     with pytest.raises(ValueError, match="twice"):
         Stars([1, 1], [0.0, 0.0], [0.0, 0.0], [False, False])
+
+
+def test_a_second_flux_comes_with_its_error():
+    with pytest.raises(ValueError, match="cloud_mag_err"):
+        observations(cloud_mag=[1.0, 2.0])
+    with pytest.raises(ValueError, match="length"):
+        observations(cloud_mag=[1.0], cloud_mag_err=[0.1])
+    whole = observations(cloud_mag=[1.0, 2.0], cloud_mag_err=[0.1, 0.2])
+    part = whole.take(np.array([1]))
+    assert part.cloud_mag.tolist() == [2.0]
+    assert part.cloud_mag_err.dtype == np.float32
+    assert observations().take(np.array([1])).cloud_mag is None
+
+
+def test_colors_of_a_catalog_come_with_wavelengths():
+    with pytest.raises(ValueError, match="wavelengths"):
+        Stars([1], [0.0], [0.0], [False], color_mag=[[1.0]])
+    with pytest.raises(ValueError, match="2 wavelengths"):
+        Stars([1], [0.0], [0.0], [False], None, None, [[1.0]], [400.0, 500.0])
+    found = Stars([1], [0.0], [0.0], [False], [[2.0]], [[0.1]], [[1.0]], [400.0])
+    mag, wavelength_nm = found.catalog(np.array([600.0]))
+    assert mag.tolist() == [[2.0, 1.0]]
+    assert wavelength_nm.tolist() == [600.0, 400.0]
+    assert found.without_reference().catalog(np.array([600.0])) is None
 
 
 def test_tables_must_belong_together():

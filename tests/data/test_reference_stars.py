@@ -24,6 +24,23 @@ def catalogue(ra: Any, dec: Any, **columns: Any) -> ReferenceStars:
     return ReferenceStars.from_columns(given)
 
 
+def test_covariances_hold_the_correlations() -> None:
+    errors = {"ra_err": 2.0, "dec_err": 3.0, "pm_ra_err": 0.5, "pm_dec_err": 0.4}
+    stars = catalogue(
+        [1.0, 2.0], [5.0, 6.0], **errors, ra_dec_corr=[0.5, np.nan], dec_pm_dec_corr=-0.3
+    )
+    found = stars.covariance()
+    np.testing.assert_allclose(np.diag(found[0])[:4], [4, 9, 0.25, 0.16])
+    np.testing.assert_allclose(found[0, 1, [0, 2, 3]], [3.0, 0, -0.36])
+    np.testing.assert_allclose(found, np.swapaxes(found, 1, 2))
+    assert found[1, 0, 1] == 0
+    # The catalogue has no parallaxes.
+    assert np.isnan(found[:, 4]).all()
+    assert stars.select([1]).covariance().shape == (1, 5, 5)
+    # At another epoch they are others.
+    assert not stars.at_epoch(EPOCH + 1000).correlation
+
+
 def separation_mas(a: ReferenceStars, b: ReferenceStars) -> Any:
     chord = np.linalg.norm(unit_vectors(a.ra, a.dec) - unit_vectors(b.ra, b.dec), axis=1)
     return 2 * np.arcsin(chord / 2) * MAS_PER_RAD

@@ -7,12 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from drpflow.data.star_color import ColorMeaning
+from drpflow.data.table import Table
 from drpflow.errors import InputError, MissingDatasetError
 from drpflow.io.astrometric_sources import PieceFiles, gather_stars, rows_of
 from drpflow.io.tables import write_table
 
+COLOR = ColorMeaning(("g", "i"), 0.7)
 
-def write_piece(folder: Path, ids: list[int], detections: list[tuple[int, int, int]]) -> PieceFiles:
+
+def write_piece(
+    folder: Path,
+    ids: list[int],
+    detections: list[tuple[int, int, int]],
+    meaning: ColorMeaning = COLOR,
+) -> PieceFiles:
     """Write stars, and detections (star, visit, detector)."""
     paths = PieceFiles(*(folder / f"{name}.parquet" for name in ("stars", "sources", "standard")))
     n = len(ids)
@@ -27,7 +36,10 @@ def write_piece(folder: Path, ids: list[int], detections: list[tuple[int, int, i
     bands = np.array(["g", "i"] * n)
     standard = {"isolated_star_id": np.repeat(stars["isolated_star_id"], 2), "band": bands}
     color = np.repeat(0.5 + np.arange(n), 2)
-    write_table(paths.standard_stars, standard | {"color": color, "color_assumed": color == 0.5})
+    table = Table.from_columns(
+        standard | {"color": color, "color_assumed": color == 0.5}, meta=meaning.to_meta()
+    )
+    write_table(paths.standard_stars, table)
     return paths
 
 
@@ -65,7 +77,7 @@ def test_detections_find_star_visit_and_detector(files: list[tuple[int, PieceFil
         7: 101, 8: 101, 10: 100, 30: 100,
     }  # fmt: skip
     np.testing.assert_allclose([obs.xx[0], obs.xy[0], obs.yy[0]], [0.01, 0.005, 0.04], rtol=1e-6)
-    assert found.bands == {"g", "i"}
+    assert found.color == COLOR
 
 
 def test_colors_and_reserved_stars(files: list[tuple[int, PieceFiles]]) -> None:
@@ -77,6 +89,17 @@ def test_colors_and_reserved_stars(files: list[tuple[int, PieceFiles]]) -> None:
     assert np.isnan([color[30], color[7]]).all()
     reserved = dict(zip(stars.id.tolist(), stars.reserved.tolist(), strict=True))
     assert reserved == {30: False, 10: True, 7: False, 8: True}
+
+
+def test_a_piece_does_not_say_what_colors_are(tmp_path: Path) -> None:
+    """Bands and usual colour come from those that do; pieces of two runs are refused."""
+    one = write_piece(tmp_path / "a", [1], [(1, 5, 0)], ColorMeaning())
+    two = write_piece(tmp_path / "b", [2], [(2, 5, 0)])
+    three = write_piece(tmp_path / "c", [3], [(3, 5, 0)], ColorMeaning(("g", "z"), 1.2))
+    assert gather_stars([(1, one), (2, two)], [5], [0]).color == COLOR
+    assert gather_stars([(1, one)], [5], [0]).color.bands == ()
+    with pytest.raises(InputError, match="two runs"):
+        gather_stars([(1, two), (2, three)], [5], [0])
 
 
 def test_nothing_at_all(files: list[tuple[int, PieceFiles]]) -> None:

@@ -15,6 +15,7 @@ from drpflow.io.astrometric_tables_read import (
     read_visits_table,
 )
 from drpflow.io.sheets import VisitRow, write_sheet
+from drpflow.io.tables import write_table
 from tests.workflow.small_survey import camera_values
 
 CAMERA = Camera.model_validate(camera_values())
@@ -99,6 +100,53 @@ def test_faults_of_visits(tmp_path: Path, old: str, new: str, message: str) -> N
         read_visits_table(path, CAMERA)
     assert message.split(" (did")[0] in str(fault.value)
     assert str(path) in str(fault.value)
+
+
+def test_reserved_stars_in_words(tmp_path: Path) -> None:
+    """Any text is true to numpy, and so is what is missing."""
+    ids = np.arange(6)
+    place = {"star": ids, "ra": 10.0 + ids, "dec": np.zeros(6)}
+    for words in (["False", "true", "0", "1", "no", "T"], [0, 1, 0, 1, 0, 1]):
+        write_table(tmp_path / "s.parquet", place | {"reserved": np.array(words)})
+        stars = read_stars_table(tmp_path / "s.parquet")
+        assert stars.reserved.tolist() == [False, True] * 3
+    for words, seen in (
+        ([*"fftttt"[:5], "perhaps"], "'perhaps'"),
+        ([0, 1, 0, 1, 0, np.nan], "nan"),
+    ):
+        write_table(tmp_path / "s.parquet", place | {"reserved": np.array(words)})
+        with pytest.raises(InputError, match=f"'reserved' holds .*{seen}"):
+            read_stars_table(tmp_path / "s.parquet")
+
+
+@pytest.mark.parametrize("number", [1.7, np.nan, 1e30])
+def test_broken_numbers_are_refused(tmp_path: Path, number: float) -> None:
+    columns = {"star": np.array([1.0, number]), "ra": np.zeros(2), "dec": np.zeros(2)}
+    write_table(tmp_path / "s.parquet", columns)
+    with pytest.raises(InputError, match="'star' holds no whole numbers"):
+        read_stars_table(tmp_path / "s.parquet")
+    columns["star"] = np.array([1.0, 2.0])
+    write_table(tmp_path / "s.parquet", columns)
+    assert read_stars_table(tmp_path / "s.parquet").id.tolist() == [1, 2]
+
+
+def test_words_for_numbers_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, STARS.replace("0.5", "red"))
+    with pytest.raises(InputError, match="'color' holds no numbers"):
+        read_stars_table(path)
+    stars = read_stars_table(written(tmp_path, STARS, "stars.csv"))
+    path = written(tmp_path, OBSERVATIONS.replace("5.0,6.0", "5.0,six"))
+    with pytest.raises(InputError, match="'y' holds no numbers"):
+        ObservationTable(path).observations([], stars, CAMERA)
+
+
+def test_texts_of_fits_tables(tmp_path: Path) -> None:
+    from astropy.table import Table
+
+    columns = {"visit": [1], "mjd": [6e4], "ra": [1.0], "dec": [2.0], "rotation": [0.0]}
+    Table(columns | {"band": ["g"]}).write(tmp_path / "v.fits")
+    (info,) = read_visits_table(tmp_path / "v.fits", CAMERA)
+    assert info.band == "g"
 
 
 def test_faults_of_stars_and_observations(tmp_path: Path) -> None:

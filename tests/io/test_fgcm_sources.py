@@ -149,3 +149,29 @@ def test_a_star_that_stands_twice_is_named(tmp_path: Path) -> None:
         write_pixel(tmp_path, pixel, stars, sources(isolated_star_id=[stars[0]] * 3))
     with pytest.raises(InputError, match=r"stars32.parquet: star 5 stands twice, here or in two"):
         gather(tmp_path, [31, 32], {5: 10.0, 9: 30.0})
+
+
+def test_a_second_flux_for_the_clouds(tmp_path: Path) -> None:
+    second = {
+        "p_instFlux": [1000.0, -5.0, 3000.0],
+        "p_instFluxErr": [10.0, 1.0, 15.0],
+        "p_flag": [False, False, True],
+        "p_apCorr": [1.0, 1.0, 1.0],
+        "p_apCorrErr": [0.006, 0.0, 0.0],
+    }
+    write_pixel(tmp_path, 4, [12, 11], sources(**second))
+    files = [tmp_path / "stars4.parquet"], [tmp_path / "sources4.parquet"]
+    o = gather_sources(*files, camera(), {5: 10.0, 9: 30.0}, "f", "p").observations
+    assert o.mag == pytest.approx(-2.5 * np.log10([100.0, 50.0, 100.0]))
+    np.testing.assert_allclose(o.cloud_mag, [-5.0, np.nan, np.nan])
+    assert o.cloud_mag_err is not None
+    # 1000 e with an error of 10, of which 6 are shared.
+    assert o.cloud_mag_err[0] == pytest.approx(1.0857 * 0.008, rel=1e-3)
+    assert gather(tmp_path, [4], {5: 10.0}).observations.cloud_mag is None
+
+
+def test_a_second_flux_that_is_missing_is_named(tmp_path: Path) -> None:
+    write_pixel(tmp_path, 4, [12, 11], sources())
+    files = [tmp_path / "stars4.parquet"], [tmp_path / "sources4.parquet"]
+    with pytest.raises(InputError, match="no column 'psfFlux_instFlux'"):
+        gather_sources(*files, camera(), {5: 10.0}, "f", "psfFlux")

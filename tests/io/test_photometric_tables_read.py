@@ -158,3 +158,56 @@ def test_a_table_without_rows_is_refused(
 ) -> None:
     with pytest.raises(InputError, match="it has no rows"):
         read(tmp_path, kind="ecsv", **{name: np.array(v)[:0] for name, v in columns.items()})
+
+
+@pytest.mark.parametrize(
+    ("night", "expected"),
+    [
+        ([np.nan, 20230225.0], [1, 0]),
+        ([np.nan, np.nan], [0, 1]),
+        ([20230225.0, np.nan], [0, 1]),
+        ([2**31, 2**31 + 1], [0, 1]),
+        ([-3, -5], [1, 0]),
+        ([0.5, 1.5], [0, 1]),
+        (["b", "a"], [1, 0]),
+        (["", "a"], [1, 0]),
+    ],
+)
+def test_nights_with_gaps_or_of_any_name(
+    tmp_path: Path, night: list[Any], expected: list[int]
+) -> None:
+    assert visits(tmp_path, "ecsv", night=night).night.tolist() == expected
+
+
+def test_a_visit_of_unknown_night_is_of_that_of_its_date(tmp_path: Path) -> None:
+    columns = {name: values * 2 for name, values in VISITS.items()} | {"visit": [1, 2, 3, 4]}
+    table = columns | {"night": [20230225.0, 20230226.0, np.nan, np.nan]}
+    found = read_visits_table(write(tmp_path, table), camera()).night
+    assert found[2] == found[0]
+    assert found[3] == found[1]
+    assert found[0] != found[1]
+
+
+def test_magnitudes_in_bands_without_visits_tell_colors(tmp_path: Path) -> None:
+    table = write(tmp_path, STARS | {"mag_g": [18.5, 99.0, 17.0], "mag_odd": [1.0] * 3})
+    found = read_stars_table(table, ("r",), {"g": 477.0, "r": 623.0, "i": 762.0})
+    np.testing.assert_array_equal(found.color_mag, [[18.5], [np.nan], [17.0]])
+    np.testing.assert_array_equal(found.color_wavelength_nm, [477.0])
+    assert read_stars_table(table, ("r",)).color_mag is None
+
+
+def test_a_second_flux_for_the_clouds(tmp_path: Path) -> None:
+    assert observations(tmp_path).observations.cloud_mag is None
+    given = {"cloud_mag": [-11.0, 99.0, np.nan, -8.0], "cloud_mag_err": [0.01] * 4}
+    found = observations(tmp_path, **given).observations
+    np.testing.assert_allclose(found.cloud_mag, [-11.0, np.nan, np.nan, -8.0])
+    np.testing.assert_allclose(found.cloud_mag_err, 0.01)
+    given = {"cloud_flux": [300.0, 0.0, -4.0, 100.0], "cloud_flux_err": [3.0, 1.0, 1.0, 1.0]}
+    found = observations(tmp_path, **given).observations
+    np.testing.assert_allclose(found.cloud_mag, [-2.5, np.nan, np.nan, -2.5], atol=1e-6)
+
+
+@pytest.mark.parametrize("alone", ["cloud_mag", "cloud_mag_err", "cloud_flux", "cloud_flux_err"])
+def test_a_second_flux_comes_with_its_error(tmp_path: Path, alone: str) -> None:
+    with pytest.raises(InputError, match="it has no column 'cloud_"):
+        observations(tmp_path, **{alone: [1.0] * 4})

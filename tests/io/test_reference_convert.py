@@ -35,6 +35,8 @@ def gaia() -> Table:
             "phot_g_mean_mag": [15.0, 18.0] * u.mag,
             "phot_g_mean_flux_over_error": [1000.0, 200.0],
             "phot_bp_mean_mag": [15.5, 18.9] * u.mag,
+            "ra_pmra_corr": [0.25, -0.5],
+            "parallax_pmdec_corr": MaskedColumn([0.1, 0.0], mask=[False, True]),
         }
     )
 
@@ -61,6 +63,9 @@ def test_gaia_in_any_format(tmp_path: Path, name: str) -> None:
     np.testing.assert_allclose(stars.pm_ra, [1.5, np.nan])
     np.testing.assert_allclose(stars.parallax, [0.7, np.nan])
     assert stars.bands == ("gaia_g", "gaia_bp")
+    assert set(stars.correlation) == {"ra_pm_ra_corr", "pm_dec_parallax_corr"}
+    np.testing.assert_allclose(stars.correlation["ra_pm_ra_corr"], [0.25, -0.5])
+    np.testing.assert_allclose(stars.correlation["pm_dec_parallax_corr"], [0.1, np.nan])
     # AB magnitude of the first star in G: 15.0 + 0.1136.
     assert stars.magnitude("gaia_g")[0] == pytest.approx(15.1136)
     np.testing.assert_allclose(

@@ -28,6 +28,7 @@ def sky(n: int = 20_000) -> ReferenceStars:
             "dec": np.degrees(np.arcsin(rng.uniform(-1, 1, n))),
             "epoch": np.full(n, 57388.5),
             "pm_ra": np.where(rng.random(n) < 0.1, np.nan, rng.normal(size=n)),
+            "ra_dec_corr": rng.uniform(-1, 1, n),
             "flux_r": 10 ** rng.uniform(3, 6, n),
             "flux_r_err": rng.uniform(1, 2, n),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -11,11 +12,11 @@ from drpflow.algorithms.astrometric_fit.fit import Fit, begin
 from drpflow.algorithms.astrometric_fit.layout import make_layout
 from drpflow.algorithms.astrometric_fit.normal import join
 from drpflow.algorithms.astrometric_fit.rows import Tables, sort_rows
-from drpflow.algorithms.astrometric_fit.sky import make_sky
+from drpflow.algorithms.astrometric_fit.sky import make_sky, tells_mean_motion
 from drpflow.algorithms.astrometric_fit.start import find_planes
 from drpflow.config.solve_astrometry import SolveAstrometryConfig
 from drpflow.data.polynomial import UNIT, Basis2D
-from drpflow.kernels.astrometric_fit import catalogue_distance2
+from drpflow.kernels.astrometric_fit import catalogue_distance2, joint_distance2
 from drpflow.kernels.astrometric_model import USED, chebyshev_terms, invert_spd
 from drpflow.kernels.astrometric_rows import count_stars
 from tests.algorithms.astrometric_fit.made_up_survey import MAS_PER_DEG, Recipe, make_survey
@@ -32,7 +33,8 @@ def small_fit() -> Fit:
     sky = make_sky(tables.stars, epoch, np.ones(len(tables.stars), bool), CONFIG)
     planes = find_planes(rows, tables, sky.axes, None)
     layout = make_layout(rows, tables, CONFIG.model)
-    fit = begin(tables, rows, layout, planes, sky, epoch, CONFIG)
+    tells = tells_mean_motion(tables.stars, CONFIG)
+    fit = begin(tables, rows, layout, planes, sky, tells, epoch, CONFIG)
     fit._judge(guess=False)
     return fit
 
@@ -95,7 +97,7 @@ def test_products_are_those_of_the_matrix() -> None:
     system, (matrix, gradient) = fit.system(), dense(fit)
     rng = np.random.default_rng(2)
     x = rng.normal(size=gradient.size)
-    out = system.multiply(x) - system.prior * x
+    out = system.multiply(x) - system.prior.times(x)
     c, q = system.split(x)
     held = np.zeros_like(q)
     shared = slice(0, system.n_shared)
@@ -109,7 +111,7 @@ def test_products_are_those_of_the_matrix() -> None:
 def test_the_factor_is_of_the_same_matrix() -> None:
     system = small_fit().system()
     factor, diagonal = system.factor()
-    x = np.random.default_rng(3).normal(size=system.prior.size)
+    x = np.random.default_rng(3).normal(size=system.prior.diagonal.size)
     y = system.multiply(x)
     # Weak directions lose digits in the solution, not in the product.
     np.testing.assert_allclose(system.multiply(factor.solve(y)), y, atol=1e-5 * np.abs(y).max())
@@ -134,6 +136,47 @@ def test_distance_of_a_catalogue() -> None:
     shift, mean = rng.normal(size=(2, 5))
     expected = (shift - mean) @ np.linalg.solve(a + np.linalg.inv(b), shift - mean)
     assert catalogue_distance2(b, mean, shift, a) == pytest.approx(expected)
+    # The same from the joint solution, also where the catalogue is far better.
+    for share in (b, 1e4 * b):
+        joint = np.linalg.inv(np.linalg.inv(a) + share)
+        both = joint @ (np.linalg.solve(a, shift) + share @ mean)
+        expected = catalogue_distance2(share, mean, shift, a)
+        assert joint_distance2(share, mean, both, joint) == pytest.approx(expected, rel=1e-6)
+
+
+def test_noise_has_the_covariance_of_the_matrix() -> None:
+    system = small_fit().system()
+    rng = np.random.default_rng(7)
+    size = system.prior.diagonal.size
+    for _ in range(3):
+        x = rng.normal(size=size) / np.sqrt(np.maximum(system.prior.diagonal, 1e-6))
+        along = np.array([x @ system.noise(rng) for _ in range(300)])
+        q = system.split(x)[1]
+        held = sum(system._stiffness(0) * (q[:, :, k].sum(axis=0) ** 2).sum() for k in range(10))
+        expected = float(x @ system.multiply(x)) - held
+        assert np.mean(along**2) == pytest.approx(expected, rel=0.3)
+
+
+def test_means_are_those_of_visits_that_take_part() -> None:
+    fit = small_fit()
+    whole = fit.system()
+    part = replace(whole, epoch=np.where(np.arange(5) == 2, -1, whole.epoch))
+    c, q = (np.zeros_like(values) for values in (whole.prior.c, whole.prior.q))
+    q[2] = 1.0
+    change = part.multiply(join(c, q)) - whole.multiply(join(c, q))
+    _, moved = whole.split(change)
+    kept = np.arange(5) != 2
+    assert np.abs(moved[kept][:, :, 0]).min() > 0.5 * whole._stiffness(0)
+    _, alone = part.split(part.multiply(join(c, q)))
+    only_data = dense(fit)[0] @ join(c, q) + whole.prior.times(join(c, q))
+    np.testing.assert_allclose(alone.ravel(), only_data[c.size :], rtol=1e-5, atol=1e-6)
+
+
+def test_what_rows_tell_alone_is_the_diagonal_without_stars() -> None:
+    system = small_fit().system()
+    alone = join(*system.alone())
+    blocks = system._block_factor()[1]
+    np.testing.assert_allclose(1 / alone, blocks + system.prior.diagonal, rtol=1e-8)
 
 
 def test_distinct_stars() -> None:

@@ -23,8 +23,9 @@ from tests.qa.photometric_run import columns_of, put
 
 SKYPIX = 1672
 N_STARS, N_VISITS = 600, 8
+NOTE = "order of detector 3 fell to 1; too few stars"
 LOST = 8
-"""Visit that has no solution."""
+"""Visit that has no solution, and could not be read."""
 NOISE_MAS, TURBULENCE_MAS, BIAS_MAS, FIRST_MAS = 2.0, 3.0, 5.0, 30.0
 """Scatter of centroids; an offset that each visit has, drawn with this rms in each coordinate; a
 shift along x of all stars on detector 0; the rms of an offset of each visit before."""
@@ -52,18 +53,24 @@ def write_astrometry(root: Path, *, catalogue: bool = True) -> Path:
     fields = _write_wcs(store)
     residuals = _residuals(stars, fields, rng)
     _write(store, "solved_astrometry_residuals", residuals, provenance, skypix=SKYPIX)
-    _write(store, "solved_astrometry_visits", _visits(residuals), provenance, skypix=SKYPIX)
+    about = {"notes": [NOTE], "held": ["position of the whole: held by priors"]}
+    _write(store, "solved_astrometry_visits", _visits(residuals), provenance, about, skypix=SKYPIX)
     status = {
         "task": "solveAstrometry", "data_id": {"skypix": SKYPIX}, "outcome": "partial",
         "reason": "visit 8: too <far> off", "hint": "",
-        "numbers": {"notes": "order of detector 3 fell to 1"},
+        "numbers": {"notes": NOTE},
     }  # fmt: skip
     write_json(root / f"status/solveAstrometry/skypix={SKYPIX}.json", status)
     return path
 
 
 def _write(
-    store: Store, name: str, columns: dict[str, Any], provenance: Provenance, **data_id: int
+    store: Store,
+    name: str,
+    columns: dict[str, Any],
+    provenance: Provenance,
+    meta: dict[str, Any] | None = None,
+    **data_id: int,
 ) -> None:
     schema = load_schema(name)
     inner = schema.without(set(data_id))
@@ -71,7 +78,7 @@ def _write(
         c.name: np.asarray(columns[c.name]).astype(str if c.type == "str" else np.dtype(c.type))
         for c in inner.columns
     }
-    table = Table.from_columns(kept, inner)
+    table = Table.from_columns(kept, inner, meta=meta)
     path = store.path(name, **data_id)
     write_table(path, table, schema, dataset=name, data_id={**data_id}, provenance=provenance)
 
@@ -174,7 +181,8 @@ def _visits(residuals: dict[str, Any]) -> dict[str, Any]:
     good = [int(residuals["used"][residuals["visit"] == v].sum()) for v in number]
     lost = number == LOST
     return columns_of(
-        "solved_astrometry_visits", N_VISITS, visit=number, band="r", mjd=60700.0 + number,
+        "solved_astrometry_visits", N_VISITS, visit=number, band=np.where(lost, "", "r"),
+        mjd=np.where(lost, np.nan, 60700.0 + number),
         solved=~lost, reason=np.where(lost, "too <far> off", ""),
         group=np.where(lost, -1, 0), floor=np.where(lost, np.nan, TURBULENCE_MAS),
         dcr_east=1.5, dcr_east_err=0.2, order=3, offset=0.03, n_good=good,

@@ -63,8 +63,13 @@ def put(store: Store, name: str, columns: dict[str, Any], meta: Any = None, **da
     store.put(Table.from_columns(kept, schema, meta=meta or {}), name, **data_id)
 
 
-def write_photometry(root: Path, *, noise_mag: float = 0.002, reserved: float = 0.3) -> Truth:
-    """Write six visits of four detectors that see the same stars at the same places."""
+def write_photometry(
+    root: Path, *, noise_mag: float = 0.002, reserved: float = 0.3, shared_mag: float = 0.0
+) -> Truth:
+    """Write six visits of four detectors that see the same stars at the same places.
+
+    Fluxes are said to share an error of `shared_mag` on each image.
+    """
     store, rng = Store(root), np.random.default_rng([17])
     mag = 17 + rng.uniform(0, 3, (N_STARS, 2))
     truth = Truth(mag, noise_mag)
@@ -77,7 +82,7 @@ def write_photometry(root: Path, *, noise_mag: float = 0.002, reserved: float = 
     }
     zero = 26 + rng.normal(0, 0.01, (6, 4))
     _write_stars(store, stars, truth)
-    _write_sources(store, stars, truth, zero, rng)
+    _write_sources(store, stars, truth, zero, rng, shared_mag)
     for visit in range(1, 7):
         _write_visit(store, visit, zero[visit - 1], rng)
     _write_zero_points(store, zero)
@@ -114,8 +119,11 @@ def _write_stars(store: Store, stars: dict[str, Any], truth: Truth) -> None:
 
 
 def _write_sources(
-    store: Store, stars: dict[str, Any], truth: Truth, zero: Any, rng: np.random.Generator
-) -> None:
+    store: Store, stars: dict[str, Any], truth: Truth, zero: Any, rng: np.random.Generator,
+    shared_mag: float,
+) -> None:  # fmt: skip
+    relative = np.log(10) / 2.5
+    error = relative * np.hypot(truth.noise_mag, shared_mag)
     parts = []
     for visit, band in enumerate(BANDS, 1):
         k = "gr".index(band)
@@ -128,7 +136,8 @@ def _write_sources(
             columns_of(
                 "isolated_stars_source", N_STARS, skypix=SKYPIX, visit=visit, band=band,
                 normCompTophatFlux_instFlux=flux,
-                normCompTophatFlux_instFluxErr=flux * truth.noise_mag * np.log(10) / 2.5,
+                normCompTophatFlux_instFluxErr=flux * error, normCompTophatFlux_apCorr=1.1,
+                normCompTophatFlux_apCorrErr=1.1 * relative * shared_mag,
                 **{n: stars[n] for n in ("isolated_star_id", "detector", "x", "y", "reserved")},
             )
         )  # fmt: skip
@@ -167,7 +176,7 @@ def _write_visit(store: Store, visit: int, zero: Any, rng: np.random.Generator) 
         )
     columns = {
         "flag": np.ones(4, np.int32), "zero_point": zero, "zero_point_err": np.full(4, 1e-3),
-        "gray": np.zeros(4), "n_star": np.full(4, 90, np.int32),
+        "gray": np.zeros(4), "n_star": np.full(4, 90, np.int32), "offset_err": np.full(4, 2e-3),
     }  # fmt: skip
     store.put(ComponentTable(rows, columns), "fgcm_photo_calib", visit=visit)
 
@@ -187,6 +196,7 @@ def _write_zero_points(store: Store, zero: Any) -> None:
         zero_point=point, zero_point_err=1e-3, offset_err=2e-3,
         gray=np.where(visit == CLOUDY_VISIT, -0.3, 0.001), n_star=90, color_term=COLOR_TERM,
         color_pivot=PIVOT, clear_probability=0.9,
+        cloud_flux_offset=np.where(visit == CLOUDY_VISIT, 0.031, np.nan),
     )  # fmt: skip
     put(store, "fgcm_zero_points", columns)
 

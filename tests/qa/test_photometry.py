@@ -79,6 +79,17 @@ def test_measurements_have_the_magnitudes_that_were_put_in(
     assert (m.photometric == (m.visit != CLOUDY_VISIT)).all()
 
 
+def test_what_the_stars_of_an_image_share_is_no_noise_of_theirs(
+    run: tuple[Store, Truth], tmp_path: Path
+) -> None:
+    write_photometry(tmp_path, shared_mag=0.02)
+    store = Store(tmp_path)
+    found = read_photometry(store)
+    assert found is not None
+    for m in read_measurements(store, found):
+        np.testing.assert_allclose(m.mag_err, run[1].noise_mag, rtol=1e-5)
+
+
 def test_deviations_are_those_about_the_mean_of_each_star(measured: Measurements) -> None:
     off = deviations(measured)
     rng = np.random.default_rng(2)
@@ -93,16 +104,27 @@ def test_deviations_are_those_about_the_mean_of_each_star(measured: Measurements
 def test_scatter_and_what_is_left_of_it_without_noise(measured: Measurements) -> None:
     off = deviations(measured)
     everything = np.ones(measured.star.size, bool)
-    found = scatter(measured, off, everything)
+    found = scatter(off, everything)
     assert found.corrected == pytest.approx(2.0, rel=0.06)
     assert found.noise == pytest.approx(2.0, rel=1e-3)
     assert found.first > 3 * found.corrected, "zero points of calibrateImage are 20 mmag off"
-    assert dataclasses.replace(found, corrected=5.0, noise=3.0).intrinsic == pytest.approx(4.0)
-    assert dataclasses.replace(found, corrected=1.0, noise=3.0).intrinsic == 0.0
+    assert found.intrinsic < 0.7, "there is nothing but noise"
+    assert found.intrinsic_first == pytest.approx(np.hypot(found.first, 0), rel=0.05)
     bins = by_magnitude(measured, off, everything)
     assert [m for m, _ in bins] == [17.5, 18.5, 19.5]
     assert sum(s.number for _, s in bins) == found.number
     assert np.isnan(width(np.ones(3)))
+
+
+def test_noise_that_differs_from_star_to_star_is_all_taken_off(measured: Measurements) -> None:
+    rng = np.random.default_rng(7)
+    error = 1e-3 * np.where(measured.star % 2, 1.0, 12.0)
+    mag = measured.standard + rng.normal(0, np.hypot(error, 3e-3))
+    noisy = dataclasses.replace(measured, mag=mag, mag_err=error)
+    found = scatter(deviations(noisy), np.ones(error.size, bool))
+    # In quadrature, a width less an rms, nothing would be left.
+    assert found.intrinsic == pytest.approx(3.0, rel=0.15)
+    assert found.noise < np.sqrt(np.mean((1e3 * error) ** 2))
 
 
 def test_residual_map_shows_the_bias_where_it_is(
@@ -145,11 +167,18 @@ def test_chapter_of_the_calibration(run: tuple[Store, Truth]) -> None:
     assert visit["3"][5] == "clouds"
     assert visit["3"][9] == "-300.0"
     assert visit["4"][4] == "3 / 4"
+    assert (visit["3"][13], visit["4"][13]) == ("31.0", "–")
     assert visit["1"][1] == "2025-02-03"
     stars = {row[0]: row for row in table(section, "Standard stars").rows}
     assert stars["g"][1] == str(N_STARS)
     assert float(stars["g"][-1]) == pytest.approx(1.0)
     assert section.tiles[0].value == "6 / 6"
+
+
+def test_products_without_another_flux_for_clouds(found: Photometry) -> None:
+    assert found.has_cloud_flux
+    columns = {n: v for n, v in found.zero_points.items() if n != "cloud_flux_offset"}
+    assert not dataclasses.replace(found, zero_points=columns).has_cloud_flux
 
 
 def test_chapter_of_the_stars(run: tuple[Store, Truth]) -> None:

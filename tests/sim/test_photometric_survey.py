@@ -166,3 +166,15 @@ def test_zero_points_are_mean_corrections_of_stars_of_usual_colour() -> None:
     # Some 40 stars sample star flat and cloud at their places, not evenly.
     assert np.median(off) == pytest.approx(0, abs=2e-3)
     assert np.std(off[s.photometric]) < 2e-3
+
+
+def test_errors_are_those_of_the_measured_fluxes() -> None:
+    s = calm()
+    m = s.measurements
+    band = np.array([e.band for e in s.exposures])[m.visit]
+    electrons = 10 ** (-0.4 * m.mag) * s.config.nights.exposure_time_s
+    background = (m.mag_err * np.log(10) / 2.5 * electrons) ** 2 - electrons
+    faint = m.mag_err > 0.05
+    for number in range(3):
+        of_band = background[faint & (band == number)]
+        assert np.ptp(of_band) < 1e-3 * np.median(of_band)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import yaml
 
+from drpflow.data.astrometric_survey import AstrometricSurvey, VisitInput
 from drpflow.data.astrometric_tables import Observations, Stars
 from drpflow.data.camera import Camera
 from drpflow.data.component_table import ComponentRow, ComponentTable
@@ -16,12 +17,13 @@ from drpflow.data.plane_maps import PolynomialMap
 from drpflow.data.polynomial import Basis2D, Domain
 from drpflow.data.reference_stars import ReferenceStars
 from drpflow.data.sky_wcs import SkyWcs
+from drpflow.data.star_color import ColorMeaning
+from drpflow.data.table import Table
 from drpflow.data.visit_info import VisitInfo
 from drpflow.io.component_tables import write_component_table
 from drpflow.io.records import write_component_json
 from drpflow.io.reference_stars import write_reference_stars
 from drpflow.io.tables import write_table
-from drpflow.tasks.solve_astrometry import Survey
 from tests.workflow.small_survey import camera_values
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class SmallAstrometry:
         True places of the stars, which do not move.
     """
 
-    survey: Survey
+    survey: AstrometricSurvey
     wcs: dict[tuple[int, int], SkyWcs]
     ra_deg: Floats
     dec_deg: Floats
@@ -100,7 +102,7 @@ def small_astrometry(n_visits: int = 6, n_stars: int = 600, seed: int = 1) -> Sm
     visits, columns = [], []
     for k in range(n_visits):
         info, boresight, first = _visit(rng, k, cam, true, basis, half)
-        visits.append((info, boresight, first))
+        visits.append(VisitInput(info, boresight, first))
         for d, detector in enumerate(cam.detectors):
             x, y = true[info.visit, detector.id].world_to_pixel_values(ra, dec)
             on = np.flatnonzero((x > 0) & (x < SIZE_PIX - 1) & (y > 0) & (y < SIZE_PIX - 1))
@@ -114,9 +116,9 @@ def small_astrometry(n_visits: int = 6, n_stars: int = 600, seed: int = 1) -> Sm
     place = [a + rng.normal(0, 0.02 / 3600, seen.size) for a in (ra, dec)]
     color = np.where(rng.random(seen.size) < 0.1, np.nan, rng.normal(0.8, 0.4, seen.size))
     stars = Stars(1000 + seen, place[0] % 360, place[1], color, rng.random(seen.size) < 0.15)
-    survey = Survey(
-        cam, visits, {}, observations, stars, np.ones(seen.size, np.bool_), frozenset("gri"),
-        _catalog(ra, dec, rng),
+    survey = AstrometricSurvey(
+        cam, visits, {}, observations, stars, np.ones(seen.size, np.bool_),
+        ColorMeaning(("g", "i"), 0.8), _catalog(ra, dec, rng),
     )  # fmt: skip
     return SmallAstrometry(survey, true, ra, dec)
 
@@ -167,9 +169,10 @@ def write_survey(folder: Path, given: SmallAstrometry) -> list[str]:
     """Write what the script reads; return its arguments."""
     survey = given.survey
     (folder / "camera.yaml").write_text(yaml.safe_dump(survey.camera.model_dump(mode="json")))
-    for info, boresight, wcss in survey.visits:
+    for item in survey.visits:
+        info, boresight = item.info, item.boresight_deg
         write_component_json(folder / f"info/{info.visit}.json", info)
-        rows = {d: ComponentRow({"wcs": wcs}) for d, wcs in wcss.items()}
+        rows = {d: ComponentRow({"wcs": wcs}) for d, wcs in item.wcs.items()}
         names = ("boresight_ra", "boresight_dec", "boresight_rotation")
         columns = {n: np.full(len(rows), v) for n, v in zip(names, boresight, strict=True)}
         path = folder / f"summary/{info.visit}.parquet"
@@ -178,7 +181,7 @@ def write_survey(folder: Path, given: SmallAstrometry) -> list[str]:
         _write_piece(folder, survey, piece, survey.stars.id % 2 == parity)
     assert survey.references is not None
     write_reference_stars(folder / "reference.parquet", survey.references)
-    visits = [info.visit for info, _, _ in survey.visits]
+    visits = [item.info.visit for item in survey.visits]
     return [
         *("--camera", str(folder / "camera.yaml"), "--skypix", str(SKYPIX)),
         *("--order", "3", "--association-order", "4"),
@@ -192,7 +195,9 @@ def write_survey(folder: Path, given: SmallAstrometry) -> list[str]:
     ]
 
 
-def _write_piece(folder: Path, survey: Survey, piece: int, mine: NDArray[np.bool_]) -> None:
+def _write_piece(
+    folder: Path, survey: AstrometricSurvey, piece: int, mine: NDArray[np.bool_]
+) -> None:
     stars, obs = survey.stars, survey.observations
     ids = stars.id[mine]
     table = {"isolated_star_id": ids, "ra": stars.ra_deg[mine], "dec": stars.dec_deg[mine]}
@@ -201,9 +206,10 @@ def _write_piece(folder: Path, survey: Survey, piece: int, mine: NDArray[np.bool
     color = np.tile(np.where(known, stars.color[mine], 0.8), 2)
     standard = {"isolated_star_id": np.tile(ids, 2), "band": np.repeat(["g", "i"], ids.size)}
     standard |= {"color": color, "color_assumed": np.tile(~known, 2)}
-    write_table(folder / f"standard/{piece}.parquet", standard)
+    table = Table.from_columns(standard, meta=survey.color.to_meta())
+    write_table(folder / f"standard/{piece}.parquet", table)
     rows = np.flatnonzero(mine[obs.star])
-    visits = np.array([info.visit for info, _, _ in survey.visits])
+    visits = np.array([item.info.visit for item in survey.visits])
     detectors = np.array([d.id for d in survey.camera.detectors], np.int32)
     sources = {
         "isolated_star_id": stars.id[obs.star[rows]],

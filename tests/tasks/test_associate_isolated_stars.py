@@ -74,7 +74,8 @@ def test_columns_of_stars_and_sources() -> None:
     assert stars["reference_id"].tolist() == (np.arange(N) * 7).tolist()
     np.testing.assert_allclose(stars["snr"], 100.0)
     np.testing.assert_allclose(stars["epoch"], 59998.0)
-    expected = np.hypot(0.0036, CONFIG.position_floor_arcsec) / np.sqrt(3) / 3600
+    floor = np.hypot(CONFIG.position_floor_arcsec, CONFIG.position_floor_pix * CAMERA.pixel_arcsec)
+    expected = np.hypot(0.0036, floor) / np.sqrt(3) / 3600
     np.testing.assert_allclose(stars["raErr"], expected, rtol=1e-6)
     assert np.abs(stars["dec"] - DEC).max() * 3600 < 0.06
     # The later the visit's number, the earlier it was taken.
@@ -160,6 +161,13 @@ def test_values_that_are_not_known() -> None:
     assert (times[2:] == 3).all()
     assert np.isfinite(found.stars["ra"]).all()
     assert np.isfinite(found.stars["raErr"]).all()
+
+
+def test_a_visit_of_unknown_time_leaves_the_epoch_to_the_others() -> None:
+    undated = VisitStars(3, "g", "g1", float("nan"), stars_of(3), summary())
+    epoch = associate(visit(1), visit(2), undated).stars["epoch"]
+    assert len(epoch) == N
+    np.testing.assert_allclose(epoch, 59998.5)
 
 
 def test_the_error_of_a_borrowed_wcs_lowers_its_weight() -> None:

@@ -19,7 +19,7 @@ from drpflow.sim.photometric_survey import PhotometricSurvey
 from drpflow.tasks.fgcm import photo_calib_of
 from drpflow.workflow.task_runner import main
 
-from .photometric_run import SIZE_PIX, camera_of, small_survey, write_survey
+from .photometric_run import SECOND_FLUX_MAG, SIZE_PIX, camera_of, small_survey, write_survey
 
 SCRIPT = Path(__file__).parents[2] / "scripts/fgcm.py"
 
@@ -122,6 +122,38 @@ def test_standard_stars_are_those_of_their_pixel(finished: Path, survey: Photome
     assert np.std(off) < 0.01
 
 
+def test_standard_stars_tell_what_their_color_is(finished: Path) -> None:
+    """Between which bands it is, and its median over the run, in the table of every pixel."""
+    tables = [read_table(finished / f"out/standard/{pixel}.parquet") for pixel in (31, 32)]
+    known = []
+    for table in tables:
+        columns = table.to_dict()
+        _, first = np.unique(columns["isolated_star_id"], return_index=True)
+        known.append(columns["color"][first][~columns["color_assumed"][first]])
+    for table in tables:
+        assert table.meta["color_bands"] == ["g", "i"]
+        usual = np.median(np.concatenate(known))
+        assert table.meta["color_usual"] == pytest.approx(usual, abs=1e-6)
+
+
+def test_errors_of_the_scale_stand_beside_those_of_differences(finished: Path) -> None:
+    points = read_table(finished / "out/zero_points.parquet").to_dict()
+    calib = read_table(finished / "out/calib/104.parquet").to_dict()
+    mine = points["visit"] == 104
+    assert set(calib["offset_err"]) == set(points["offset_err"][mine])
+    stars = read_table(finished / "out/standard/31.parquet").to_dict()
+    assert not stars["relative"].any()
+    assert set(stars["offset_err"]) <= set(points["offset_err"])
+
+
+def test_the_second_flux_is_brought_to_the_scale_of_the_first(finished: Path) -> None:
+    table = read_table(finished / "out/zero_points.parquet").to_dict()
+    offset = table["cloud_flux_offset"]
+    assert np.isfinite(offset).mean() > 0.95
+    assert np.nanmedian(offset) == pytest.approx(-SECOND_FLUX_MAG, abs=0.01)
+    assert np.nanstd(offset) == pytest.approx(0.02, abs=0.006)
+
+
 def test_the_air_of_each_visit(finished: Path) -> None:
     curve = read_component(
         FitsIndex(finished / "out/air/100.fits"), "transmission", ComponentCache()
@@ -152,6 +184,8 @@ def test_a_visit_of_unknown_exposure_time_is_lost_alone(
     lost = np.isin(survey.measurements.visit, (3, 7)).sum()
     assert status["numbers"]["n_elsewhere"] == lost  # type: ignore[index]
     assert len(read_table(tmp_path / "out/calib/103.parquet")) == 0
+    air = read_component(FitsIndex(tmp_path / "out/air/103.fits"), "transmission", ComponentCache())
+    assert air.factors == ()
     table = read_table(tmp_path / "out/zero_points.parquet").to_dict()
     assert set(table["visit"]) == set(range(100, 124)) - {103, 107}
     assert np.isfinite(table["zero_point"]).mean() > 0.95
@@ -164,6 +198,11 @@ def test_without_references_the_calibration_is_relative(
     assert "no reference stars" in status["numbers"]["notes"]  # type: ignore[index]
     table = read_table(tmp_path / "out/zero_points.parquet").to_dict()
     assert (table["flag"] & 64 == 64).all()
+    calib = read_table(tmp_path / "out/calib/100.parquet").to_dict()
+    assert (calib["offset_err"] > 0.5).all()
+    stars = read_table(tmp_path / "out/standard/31.parquet").to_dict()
+    assert stars["relative"].all()
+    assert (stars["offset_err"] > 0.5).all()
 
 
 def test_nothing_to_calibrate_writes_empty_products(

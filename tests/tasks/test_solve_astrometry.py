@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from drpflow.config.solve_astrometry_task import SolveAstrometryTaskConfig
+from drpflow.data.star_color import ColorMeaning
 from drpflow.errors import AlgorithmError
 from drpflow.io.schemas import load_schema
-from drpflow.tasks.solve_astrometry import Solved, nothing, solve_astrometry
+from drpflow.tasks.solve_astrometry import Solved, first_of, nothing, solve_astrometry
 from tests.tasks.astrometric_run import (
     NOISE_PIX,
     SCALE_ARCSEC,
@@ -72,6 +73,17 @@ def test_stars_stand_where_they_are(given: SmallAstrometry, solved: Solved) -> N
     assert (np.abs(stars["ra_pm_ra_corr"][known]) <= 1).all()
 
 
+def test_what_was_not_fitted_has_no_error(given: SmallAstrometry) -> None:
+    config = CONFIG.model_copy(update={"stars": CONFIG.stars.model_copy(update={"motions": False})})
+    found = solve_astrometry(replace(given.survey, references=None), config).stars
+    for name in ("pm_ra", "pm_dec", "parallax"):
+        assert np.isnan(found[name]).all()
+        assert np.isnan(found[f"{name}_err"]).all()
+    assert np.isnan(found["ra_pm_ra_corr"]).all()
+    assert np.isfinite(found["ra_dec_corr"]).all()
+    assert np.isfinite(found["ra_err"]).all()
+
+
 def test_residuals_before_and_after(given: SmallAstrometry, solved: Solved) -> None:
     r = solved.residuals
     key = np.stack([r["isolated_star_id"], r["visit"], r["detector"]])
@@ -97,24 +109,46 @@ def test_stars_beyond_the_piece_count_and_are_not_written(given: SmallAstrometry
 
 def test_a_visit_without_time_or_pointing_is_named(given: SmallAstrometry) -> None:
     visits = list(given.survey.visits)
-    info, _, first = visits[2]
-    visits[2] = (replace(info, mjd=None), visits[2][1], first)
+    visits[2] = replace(visits[2], info=replace(visits[2].info, mjd=None))
     unreadable = {99: "it cannot be read"}
     found = solve_astrometry(replace(given.survey, visits=visits, unreadable=unreadable), CONFIG)
     assert found.problem is not None
     assert "visit 22: its time is unknown" in found.problem.message
     assert set(found.wcs) == {v for v, _ in given.wcs} | {99}
     assert found.wcs[22].rows[0].missing["wcs"] == "its time is unknown"
-    assert not found.wcs[99].rows
+    assert found.wcs[99].rows.keys() == found.wcs[21].rows.keys()
+    assert {row.missing["wcs"] for row in found.wcs[99].rows.values()} == {"it cannot be read"}
     assert found.wcs[21].component("wcs", 0) is not None
     assert found.numbers["n_lost_visits"] == 2
     # Its detections took no part.
     assert 22 not in found.residuals["visit"]
+    # All visits stand in the table, those that could not be read without time and band.
+    v = found.visits
+    assert v["visit"].tolist() == [*range(20, 26), 99]
+    assert dict(zip(v["visit"], v["reason"], strict=True))[99] == "it cannot be read"
+    assert v["solved"].tolist() == [True, True, False, True, True, True, False]
+    assert v["band"].tolist() == [*"grigri", ""]
+    assert np.isnan(v["mjd"][[2, 6]]).all()
+    assert (v["group"][[2, 6]] == -1).all()
 
 
 def test_colors_of_other_bands_have_their_own_middle(given: SmallAstrometry) -> None:
-    found = solve_astrometry(replace(given.survey, color_bands=frozenset("gr")), CONFIG)
-    assert "colours are g - r" in str(found.numbers["notes"])
+    """The middle is that of the run: all its pieces hold for one star."""
+    run = replace(given.survey, color=ColorMeaning(("g", "r"), 0.55))
+    found = solve_astrometry(run, CONFIG)
+    assert "colours are g - r: WCSs hold for a star of 0.55" in str(found.numbers["notes"])
+    assert found.reference_color == 0.55
+    half = np.arange(len(run.stars)) % 2 == 0
+    redder = np.where(half, run.stars.color + 1.0, np.nan)
+    piece = replace(run, stars=replace(run.stars, color=redder))
+    assert solve_astrometry(piece, CONFIG).reference_color == 0.55
+
+
+def test_colors_of_unknown_bands_are_told(given: SmallAstrometry, solved: Solved) -> None:
+    found = solve_astrometry(replace(given.survey, color=ColorMeaning()), CONFIG)
+    assert "they are taken for g - i" in str(found.numbers["notes"])
+    assert solved.reference_color == found.reference_color == 0.78
+    assert "taken for" not in str(solved.numbers.get("notes"))
 
 
 def test_no_stars_no_visits(given: SmallAstrometry) -> None:
@@ -137,6 +171,25 @@ def test_no_stars_no_visits(given: SmallAstrometry) -> None:
 
 
 def test_the_products_of_a_failure(given: SmallAstrometry) -> None:
-    made = nothing([5, 6], "why")
+    made = nothing([5, 6], [1, 2], "why")
     assert set(made.wcs) == {5, 6}
+    assert made.wcs[5].rows[2].missing == {"wcs": "why"}
+    assert made.visits["reason"].tolist() == ["why", "why"]
+    assert not made.visits["solved"].any()
     assert not made.stars
+
+
+def test_many_sentences_are_cut() -> None:
+    sentences = [f"note {k}" for k in range(13)]
+    assert first_of(sentences, 10) == [*sentences[:10], "and 3 more"]
+    assert first_of(sentences[:10], 10) == sentences[:10]
+    assert first_of([], 10) == []
+
+
+def test_a_fit_that_has_not_settled_says_so(given: SmallAstrometry, solved: Solved) -> None:
+    solver = CONFIG.solver.model_copy(update={"max_passes": 2})
+    found = solve_astrometry(given.survey, CONFIG.model_copy(update={"solver": solver}))
+    sentence = "positions still changed after 2 passes"
+    assert any(sentence in note for note in found.notes)
+    assert sentence in str(found.numbers["notes"])
+    assert not any("positions still changed" in note for note in solved.notes)

@@ -12,6 +12,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from drpflow.errors import MissingDatasetError
 from drpflow.io.cache import ComponentCache
 from drpflow.io.component_tables import ComponentRows
 from drpflow.io.tables import read_table, write_table
@@ -93,8 +94,23 @@ def test_stars_are_those_of_the_piece(finished: Path, given: SmallAstrometry) ->
     residuals = read_table(finished / "out/residuals.parquet").to_dict()
     assert (residuals["isolated_star_id"] % 2 == 0).all()
     visits = read_table(finished / "out/visits.parquet").to_dict()
-    assert visits["visit"].tolist() == [info.visit for info, _, _ in given.survey.visits]
+    assert visits["visit"].tolist() == [item.info.visit for item in given.survey.visits]
     assert visits["solved"].all()
+
+
+def test_products_say_for_which_star_and_what_is_open(finished: Path) -> None:
+    table = read_table(finished / "out/visits.parquet")
+    status = json.loads((finished / f"status/solveAstrometry/skypix={SKYPIX}.json").read_text())
+    assert table.meta["reference_color"] == 0.78
+    assert table.meta["color_bands"] == ["g", "i"]
+    for name in ("held", "notes"):
+        sentences = table.meta[name]
+        told = status["numbers"].get(name, "")
+        assert told.startswith("; ".join(sentences[:10]))
+        assert (f"and {len(sentences) - 10} more" in told) == (len(sentences) > 10)
+    wcs = read_table(wcs_rows(finished, 21)[0])
+    assert wcs.meta["reference_color"] == 0.78
+    assert wcs.meta["healpix_order"] == 3
 
 
 def test_a_second_run_gives_the_same_bytes(finished: Path, given: SmallAstrometry) -> None:
@@ -110,8 +126,28 @@ def test_an_unreadable_visit_is_lost_alone(tmp_path: Path, given: SmallAstrometr
     status = run(tmp_path, words)
     assert status["outcome"] == "partial"
     assert "visit 22" in str(status["reason"])
-    assert len(read_table(wcs_rows(tmp_path, 22)[0])) == 0
+    lost = read_table(wcs_rows(tmp_path, 22)[0]).to_dict()
+    assert lost["detector"].tolist() == [0, 1, 2, 3]
+    assert np.isnan(lost["wcs_error"]).all()
+    with pytest.raises(MissingDatasetError, match="cannot be read"):
+        wcs_rows(tmp_path, 22)[1].component("wcs", 3)
+    visits = read_table(tmp_path / "out/visits.parquet").to_dict()
+    assert "cannot be read" in visits["reason"][visits["visit"] == 22][0]
     assert wcs_rows(tmp_path, 21)[1].component("wcs", 3) is not None
+
+
+def test_without_standard_stars(tmp_path: Path, given: SmallAstrometry) -> None:
+    """fgcm failed: its tables have no rows, and say nothing of colours."""
+    words = write_survey(tmp_path, given)
+    for piece in PIECES:
+        path = tmp_path / f"standard/{piece}.parquet"
+        write_table(path, {n: v[:0] for n, v in read_table(path).to_dict().items()})
+    status = run(tmp_path, words)
+    assert status["outcome"] == "done"
+    table = read_table(tmp_path / "out/visits.parquet")
+    assert table.to_dict()["solved"].all()
+    assert any("no star has a colour" in note for note in table.meta["notes"])
+    assert "color_bands" not in table.meta
 
 
 def test_a_piece_without_stars(tmp_path: Path, given: SmallAstrometry) -> None:
@@ -125,6 +161,10 @@ def test_a_piece_without_stars(tmp_path: Path, given: SmallAstrometry) -> None:
     status = run(tmp_path, words)
     assert status["outcome"] == "failed"
     assert "no visit can be solved" in str(status["reason"])
-    for name in TABLES:
+    for name in ("stars", "residuals"):
         assert len(read_table(tmp_path / f"out/{name}.parquet")) == 0
-    assert wcs_rows(tmp_path, 25)[0].is_file()
+    reasons = read_table(tmp_path / "out/visits.parquet").to_dict()["reason"]
+    assert len(reasons) == 6
+    assert all("no visit can be solved" in reason for reason in reasons)
+    with pytest.raises(MissingDatasetError, match="no visit can be solved"):
+        wcs_rows(tmp_path, 25)[1].component("wcs", 0)

@@ -104,7 +104,8 @@ def test_what_is_stored_is_what_was_fitted(
     moved = field.at(*field_places(observations, {key: below}))
     quiet = _corrected(observations, detectors_of(survey), moved)
     off = np.stack(below.pixel_to_world_values(quiet.x, quiet.y)) - np.stack(place)
-    assert np.abs(off).max() * 3.6e6 < 0.01
+    # The pixels were moved by the camera file's scale, which is that of the maps to some 10⁻⁴.
+    assert np.abs(off).max() * 3.6e6 < 5e-4 * np.abs(moved).max()
 
 
 def test_still_air_is_left_alone() -> None:

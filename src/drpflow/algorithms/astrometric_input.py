@@ -2,64 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from drpflow.algorithms.sky_match import match_nearest
 from drpflow.data.astrometric_tables import ReferenceAstrometry, Visits
+from drpflow.data.reference_stars import unit_vectors
+from drpflow.data.sky_geometry import in_circle_deg
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from drpflow.data.astrometric_survey import VisitInput
     from drpflow.data.camera import Camera
     from drpflow.data.reference_stars import ReferenceStars
-    from drpflow.data.sky_wcs import SkyWcs
     from drpflow.data.visit_info import VisitInfo
 
     Floats: TypeAlias = NDArray[np.float64]
 
 _MAX_ZENITH_DISTANCE_DEG = 85.0
-
-
-@dataclass(frozen=True)
-class VisitInput:
-    """What is known of a visit.
-
-    Parameters
-    ----------
-    info
-        Its metadata.
-    boresight_deg
-        Right ascension, declination and rotation as its first WCSs tell; NaN where they do not.
-    wcs
-        First WCS of each detector that was read out; None where there is none.
-    """
-
-    info: VisitInfo
-    boresight_deg: tuple[float, float, float]
-    wcs: Mapping[int, SkyWcs | None]
-
-    @property
-    def pointing_deg(self) -> tuple[float, float, float]:
-        """Right ascension, declination and rotation: as fitted, else as recorded; else NaN."""
-        if np.isfinite(self.boresight_deg).all():
-            return self.boresight_deg
-        recorded = (self.info.ra_deg, self.info.dec_deg, self.info.rotation_deg)
-        ra, dec, rotation = (float("nan") if v is None else float(v) for v in recorded)
-        return ra, dec, rotation
-
-    @property
-    def lacks(self) -> str:
-        """What is missing for an astrometric solution, or an empty text."""
-        if self.info.mjd is None:
-            return "its time is unknown"
-        if not np.isfinite(self.pointing_deg).all():
-            return "none of its detectors has a WCS, and its pointing or rotation is not recorded"
-        return ""
+_MAS_PER_RAD = 180 * 3.6e6 / np.pi
+# Error of a parallax of which nothing is known: more than that of any star.
+_ANY_PARALLAX_MAS = 1000.0
 
 
 def visits_of(given: Sequence[VisitInput], camera: Camera) -> Visits:
@@ -151,22 +119,47 @@ def _placed(
         placed[row] = values
         return placed
 
-    errors = (theirs.ra_err, theirs.dec_err)
-    position = [np.where(np.isfinite(error), error, unknown_error_mas) for error in errors]
-    # Places as seen from the moving Earth hold their parallax already.
-    barycentric = theirs.observer == "barycenter"
-    parallax = theirs.parallax if barycentric else np.full(len(theirs), np.nan)
+    errors = {
+        name: np.where(np.isfinite(error), error, unknown_error_mas)
+        for name, error in (("ra_err", theirs.ra_err), ("dec_err", theirs.dec_err))
+    }
+    theirs = replace(theirs, **errors)  # type: ignore[arg-type]
+    found = theirs.covariance()
+    if theirs.observer == "earth":
+        theirs, found = _from_barycenter(theirs, found)
     covariance = np.full((n_stars, 5, 5), np.nan)
-    covariance[row] = 0.0
-    motion = [theirs.pm_ra_err, theirs.pm_dec_err, theirs.parallax_err]
-    for k, error in enumerate([*position, *motion]):
-        covariance[row, k, k] = error**2
+    covariance[row] = found
     return ReferenceAstrometry(
-        column(theirs.ra),
-        column(theirs.dec),
-        column(theirs.pm_ra),
-        column(theirs.pm_dec),
-        column(parallax),
-        covariance,
-        column(theirs.epoch),
+        ra_deg=column(theirs.ra),
+        dec_deg=column(theirs.dec),
+        pm_ra=column(theirs.pm_ra),
+        pm_dec=column(theirs.pm_dec),
+        parallax=column(theirs.parallax),
+        covariance=covariance,
+        epoch_mjd=column(theirs.epoch),
     )
+
+
+def _from_barycenter(theirs: ReferenceStars, covariance: Floats) -> tuple[ReferenceStars, Floats]:
+    """Return stars that were seen from the Earth as the barycentre sees them.
+
+    The places p - ϖE hold parallaxes: p is theirs plus ϖE, and its errors go with those of ϖ.
+    A parallax that is not known may be anything: p lies on a line, not at the place.
+    """
+    unknown = ~np.isfinite(theirs.parallax) | ~np.isfinite(theirs.parallax_err)
+    parallax = np.where(unknown, 0.0, theirs.parallax)
+    error = np.where(unknown, _ANY_PARALLAX_MAS, theirs.parallax_err)
+    earth = theirs.seen_from_au()
+    seen = unit_vectors(theirs.ra, theirs.dec)
+    x, y, z = (seen + parallax[:, None] / _MAS_PER_RAD * earth).T
+    ra = np.radians(theirs.ra)
+    east = np.stack([-np.sin(ra), np.cos(ra), np.zeros_like(ra)], axis=1)
+    factor = np.stack([(earth * axis).sum(axis=1) for axis in (east, np.cross(seen, east))], axis=1)
+    grown = covariance.copy()
+    grown[unknown, 4, :] = grown[unknown, :, 4] = 0.0
+    grown[:, 4, 4] = error**2
+    grown[:, :2, :] += factor[:, :, None] * grown[:, 4, None, :]
+    grown[:, :, :2] += grown[:, :, 4, None] * factor[:, None, :]
+    places = in_circle_deg(np.degrees(np.arctan2(y, x))), np.degrees(np.arctan2(z, np.hypot(x, y)))
+    moved = replace(theirs, ra=places[0], dec=places[1], parallax=parallax, parallax_err=error)
+    return moved, grown

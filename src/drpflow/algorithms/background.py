@@ -16,7 +16,7 @@ from drpflow.kernels.background import MEAN, MEDIAN, MODE, bin_statistics, bin_s
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from drpflow.config.background import BackgroundConfig
+    from drpflow.config.background import BackgroundConfig, SourceMaskConfig
     from drpflow.data.mask import Mask
 
     Float32: TypeAlias = NDArray[np.float32]
@@ -264,8 +264,27 @@ def _surface(level: Float64) -> Float64:
     return np.asarray((terms @ solution).reshape(level.shape), np.float64)
 
 
+def source_mask(
+    flat: Float32, variance: Float32, unusable: Bool, sigma_pix: float, config: SourceMaskConfig
+) -> Bool:
+    """Return the pixels of sources, those of negative ones too.
+
+    Parameters
+    ----------
+    flat, variance
+        Pixels with the sky taken off, and their variance, float32, shape (ny, nx).
+    unusable
+        Pixels that do not count.
+    sigma_pix
+        Width of the PSF's core.
+    config
+        Filters, thresholds and shares.
+    """
+    return _mask_sources(flat, variance, unusable, sigma_pix, config)[1]
+
+
 def _mask_sources(
-    flat: Float32, variance: Float32, unusable: Bool, sigma_pix: float, config: BackgroundConfig
+    flat: Float32, variance: Float32, unusable: Bool, sigma_pix: float, config: SourceMaskConfig
 ) -> tuple[_Depth, Bool]:
     """Return how deep an acceptable share of the pixels is masked, and that mask."""
     significance = smooth(flat, variance, unusable, sigma_pix)

@@ -7,7 +7,7 @@ holds its mean position. docs/tasks/associateIsolatedStars.md has the rules and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -200,7 +200,10 @@ def associate(
     candidate = np.full(group.max(initial=-1) + 1, -1)
     candidate[groups] = np.arange(groups.size)
     member = candidate[group]
-    rough = _means(member[good], good, vectors, detections, groups.size, config)[0]
+    floor = np.hypot(config.position_floor_arcsec, config.position_floor_pix * pixel_arcsec)
+    variance = detections.variance_arcsec2 + floor**2
+    detections = replace(detections, variance_arcsec2=variance)
+    rough = _means(member[good], good, vectors, detections, groups.size)[0]
     distance = _distances(vectors, rough, member)
     seen = np.where(distance <= match, member, -1)
     stray = np.where(distance <= match, -1, member)
@@ -237,7 +240,7 @@ def _made(
     with np.errstate(invalid="ignore"):
         limit = np.minimum(np.hypot(shape.max_excess, shape.sigma * error), shape.max_uncertain)
         pointlike = excess <= limit
-    mean, variance, chi2 = _means(of, rows, vectors, detections, n, config)
+    mean, variance, chi2 = _means(of, rows, vectors, detections, n)
     star_id = np.full(n, np.iinfo(np.int64).max)
     np.minimum.at(star_id, of, detections.source_id[rows])
     whole = Association(
@@ -248,15 +251,10 @@ def _made(
 
 
 def _means(
-    of: Integers,
-    rows: Integers,
-    vectors: Floats,
-    detections: Detections,
-    n: int,
-    config: AssociateIsolatedStarsConfig,
+    of: Integers, rows: Integers, vectors: Floats, detections: Detections, n: int
 ) -> tuple[Floats, Floats, Floats]:
     """Return weighted mean directions, variance of a coordinate, and χ² of the positions."""
-    weight = 1 / (detections.variance_arcsec2[rows] + config.position_floor_arcsec**2)
+    weight = 1 / detections.variance_arcsec2[rows]
     sums = [np.bincount(of, weight * vectors[rows, k], minlength=n) for k in range(3)]
     mean: Floats = np.stack(sums, axis=1).astype(np.float64)
     total = np.bincount(of, weight, minlength=n).astype(np.float64)

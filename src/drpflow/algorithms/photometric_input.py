@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from drpflow.algorithms.fgcm.nominal_passbands import NOMINAL_WAVELENGTH_NM
 from drpflow.algorithms.sky_match import match_nearest
 from drpflow.data.photometric_tables import Detectors, Stars, Visits
 from drpflow.errors import AlgorithmError
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 FWHM_PER_SIGMA = 2.3548200450309493
 _MAX_SEC_Z = 10.0
+# Bands without which there is no colour.
+_LEAST_COLOR_BANDS = 2
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,8 @@ def with_references(
     references
         The catalogue, None without.
     bands
-        Bands of the visits; those that the catalogue lacks stay NaN.
+        Bands of the visits; those that the catalogue lacks stay NaN. Its other bands tell colours,
+        if their wavelengths are known by their names.
     mjd
         Time at which places are compared.
     radius_arcsec
@@ -197,10 +201,13 @@ def with_references(
     Returns
     -------
     Stars
-        The same stars if the catalogue has none of the bands.
+        The same stars if the catalogue has nothing to tell of them.
     """
-    shared = () if references is None else [b for b in bands if b in references.bands]
-    if references is None or not shared or not len(references):
+    if references is None or not len(references):
+        return stars
+    shared = [b for b in bands if b in references.bands]
+    others = [b for b in references.bands if b not in bands and b in NOMINAL_WAVELENGTH_NM]
+    if not shared and len(others) < _LEAST_COLOR_BANDS:
         return stars
     now = references.at_epoch(mjd)
     pairs = match_nearest(stars.ra, stars.dec, now.ra, now.dec, radius_arcsec)
@@ -212,7 +219,15 @@ def with_references(
         with np.errstate(invalid="ignore", divide="ignore"):
             relative = np.where(flux > 0, error / flux, np.nan)
         err[pairs.first, k] = (2.5 / np.log(10) * relative)[pairs.second]
-    return replace(stars, reference_mag=mag, reference_err=err)
+    if shared:
+        stars = replace(stars, reference_mag=mag, reference_err=err)
+    if not others:
+        return stars
+    color = np.full((len(stars), len(others)), np.nan)
+    for k, band in enumerate(others):
+        color[pairs.first, k] = references.magnitude(band)[pairs.second]
+    wavelengths = np.array([NOMINAL_WAVELENGTH_NM[b] for b in others])
+    return replace(stars, color_mag=color, color_wavelength_nm=wavelengths)
 
 
 def check_usable(observations: Observations) -> None:
@@ -241,30 +256,3 @@ def usable(observations: Observations) -> NDArray[np.bool_]:
     o = observations
     known = np.isfinite(o.mag) & np.isfinite(o.mag_err) & np.isfinite(o.u) & np.isfinite(o.v)
     return np.asarray(known & (o.mag_err > 0))
-
-
-def separate_fields(observations: Observations, visits: Visits) -> str:
-    """Return a sentence on visits that no chain of common stars joins, empty if there are none.
-
-    The reference catalogue ties such fields to each other; without it, nothing does but that clear
-    nights are alike.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    seen = usable(observations)
-    visit, star = observations.visit[seen], observations.star[seen]
-    if not visit.size:
-        return ""
-    size = len(visits) + int(star.max()) + 1
-    ones = np.ones(visit.size, np.int8)
-    graph = coo_array((ones, (visit, len(visits) + star.astype(np.int64))), shape=(size, size))
-    label = connected_components(graph, directed=False)[1][np.unique(visit)]
-    count = np.sort(np.unique(label, return_counts=True)[1])[::-1]
-    if count.size == 1:
-        return ""
-    shown = ", ".join(str(n) for n in count[:5]) + (", ..." if count.size > 5 else "")
-    return (
-        f"the visits fall into {count.size} fields without common stars (of {shown} visits): "
-        "reference stars alone, or else alike nights, tie their scales"
-    )

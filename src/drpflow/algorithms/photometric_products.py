@@ -6,42 +6,29 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from drpflow.data.star_color import ColorMeaning
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drpflow.algorithms.fgcm import FgcmResult
-    from drpflow.config.fgcm import FgcmConfig
-    from drpflow.data.photometric_tables import Stars, Visits
+    from drpflow.data.photometric_tables import Observations, Stars, Visits
 
     Floats: TypeAlias = NDArray[np.float64]
+    Bools: TypeAlias = NDArray[np.bool_]
     Columns: TypeAlias = dict[str, NDArray[Any]]
 
 _A = 2.5 / np.log(10.0)
 _NO_REFERENCES, _NO_COLORS = 64, 128
 
 
-def flags_of(result: FgcmResult, tied: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Return the flags of the zero points, with those that hold for a band or for all, (V, D).
-
-    Parameters
-    ----------
-    result
-        The calibration.
-    tied
-        Which bands have reference stars, (B,).
-    """
+def flags_of(result: FgcmResult) -> NDArray[np.int32]:
+    """Return the flags of the zero points, with those of their group and of all, (V, D)."""
     flag = result.flag.astype(np.int32).copy()
-    flag[~tied[result.visit_band]] |= _NO_REFERENCES
+    flag[~result.tied] |= _NO_REFERENCES
     if not result.stars.slope_measured.any():
         flag |= _NO_COLORS
     return flag
-
-
-def tied_bands(stars: Stars, n_bands: int, config: FgcmConfig) -> NDArray[np.bool_]:
-    """Return which bands have reference stars, (B,)."""
-    if stars.reference_mag is None or not config.reference.use:
-        return np.zeros(n_bands, np.bool_)
-    return np.asarray(np.isfinite(stars.reference_mag).any(axis=0))
 
 
 def zero_point_columns(
@@ -70,6 +57,7 @@ def zero_point_columns(
         "color_pivot": pivots[result.visit_band[visit]],
         "clear_probability": result.clear_probability[visit],
         "group": result.group[visit].astype(np.int32),
+        "cloud_flux_offset": result.cloud_flux_offset[visit, detector],
     }
 
 
@@ -101,19 +89,22 @@ def color_terms(result: FgcmResult) -> tuple[Floats, Floats]:
     return terms, pivots
 
 
-def standard_star_columns(result: FgcmResult, stars: Stars) -> Columns:
+def standard_star_columns(result: FgcmResult, stars: Stars, observations: Observations) -> Columns:
     """Return the columns of ``fgcm_standard_stars``, and ``row``, the row of each star."""
     s = result.stars
+    offset_err, relative = _scales(result, observations)
     row, band = np.nonzero(s.n_total > 0)
     color = s.mag[:, 0] - s.mag[:, -1]
     known = np.isfinite(color) & (len(result.bands) > 1)
-    usual = float(np.median(color[known])) if known.any() else float("nan")
+    usual = color_meaning(result).usual_mag
     return {
         "row": row,
         "isolated_star_id": stars.id[row],
         "band": np.array(result.bands)[band],
         "mag_std": s.mag[row, band],
         "mag_err": s.err[row, band],
+        "offset_err": offset_err[row, band],
+        "relative": relative[row, band],
         "n_good": s.n_good[row, band].astype(np.int32),
         "n_total": s.n_total[row, band].astype(np.int32),
         "chi2": s.chi2[row, band],
@@ -122,6 +113,36 @@ def standard_star_columns(result: FgcmResult, stars: Stars) -> Columns:
         "variable": s.variable[row],
         "reserved": stars.reserved[row],
     }
+
+
+def _scales(result: FgcmResult, observations: Observations) -> tuple[Floats, Bools]:
+    """Return how well the scale of each star's visits is known, the worst, and if it is relative.
+
+    Returns
+    -------
+    offset_err : ndarray, shape (S, B)
+        NaN for stars that no calibrated visit shows.
+    relative : ndarray, shape (S, B)
+        Whether a visit of the star is in a group without reference stars.
+    """
+    o, shape = observations, result.standard_mag.shape
+    known = np.isfinite(result.zero_point)[o.visit, o.detector] & np.isfinite(o.mag)
+    visit = o.visit[known]
+    star, band = o.star[known], result.visit_band[visit]
+    error, relative = np.full(shape, np.nan), np.zeros(shape, np.bool_)
+    np.fmax.at(error, (star, band), result.offset_error[visit])
+    np.logical_or.at(relative, (star, band), ~result.tied[visit])
+    return error, relative
+
+
+def color_meaning(result: FgcmResult) -> ColorMeaning:
+    """Return what ``color`` of the standard stars is."""
+    s = result.stars
+    color = s.mag[:, 0] - s.mag[:, -1]
+    known = np.isfinite(color)
+    if len(result.bands) < 2 or not known.any():
+        return ColorMeaning()
+    return ColorMeaning((result.bands[0], result.bands[-1]), float(np.median(color[known])))
 
 
 def parameter_columns(result: FgcmResult) -> Columns:

@@ -32,6 +32,8 @@ def psf_statistics(
     columns: Mapping[str, NDArray[Any]],
     box: Box,
     ap_corr: ApCorrMap | None = None,
+    *,
+    at_own_color: bool = False,
 ) -> dict[str, float]:
     """Return the statistics of the PSF under the names of `SummaryStats`.
 
@@ -46,6 +48,9 @@ def psf_statistics(
         The detector's pixels.
     ap_corr
         Aperture corrections, for the range of that of the PSF flux.
+    at_own_color
+        Compare stars with the model's moments at their own colours, which are columns ``ixxPSF``,
+        ``iyyPSF`` and ``ixyPSF``; else with the model at its reference colour.
 
     Returns
     -------
@@ -70,11 +75,12 @@ def psf_statistics(
         "nPsfStar": int(used.sum()),
         "maxDistToNearestPsf": _largest_distance(columns["x"][used], columns["y"][used], box),
     }
-    return numbers | _star_statistics(psf, columns) | _ranges(psf, box, ap_corr)
+    model = psf if not at_own_color else None
+    return numbers | _star_statistics(model, columns) | _ranges(psf, box, ap_corr)
 
 
-def _star_statistics(psf: Psf, columns: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-    """Compare stars with the model, and describe the stars themselves."""
+def _star_statistics(psf: Psf | None, columns: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """Compare stars with the model or its moments in the table, and describe the stars."""
     measured = np.isfinite(columns["ixx"] + columns["iyy"] + columns["ixy"])
     measured &= ~np.asarray(columns["shape_flag"], bool)
     used = np.asarray(columns["calib_psf_used"], bool) & measured
@@ -88,7 +94,10 @@ def _star_statistics(psf: Psf, columns: Mapping[str, NDArray[Any]]) -> dict[str,
     if not judges.any():
         return numbers
     stars = Moments(*(columns[name][judges] for name in ("ixx", "iyy", "ixy")))
-    model = psf.compute_shape(columns["x"][judges], columns["y"][judges])
+    if psf is None:
+        model = Moments(*(columns[name][judges] for name in ("ixxPSF", "iyyPSF", "ixyPSF")))
+    else:
+        model = psf.compute_shape(columns["x"][judges], columns["y"][judges])
     size = stars.determinant_radius - model.determinant_radius
     for name, values in (
         ("DeltaE1", stars.e1 - model.e1),

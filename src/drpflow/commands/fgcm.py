@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 
     from drpflow.algorithms.fgcm import FgcmResult
     from drpflow.algorithms.fgcm.cycles import Cycle
-    from drpflow.config.fgcm_task import FgcmTaskConfig
     from drpflow.data.camera import Camera
     from drpflow.data.look_up_table import LookUpTable
-    from drpflow.data.photometric_tables import Stars, Visits
+    from drpflow.data.photometric_tables import Observations, Stars, Visits
     from drpflow.io.photometric_tables_read import ObservationRows
 
 _TABLES = ("fgcm_zero_points", "fgcm_standard_stars", "fgcm_parameters", "fgcm_observations")
@@ -31,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         help="table: star, visit, detector, mag and mag_err (or flux and flux_err), "
-        "u and v (or x and y)",
+        "u and v (or x and y); if known cloud_mag and cloud_mag_err (or cloud_flux and "
+        "cloud_flux_err), a flux of less noise to follow clouds by",
     )
     parser.add_argument(
         "--visits",
@@ -58,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     from drpflow.algorithms.fgcm import calibrate
-    from drpflow.algorithms.photometric_input import check_usable, detectors_of, separate_fields
+    from drpflow.algorithms.fgcm.nominal_passbands import NOMINAL_WAVELENGTH_NM
+    from drpflow.algorithms.photometric_input import check_usable, detectors_of
+    from drpflow.algorithms.photometric_reasons import of_whole_visits, reasons
     from drpflow.config.base import validate
     from drpflow.config.fgcm_task import FgcmTaskConfig
     from drpflow.io.camera_yaml import load_camera
@@ -74,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     config = validate(FgcmTaskConfig, sections.get("fgcm"), args.config or "--config")
     table = _look_up_table(args, sections)
     visits = read_visits_table(args.visits, camera)
-    stars = read_stars_table(args.stars, visits.bands)
+    stars = read_stars_table(args.stars, visits.bands, NOMINAL_WAVELENGTH_NM)
     given = read_observations_table(args.observations, visits, stars, camera)
     observations = given.observations
     if given.dropped:
@@ -86,9 +88,12 @@ def run(args: argparse.Namespace) -> int:
     result = calibrate(
         observations, visits, detectors_of(camera), stars, table, config, progress=_tell_cycle
     )
-    _write(args.output, result, visits, stars, camera, config)
+    if observations.cloud_mag is not None:
+        _tell_second_flux(result)
+    without = reasons(result, observations, stars, config)
+    _write(args.output, result, visits, stars, observations, camera)
     _write_observations(args.output, result, given)
-    _tell(args.output, result, visits, config, separate_fields(observations, visits))
+    _tell(args.output, result, visits, of_whole_visits(without, *result.zero_point.shape))
     return 0
 
 
@@ -153,8 +158,8 @@ def _write(
     result: FgcmResult,
     visits: Visits,
     stars: Stars,
+    observations: Observations,
     camera: Camera,
-    config: FgcmTaskConfig,
 ) -> None:
     import numpy as np
 
@@ -162,15 +167,14 @@ def _write(
         flags_of,
         parameter_columns,
         standard_star_columns,
-        tied_bands,
         zero_point_columns,
     )
     from drpflow.io.schemas import load_schema
     from drpflow.io.tables import write_table
 
-    flag = flags_of(result, tied_bands(stars, len(visits.bands), config))
+    flag = flags_of(result)
     ids = np.array([d.id for d in camera.detectors], np.int32)
-    standard = standard_star_columns(result, stars)
+    standard = standard_star_columns(result, stars, observations)
     standard.pop("row")
     tables = {
         "fgcm_zero_points": zero_point_columns(result, flag, visits, ids),
@@ -212,14 +216,10 @@ def _tell_cycle(cycle: Cycle) -> None:
     )
 
 
-def _tell(
-    output: Path, result: FgcmResult, visits: Visits, config: FgcmTaskConfig, apart: str
-) -> None:
-    """Print what was found."""
+def _tell(output: Path, result: FgcmResult, visits: Visits, without: dict[int, str]) -> None:
+    """Print what was found; `without`: why visits have no zero point, by row."""
     import numpy as np
     from rich.table import Table
-
-    from drpflow.tasks.fgcm import reasons
 
     rows = Table("band", "visits", "photometric", "zero points", "error, mmag", "stars")
     for k, band in enumerate(result.bands):
@@ -234,9 +234,9 @@ def _tell(
     out.print(rows)
     for text in _left_out(result):
         out.print(text, highlight=False)
-    for row, why in reasons(result, config).items():
+    for row, why in without.items():
         out.print(f"visit {visits.id[row]} has no zero point: {why}", highlight=False)
-    for note in (*result.notes, *filter(None, [apart])):
+    for note in result.notes:
         out.print(f"note: {note}", highlight=False)
     out.print(f"wrote {', '.join(f'{name}.parquet' for name in _TABLES)} in {output}")
 
@@ -251,3 +251,14 @@ def _left_out(result: FgcmResult) -> list[str]:
         "of stars that are seen once and are in no catalogue": r.single,
     }
     return [f"{n} observations {what} left out of the fit" for what, n in counts.items() if n]
+
+
+def _tell_second_flux(result: FgcmResult) -> None:
+    import numpy as np
+
+    used = np.isfinite(result.cloud_flux_offset)
+    alone = int((~used & (result.n_star > 0)).sum())
+    console().print(
+        f"clouds are followed by the second flux on {int(used.sum())} detector images, by the "
+        f"first on {alone} others"
+    )

@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
     from drpflow.algorithms.astrometric_fit.result import Pass
     from drpflow.config.solve_astrometry_task import SolveAstrometryTaskConfig
-    from drpflow.tasks.solve_astrometry import Solved, Survey
+    from drpflow.data.astrometric_survey import AstrometricSurvey
+    from drpflow.data.astrometric_tables import Stars
+    from drpflow.io.astrometric_tables_read import ObservationTable
+    from drpflow.tasks.solve_astrometry import Solved
 
     Floats = NDArray[np.float64]
 
 _STARS = "solved_astrometry_stars.parquet"
 # HEALPix order of the circles in which the reference catalogue is read.
 _CIRCLES_ORDER = 7
+# Sentences of a kind that are printed; the table of visits has all.
+_MOST_TOLD = 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--link-arcsec",
         type=float,
         default=0.5,
-        help="distance within which observations without a column star are of one star [0.5]",
+        help="distance within which observations without a column star are of one star, and of "
+        "which in the table of stars [0.5]",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("astrometry"), help="folder to write [astrometry]"
@@ -80,50 +86,48 @@ def _config(path: Path | None) -> SolveAstrometryTaskConfig:
     """Return the section of a config file; the defaults without one."""
     from drpflow.config.base import validate
     from drpflow.config.solve_astrometry_task import SolveAstrometryTaskConfig
+    from drpflow.io.run_yaml import read_config_file
 
     if path is None:
         return SolveAstrometryTaskConfig()
-    import yaml
-
-    if not path.is_file():
-        raise InputError(path, "the config file does not exist", "Check --config")
-    values: Any = yaml.safe_load(path.read_text()) or {}
+    values: Any = read_config_file(path) or {}
     if not isinstance(values, dict):
         raise InputError(path, "it holds no sections", "Start from drpflow config")
     return validate(SolveAstrometryTaskConfig, values.get("solveAstrometry"), path)
 
 
-def _read(args: argparse.Namespace) -> tuple[Survey, int]:
+def _read(args: argparse.Namespace) -> tuple[AstrometricSurvey, int]:
     """Return the tables, and how many observations belong to nothing in them."""
     import numpy as np
 
+    from drpflow.data.astrometric_survey import AstrometricSurvey, VisitInput
     from drpflow.data.healpix import pixels_of_deg
+    from drpflow.data.star_color import ColorMeaning
     from drpflow.io import astrometric_tables_read as tables
     from drpflow.io.camera_yaml import load_camera
     from drpflow.io.reference_regions import read_references_about
-    from drpflow.tasks.solve_astrometry import Survey
 
     camera = load_camera(args.camera)
     infos = tables.read_visits_table(args.visits, camera)
     table = tables.ObservationTable(args.observations)
-    if not table.names_stars:
+    named = table.names_stars
+    if not named:
         table.columns["star"] = _linked(*table.places_deg(), args.link_arcsec)
-    if args.stars is None or not table.names_stars:
-        stars = table.stars()
-    else:
-        stars = tables.read_stars_table(args.stars)
+    stars = table.stars() if args.stars is None else tables.read_stars_table(args.stars)
+    if args.stars is not None and not named:
+        table.columns["star"] = _named(table, stars, args.link_arcsec)
     observations, dropped = table.observations(infos, stars, camera)
     piece = pixels_of_deg(_CIRCLES_ORDER, stars.ra_deg, stars.dec_deg)
     unknown = (np.nan, np.nan, np.nan)
     detectors = dict.fromkeys(d.id for d in camera.detectors)
-    survey = Survey(
+    survey = AstrometricSurvey(
         camera,
-        [(info, unknown, detectors) for info in infos],
+        [VisitInput(info, unknown, detectors) for info in infos],
         {},
         observations,
         stars,
         np.ones(len(stars), np.bool_),
-        frozenset(),
+        ColorMeaning(("g", "i")),
         read_references_about(args.reference, stars.ra_deg, stars.dec_deg, piece),
     )
     return survey, dropped
@@ -142,6 +146,26 @@ def _linked(ra_deg: Floats, dec_deg: Floats, link_arcsec: float) -> NDArray[np.i
     return star
 
 
+def _named(table: ObservationTable, stars: Stars, link_arcsec: float) -> NDArray[np.int64]:
+    """Return the number that the table of stars has for the star of each observation.
+
+    Groups of observations that no star is near get a number that no star has.
+    """
+    import numpy as np
+
+    from drpflow.algorithms.sky_match import match_nearest
+
+    groups = table.stars()
+    if not len(stars) or not len(groups):
+        return np.full(table.columns["star"].size, -1, np.int64)
+    places = groups.ra_deg, groups.dec_deg, stars.ra_deg, stars.dec_deg
+    pairs = match_nearest(*places, link_arcsec)
+    number = np.full(int(groups.id.max()) + 2, int(stars.id.min()) - 1, np.int64)
+    number[groups.id[pairs.first]] = stars.id[pairs.second]
+    # The last number is that of observations without a place: group -1.
+    return np.asarray(number[table.columns["star"]])
+
+
 def _tell_pass(found: Pass) -> None:
     console().print(
         f"pass {found.number}: places moved by {found.change_mas:.3f} mas, "
@@ -153,6 +177,8 @@ def _tell_pass(found: Pass) -> None:
 
 def _tell(output: Path, made: Solved) -> None:
     """Print what was found."""
+    from drpflow.tasks.solve_astrometry import first_of
+
     out, numbers = console(), made.numbers
     out.print(
         f"{numbers['n_stars']} stars, {numbers['n_visits']} visits: stated errors of the WCSs "
@@ -160,8 +186,10 @@ def _tell(output: Path, made: Solved) -> None:
         f"{numbers['floor_mas']} mas (medians)",
         highlight=False,
     )
-    for note in made.notes:
+    for note in first_of(made.notes, _MOST_TOLD):
         out.print(f"note: {note}", highlight=False)
+    for sentence in first_of(made.held, _MOST_TOLD):
+        out.print(f"left open: {sentence}", highlight=False)
     if made.problem is not None:
         out.print(f"lost: {made.problem.message}", highlight=False)
     out.print(f"wrote the tables solved_astrometry_* in {output}")

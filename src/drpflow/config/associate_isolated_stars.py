@@ -134,7 +134,10 @@ class AssociateIsolatedStarsConfig(StrictModel):
     shape: ShapeConfig = Field(default_factory=ShapeConfig, description="stars and galaxies")
     min_sources: int = param(1, "detections that make a star", ge=1)
     position_floor_arcsec: float = param(
-        0.02, "error of a position beyond that of the centroid (turbulence)", unit="arcsec", gt=0
+        0.003, "error of a position beyond that of the centroid (turbulence)", unit="arcsec", gt=0
+    )
+    position_floor_pix: float = param(
+        0.025, "the same in pixels (first WCSs, coarse pixels), in quadrature", unit="pix", ge=0
     )
     reserve: ReserveConfig = Field(
         default_factory=ReserveConfig, description="stars that no fit uses"

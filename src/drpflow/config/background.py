@@ -9,7 +9,53 @@ from pydantic import model_validator
 from drpflow.config.base import StrictModel, param
 
 
-class BackgroundConfig(StrictModel):
+class SourceMaskConfig(StrictModel):
+    """Which pixels are kept out of a measurement of the sky."""
+
+    mask_threshold: float = param(
+        3.0,
+        "significance of a point source, on either side of zero, beyond which pixels are masked",
+        unit="sigma",
+        gt=0,
+    )
+    mask_grow_sigma: float = param(
+        4.0, "masks grow by a disc of this radius, in sigmas of the PSF", unit="sigma", ge=0
+    )
+    crowded_grow_sigma: float = param(
+        1.0, "where too much is masked, that radius shrinks to this one", unit="sigma", ge=0
+    )
+    diffuse_scales: tuple[float, ...] = param(
+        (4.0,),
+        "wings of stars and outskirts of galaxies are masked with filters wider than the PSF by "
+        "these factors",
+    )
+    min_masked_fraction: float = param(
+        0.02, "the threshold falls until this share of the pixels is masked", ge=0, lt=1
+    )
+    max_masked_fraction: float = param(
+        0.93,
+        "no more than this share is masked: wide filters are left out, radii shrink, then the "
+        "threshold rises",
+        gt=0,
+        lt=1,
+    )
+    max_trials: int = param(25, "thresholds tried", ge=1)
+    ignore: tuple[str, ...] = param(
+        ("BAD", "SAT", "CR", "INTRP", "EDGE", "NO_DATA", "SUSPECT", "SPIKE", "STREAK", "CROSSTALK"),
+        "mask planes whose pixels do not count",
+    )
+
+    @model_validator(mode="after")
+    def _fractions_are_ordered(self) -> SourceMaskConfig:
+        if self.min_masked_fraction >= self.max_masked_fraction:
+            raise ValueError(
+                f"min_masked_fraction {self.min_masked_fraction} must be below "
+                f"max_masked_fraction {self.max_masked_fraction}"
+            )
+        return self
+
+
+class BackgroundConfig(SourceMaskConfig):
     """A mesh of clipped means, and how sources are kept out of them."""
 
     box_pix: int = param(128, "side of the bins", unit="pix", ge=8)
@@ -46,34 +92,6 @@ class BackgroundConfig(StrictModel):
         "mode", "level of a bin before sources are masked; mode: 2.5 median - 1.5 mean"
     )
     first_clip_sigma: float = param(3.0, "clipping before sources are masked", unit="sigma", gt=1)
-    mask_threshold: float = param(
-        3.0,
-        "significance of a point source, on either side of zero, beyond which pixels are masked",
-        unit="sigma",
-        gt=0,
-    )
-    mask_grow_sigma: float = param(
-        4.0, "masks grow by a disc of this radius, in sigmas of the PSF", unit="sigma", ge=0
-    )
-    crowded_grow_sigma: float = param(
-        1.0, "where too much is masked, that radius shrinks to this one", unit="sigma", ge=0
-    )
-    diffuse_scales: tuple[float, ...] = param(
-        (4.0,),
-        "wings of stars and outskirts of galaxies are masked with filters wider than the PSF by "
-        "these factors",
-    )
-    min_masked_fraction: float = param(
-        0.02, "the threshold falls until this share of the pixels is masked", ge=0, lt=1
-    )
-    max_masked_fraction: float = param(
-        0.93,
-        "no more than this share is masked: wide filters are left out, radii shrink, then the "
-        "threshold rises",
-        gt=0,
-        lt=1,
-    )
-    max_trials: int = param(25, "thresholds tried", ge=1)
     rounds: int = param(3, "masks and meshes made in turn", ge=1)
     tolerance_sigma: float = param(
         0.005,
@@ -81,16 +99,3 @@ class BackgroundConfig(StrictModel):
         unit="sigma",
         ge=0,
     )
-    ignore: tuple[str, ...] = param(
-        ("BAD", "SAT", "CR", "INTRP", "EDGE", "NO_DATA", "SUSPECT", "SPIKE", "STREAK", "CROSSTALK"),
-        "mask planes whose pixels do not count",
-    )
-
-    @model_validator(mode="after")
-    def _fractions_are_ordered(self) -> BackgroundConfig:
-        if self.min_masked_fraction >= self.max_masked_fraction:
-            raise ValueError(
-                f"min_masked_fraction {self.min_masked_fraction} must be below "
-                f"max_masked_fraction {self.max_masked_fraction}"
-            )
-        return self

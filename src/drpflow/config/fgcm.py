@@ -6,9 +6,6 @@ from pydantic import Field, model_validator
 
 from drpflow.config.base import StrictModel, param
 
-DEFAULT_SENSITIVITY = {"u": 0.5, "g": 1.5, "r": 0.9, "i": 1.1, "z": 1.0, "y": 1.0}
-"""Slope of stellar spectra inside a band over that between bands; 1 for bands not named."""
-
 
 class AirPriorConfig(StrictModel):
     """What is expected of a night's air before the stars are asked; centres: the standard air."""
@@ -61,10 +58,10 @@ class InstrumentPriorConfig(StrictModel):
         0.005, "expected change of light outside the aperture with ln FWHM", unit="mag", ge=0
     )
     sensitivity: dict[str, float] = param(
-        DEFAULT_SENSITIVITY, "slope of stellar spectra inside a band over that between bands"
+        {}, "slope of stellar spectra inside a band over that between bands; 1 for bands not named"
     )
     sensitivity_sigma: float = param(
-        0.3, "uncertainty of `sensitivity`, relative; 0: it is held", ge=0
+        0.5, "uncertainty of `sensitivity`, relative; 0: it is held", ge=0
     )
 
 

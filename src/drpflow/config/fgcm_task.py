@@ -17,9 +17,19 @@ class FgcmSourcesConfig(StrictModel):
         "normCompTophatFlux",
         "flux that is calibrated; the compensated one does not feel errors of the background",
     )
+    cloud_flux: Literal["psfFlux", "compGaussianFlux3", "none"] = param(
+        "psfFlux",
+        "flux of less noise by which clouds are followed inside an image, on the scale of `flux`; "
+        "`none`: by `flux` alone",
+    )
     match_radius_arcsec: float = param(
         0.5, "largest distance of a star to its reference", unit="arcsec", gt=0
     )
+
+    @property
+    def second_flux(self) -> str | None:
+        """The flux for the clouds, None if it is no other than `flux`."""
+        return None if self.cloud_flux in ("none", self.flux) else self.cloud_flux
 
 
 class FgcmTaskConfig(FgcmConfig):

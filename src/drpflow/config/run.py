@@ -18,9 +18,15 @@ from drpflow.config.calibrate_image import CalibrateImageConfig
 from drpflow.config.consolidate_visit import ConsolidateVisitConfig
 from drpflow.config.fgcm_make_look_up_table import FgcmMakeLookUpTableConfig
 from drpflow.config.fgcm_task import FgcmTaskConfig
+from drpflow.config.finalize_astrometry import FinalizeAstrometryConfig
+from drpflow.config.finalize_characterization import FinalizeCharacterizationConfig
 from drpflow.config.isr import IsrConfig
+from drpflow.config.make_sky_frame import MakeSkyFrameConfig
+from drpflow.config.measure_sky import MeasureSkyConfig
+from drpflow.config.model_visit_background import ModelVisitBackgroundConfig
 from drpflow.config.skypix import SkypixConfig
 from drpflow.config.solve_astrometry_task import SolveAstrometryTaskConfig
+from drpflow.config.update_visit_summary import UpdateVisitSummaryConfig
 from drpflow.errors import InputError
 
 
@@ -77,6 +83,30 @@ class RunConfig(StrictModel):
     solveAstrometry: SolveAstrometryTaskConfig = Field(  # noqa: N815
         default_factory=SolveAstrometryTaskConfig,
         description="one astrometric solution of all visits about a piece of the sky",
+    )
+    measureSky: MeasureSkyConfig = Field(  # noqa: N815
+        default_factory=MeasureSkyConfig,
+        description="the sky of a visit in small cells",
+    )
+    makeSkyFrame: MakeSkyFrameConfig = Field(  # noqa: N815
+        default_factory=MakeSkyFrameConfig,
+        description="the pattern of the empty sky in a filter",
+    )
+    modelVisitBackground: ModelVisitBackgroundConfig = Field(  # noqa: N815
+        default_factory=ModelVisitBackgroundConfig,
+        description="one model of the sky for the whole focal plane",
+    )
+    finalizeCharacterization: FinalizeCharacterizationConfig = Field(  # noqa: N815
+        default_factory=FinalizeCharacterizationConfig,
+        description="final PSF and aperture corrections of a visit",
+    )
+    finalizeAstrometry: FinalizeAstrometryConfig = Field(  # noqa: N815
+        default_factory=FinalizeAstrometryConfig,
+        description="the astrometric solution again, from final centroids",
+    )
+    updateVisitSummary: UpdateVisitSummaryConfig = Field(  # noqa: N815
+        default_factory=UpdateVisitSummaryConfig,
+        description="the final components of a visit, checked, and their statistics",
     )
 
     @field_validator("visits")

@@ -39,10 +39,16 @@ class AstrometricModelConfig(StrictModel):
     find_sizes: bool = param(True, "find the sizes of the terms of each order by evidence")
     dcr_mas: float = param(
         30.0,
-        "expected slope of differential refraction with colour, each of two directions; 0: none "
-        "is fitted",
+        "expected slope of differential refraction with colour towards the zenith, or in both "
+        "directions where that is not known; 0: none is fitted",
         unit="mas mag-1",
         ge=0,
+    )
+    dcr_across_mas: float = param(
+        1.0,
+        "expected slope across the direction to the zenith, where that is known",
+        unit="mas mag-1",
+        gt=0,
     )
     reference_color_mag: float = param(
         0.78,
@@ -130,7 +136,7 @@ class VisitCheckConfig(StrictModel):
 class AstrometricSolverConfig(StrictModel):
     """The machinery."""
 
-    max_passes: int = param(8, "passes of fitting, rejection and error floors at most", ge=1)
+    max_passes: int = param(20, "passes of fitting, rejection and error floors at most", ge=1)
     tolerance_mas: float = param(
         0.02, "change of positions on the sky (rms) at which the fit ends", unit="mas", gt=0
     )

@@ -28,7 +28,7 @@ class TurbulenceConfig(StrictModel):
         5, "parts into which a visit's stars are cut; each is predicted by the others", ge=2, le=20
     )
     min_gain: float = param(
-        0.03,
+        0.02,
         "share by which that must reduce the weighted squares of residuals for it to be kept",
         ge=0,
         lt=1,

@@ -1,13 +1,14 @@
 """The tables of a global photometric calibration: observations, visits, detectors, stars.
 
 Plain columns, checked once when they are made; numbers refer to rows by index, so that 10⁹
-observations stay at 32 bytes each. Magnitudes are instrumental, ``-2.5 log10(electron/s)``; the
-magnitude of a star above the atmosphere is such a magnitude plus a zero point.
+observations stay at 32 bytes each, 40 with a second flux for the clouds. Magnitudes are
+instrumental, ``-2.5 log10(electron/s)``; the magnitude of a star above the atmosphere is such a
+magnitude plus a zero point.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -42,11 +43,16 @@ class Observations:
         was not positive or not measured.
     u, v
         Place on the detector, -1 to 1 from edge to edge along x and y.
+    cloud_mag, cloud_mag_err
+        The same light measured with less noise, as a magnitude on any scale that is even over a
+        detector image (such as a PSF flux), and its error; NaN where unknown. It tells where
+        clouds are within an image, and nothing else. None without; both or neither.
 
     Raises
     ------
     ValueError
-        If columns differ in length, or an index is negative.
+        If columns differ in length, an index is negative, or one of the cloud's columns stands
+        alone.
     """
 
     star: Int32
@@ -56,12 +62,18 @@ class Observations:
     mag_err: Float32
     u: Float32
     v: Float32
+    cloud_mag: Float32 | None = None
+    cloud_mag_err: Float32 | None = None
 
     def __post_init__(self) -> None:
+        if (self.cloud_mag is None) != (self.cloud_mag_err is None):
+            raise ValueError("observations: 'cloud_mag' comes with 'cloud_mag_err'")
+        second = () if self.cloud_mag is None else ("cloud_mag", "cloud_mag_err")
         set_columns(self, ("star", "visit", "detector"), np.int32)
         set_columns(self, ("mag",), np.float64)
-        set_columns(self, ("mag_err", "u", "v"), np.float32)
-        check_same_length(self, ("star", "visit", "detector", "mag", "mag_err", "u", "v"))
+        set_columns(self, ("mag_err", "u", "v", *second), np.float32)
+        names = ("star", "visit", "detector", "mag", "mag_err", "u", "v", *second)
+        check_same_length(self, names)
         for name in ("star", "visit", "detector"):
             if len(self) and getattr(self, name).min() < 0:
                 raise ValueError(f"observations: column '{name}' has a negative index")
@@ -71,7 +83,8 @@ class Observations:
 
     def take(self, rows: NDArray[Any]) -> Observations:
         """Return the observations of the given rows (indices or a mask)."""
-        return Observations(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+        columns = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Observations(**{n: c[rows] for n, c in columns.items() if c is not None})
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +98,7 @@ class Visits:
     id
         Visit numbers, different from each other.
     night
-        Night of the visit, any integer (a calendar date or a count).
+        Night of the visit, not negative (a calendar date or a count).
     mjd
         Middle of the exposure, TAI.
     band
@@ -172,6 +185,8 @@ class Visits:
         for name in finite:
             if not np.isfinite(getattr(self, name)).all():
                 raise ValueError(f"visits: column '{name}' has values that are not finite")
+        if len(self) and self.night.min() < 0:
+            raise ValueError(f"visits: nights are not negative, but one is {self.night.min()}")
         if len(self) and (self.airmass.min() < 0.99 or self.exposure_time_s.min() <= 0):
             raise ValueError("visits: airmass is at least 1, exposure times are positive")
         by_detector = self.detector_airmass
@@ -253,6 +268,9 @@ class Stars:
     reference_mag, reference_err
         AB magnitudes of a reference catalogue and errors, shape (S, B) with B the bands of
         :class:`Visits`; NaN where there is none. None if there is no catalogue.
+    color_mag, color_wavelength_nm
+        AB magnitudes of the catalogue in other bands, shape (S, C), and the effective wavelengths
+        of these, (C,): they tell colours where the visits do not. None without.
 
     Raises
     ------
@@ -266,6 +284,8 @@ class Stars:
     reserved: Bools
     reference_mag: Floats | None = None
     reference_err: Floats | None = None
+    color_mag: Floats | None = None
+    color_wavelength_nm: Floats | None = None
 
     def __post_init__(self) -> None:
         set_columns(self, ("id",), np.int64)
@@ -276,6 +296,10 @@ class Stars:
             raise ValueError("stars: a star appears twice")
         if (self.reference_mag is None) != (self.reference_err is None):
             raise ValueError("stars: reference magnitudes come with their errors")
+        self._check_references()
+        self._check_colors()
+
+    def _check_references(self) -> None:
         if self.reference_mag is None or self.reference_err is None:
             return
         mag, err = (
@@ -289,12 +313,51 @@ class Stars:
         object.__setattr__(self, "reference_mag", mag)
         object.__setattr__(self, "reference_err", err)
 
+    def _check_colors(self) -> None:
+        if (self.color_mag is None) != (self.color_wavelength_nm is None):
+            raise ValueError("stars: magnitudes in other bands come with their wavelengths")
+        if self.color_mag is None or self.color_wavelength_nm is None:
+            return
+        mag = frozen_array(self.color_mag, np.float64, ndim=2)
+        set_columns(self, ("color_wavelength_nm",), np.float64)
+        if mag.shape != (len(self), self.color_wavelength_nm.size):
+            raise ValueError(
+                f"stars: {len(self)} stars, magnitudes in other bands {mag.shape}, "
+                f"{self.color_wavelength_nm.size} wavelengths"
+            )
+        object.__setattr__(self, "color_mag", mag)
+
     def __len__(self) -> int:
         return self.id.size
 
     def without_reference(self) -> Stars:
         """Return the stars as if there were no reference catalogue."""
-        return replace(self, reference_mag=None, reference_err=None)
+        return Stars(self.id, self.ra, self.dec, self.reserved)
+
+    def catalog(self, wavelength_nm: Floats) -> tuple[Floats, Floats] | None:
+        """Return all magnitudes of the catalogue, those of the visits' bands first.
+
+        Parameters
+        ----------
+        wavelength_nm
+            Effective wavelengths of the visits' bands, (B,).
+
+        Returns
+        -------
+        mag : ndarray, shape (S, B + C)
+            NaN where unknown.
+        wavelength_nm : ndarray, shape (B + C,)
+            Effective wavelengths.
+        """
+        if self.reference_mag is None and self.color_mag is None:
+            return None
+        mag = self.reference_mag
+        if mag is None:
+            mag = np.full((len(self), wavelength_nm.size), np.nan)
+        if self.color_mag is None or self.color_wavelength_nm is None:
+            return mag, wavelength_nm
+        wavelengths = np.concatenate([wavelength_nm, self.color_wavelength_nm])
+        return np.hstack([mag, self.color_mag]), wavelengths
 
 
 def check_tables(

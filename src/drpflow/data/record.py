@@ -161,6 +161,7 @@ _MODULES = {
     "displacement_map": "drpflow.data.displacement_map",
     "mesh_layer": "drpflow.data.background",
     "polynomial_layer": "drpflow.data.background",
+    "star_wings_layer": "drpflow.data.star_wings",
     "transmission_factor": "drpflow.data.transmission",
     "filter_table": "drpflow.data.look_up_table",
 }

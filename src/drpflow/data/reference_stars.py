@@ -39,6 +39,12 @@ OPTIONAL_COLUMNS = (
     "parallax_err",
 )
 """Columns that a catalogue may lack; they are NaN then."""
+ASTROMETRY = ("ra", "dec", "pm_ra", "pm_dec", "parallax")
+"""What a catalogue may know of where a star is."""
+CORRELATION_COLUMNS = tuple(
+    f"{one}_{other}_corr" for k, one in enumerate(ASTROMETRY) for other in ASTROMETRY[k + 1 :]
+)
+"""Correlations of their errors; a catalogue that lacks one has zero."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +69,9 @@ class ReferenceStars:
         AB flux and error by band, nJy.
     observer
         From where the positions are seen.
+    correlation
+        Correlations of the errors of `ASTROMETRY` by the names of `CORRELATION_COLUMNS`; what is
+        not there, or NaN, counts as zero.
 
     Raises
     ------
@@ -85,6 +94,7 @@ class ReferenceStars:
     flux_njy: Mapping[str, Floats] = field(default_factory=dict)
     flux_err_njy: Mapping[str, Floats] = field(default_factory=dict)
     observer: Literal["barycenter", "earth"] = "barycenter"
+    correlation: Mapping[str, Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.id)
@@ -93,7 +103,7 @@ class ReferenceStars:
         for name in _column_names():
             dtype = np.int64 if name == "id" else np.float64
             object.__setattr__(self, name, _column(getattr(self, name), n, name, dtype))
-        for name in ("flux_njy", "flux_err_njy"):
+        for name in ("flux_njy", "flux_err_njy", "correlation"):
             bands = {b: _column(v, n, f"{name}[{b}]") for b, v in getattr(self, name).items()}
             object.__setattr__(self, name, MappingProxyType(bands))
 
@@ -108,8 +118,9 @@ class ReferenceStars:
         Parameters
         ----------
         columns
-            ``id``, ``ra``, ``dec``, ``epoch``, any of `OPTIONAL_COLUMNS`, and ``flux_<band>``
-            with or without ``flux_<band>_err``. Other columns are passed over.
+            ``id``, ``ra``, ``dec``, ``epoch``, any of `OPTIONAL_COLUMNS` and
+            `CORRELATION_COLUMNS`, and ``flux_<band>`` with or without ``flux_<band>_err``. Other
+            columns are passed over.
         observer
             From where the positions are seen.
 
@@ -125,11 +136,14 @@ class ReferenceStars:
         bands = bands_of(columns)
         fluxes = {b: columns[f"flux_{b}"] for b in bands}
         errors = {b: columns.get(f"flux_{b}_err", missing) for b in bands}
-        return cls(**values, flux_njy=fluxes, flux_err_njy=errors, observer=observer)  # type: ignore[arg-type]
+        correlation = {name: columns[name] for name in CORRELATION_COLUMNS if name in columns}
+        given: dict[str, Any] = {**values, "correlation": correlation}
+        return cls(**given, flux_njy=fluxes, flux_err_njy=errors, observer=observer)  # type: ignore[arg-type]
 
     def to_columns(self) -> dict[str, NDArray[Any]]:
         """Return the columns of a reference table, as :meth:`from_columns` takes them."""
         columns: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _column_names()}
+        columns |= self.correlation
         for band in self.bands:
             columns[f"flux_{band}"] = self.flux_njy[band]
             columns[f"flux_{band}_err"] = self.flux_err_njy[band]
@@ -150,7 +164,28 @@ class ReferenceStars:
             **{name: getattr(self, name)[rows] for name in _column_names()},
             flux_njy={b: v[rows] for b, v in self.flux_njy.items()},
             flux_err_njy={b: v[rows] for b, v in self.flux_err_njy.items()},
+            correlation={name: v[rows] for name, v in self.correlation.items()},
         )
+
+    def covariance(self) -> Floats:
+        """Return the covariances of `ASTROMETRY`, mas and mas/yr, shape (N, 5, 5).
+
+        Rows and columns of what has no error are NaN.
+        """
+        sigma = np.stack([getattr(self, f"{name}_err") for name in ASTROMETRY], axis=1)
+        matrix = np.tile(np.eye(5), (len(self), 1, 1))
+        rows, columns = np.triu_indices(5, 1)
+        for i, j, name in zip(rows, columns, CORRELATION_COLUMNS, strict=True):
+            if name in self.correlation:
+                matrix[:, i, j] = matrix[:, j, i] = _zero(self.correlation[name])
+        return matrix * sigma[:, :, None] * sigma[:, None, :]
+
+    def seen_from_au(self) -> Floats:
+        """Return the barycentric places from which the positions are seen, AU, shape (N, 3)."""
+        if self.observer == "barycenter":
+            return np.zeros((len(self), 3))
+        times, row = np.unique(self.epoch, return_inverse=True)
+        return np.array([earth_position_au(t) for t in times]).reshape(-1, 3)[row]
 
     def within(self, ra_deg: float, dec_deg: float, radius_deg: float) -> NDArray[np.intp]:
         """Return the rows of the stars within an angle of a position."""
@@ -202,10 +237,11 @@ class ReferenceStars:
         Notes
         -----
         Errors are those of the catalogue, of motion times Δt, and of the parallax times the
-        parallax factor, added in quadrature without correlations. Applied twice, it gives the
-        positions of the second time alone: the parallax of the first is taken off again.
+        parallax factor, added in quadrature without correlations, of which the result has none.
+        Applied twice, it gives the positions of the second time alone: the parallax of the first
+        is taken off again.
         """
-        earth_au, seen_from_au = earth_position_au(mjd), self._seen_from_au()
+        earth_au, seen_from_au = earth_position_au(mjd), self.seen_from_au()
         years = (mjd - self.epoch) / _DAYS_PER_YEAR
         east, north, seen = _local_axes(self.ra, self.dec)
         motion = _zero(self.pm_ra)[:, None] * east + _zero(self.pm_dec)[:, None] * north
@@ -223,14 +259,8 @@ class ReferenceStars:
             grown[f"{name}_err"] = np.sqrt(error**2 + (years * unknown) ** 2 + shift**2)
             grown[f"pm_{name}"] = np.where(np.isnan(pm), np.nan, _dot(new_motion, axis))
         epoch = np.full(len(self), float(mjd))
-        return replace(self, ra=ra, dec=dec, epoch=epoch, observer="earth", **grown)
-
-    def _seen_from_au(self) -> Floats:
-        """Return the barycentric places from which the positions are seen, shape (N, 3)."""
-        if self.observer == "barycenter":
-            return np.zeros((len(self), 3))
-        times, row = np.unique(self.epoch, return_inverse=True)
-        return np.array([earth_position_au(t) for t in times]).reshape(-1, 3)[row]
+        grown |= {"ra": ra, "dec": dec, "epoch": epoch}
+        return replace(self, observer="earth", correlation={}, **grown)
 
 
 def bands_of(columns: Mapping[str, Any]) -> list[str]:
@@ -246,7 +276,8 @@ def unit_vectors(ra_deg: ArrayLike, dec_deg: ArrayLike) -> Floats:
 
 
 def _column_names() -> list[str]:
-    return [f.name for f in fields(ReferenceStars) if not f.name.startswith(("flux", "observer"))]
+    apart = ("flux_njy", "flux_err_njy", "observer", "correlation")
+    return [f.name for f in fields(ReferenceStars) if f.name not in apart]
 
 
 def _column(values: ArrayLike, n: int, name: str, dtype: type = np.float64) -> NDArray[Any]:

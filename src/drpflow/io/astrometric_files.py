@@ -1,13 +1,15 @@
-"""The files of solveAstrometry: what its script reads and writes."""
+"""The files of the astrometric solutions: what solveAstrometry reads and writes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from drpflow import __version__
+from drpflow.data.astrometric_survey import AstrometricSurvey, VisitInput
 from drpflow.data.component_table import ComponentTable
 from drpflow.data.provenance import Provenance
 from drpflow.data.table import Table
@@ -28,49 +30,55 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from drpflow.data.astrometric_tables import Observations, Stars
-    from drpflow.data.camera import Camera
-    from drpflow.data.reference_stars import ReferenceStars
     from drpflow.data.sky_wcs import SkyWcs
-    from drpflow.data.visit_info import VisitInfo
 
     Columns = Mapping[str, NDArray[Any]]
 
-_PREFIX = "solved_astrometry_"
-_WCS = f"{_PREFIX}wcs"
-_TABLES = tuple(_PREFIX + name for name in ("stars", "visits", "residuals"))
-_PATTERNS = (
+_TABLES = ("stars", "visits", "residuals")
+INPUTS = (
     "visit_info",
     "initial_visit_summary",
     "isolated_stars",
     "isolated_stars_source",
     "fgcm_standard_stars",
 )
+"""Dataset types that are read, beside the reference stars."""
 _BORESIGHT = ("boresight_ra", "boresight_dec", "boresight_rotation")
 
 
-class VisitParts(NamedTuple):
-    """What is known of a visit: metadata, boresight as fitted (deg, NaN without), first WCSs."""
+@dataclass(frozen=True)
+class Stage:
+    """Which of the two fits products are of.
 
-    info: VisitInfo
-    boresight_deg: tuple[float, float, float]
-    wcs: dict[int, SkyWcs | None]
+    Parameters
+    ----------
+    task
+        The task.
+    prefix
+        Beginning of the names of its dataset types.
+    inputs
+        What it reads.
+    about
+        What else the metadata of its tables tell.
+    """
+
+    task: str
+    prefix: str
+    inputs: tuple[str, ...] = INPUTS
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def name(self, table: str) -> str:
+        """Return a dataset type: of ``wcs``, ``stars``, ``visits`` or ``residuals``."""
+        return f"{self.prefix}_{table}"
 
 
-class Inputs(NamedTuple):
-    """What solveAstrometry reads: see :class:`drpflow.tasks.solve_astrometry.Survey`."""
-
-    camera: Camera
-    visits: list[VisitParts]
-    unreadable: dict[int, str]
-    observations: Observations
-    stars: Stars
-    owned: NDArray[np.bool_]
-    color_bands: frozenset[str]
-    references: ReferenceStars | None
+FIRST = Stage("solveAstrometry", "solved_astrometry")
+"""The first fit."""
 
 
-def read_inputs(options: Mapping[str, Any], visits: list[int], pieces: list[int]) -> Inputs:
+def read_inputs(
+    options: Mapping[str, Any], visits: list[int], pieces: list[int]
+) -> AstrometricSurvey:
     """Read everything about a piece of the sky.
 
     Parameters
@@ -95,25 +103,32 @@ def read_inputs(options: Mapping[str, Any], visits: list[int], pieces: list[int]
     camera = load_camera(options["camera"])
     found, faults = read_visits(visits, options["visit_info"], options["initial_visit_summary"])
     files = [
-        (p, PieceFiles(*(path_of(options[name], skypix=p) for name in _PATTERNS[2:])))
-        for p in pieces
+        (p, PieceFiles(*(path_of(options[name], skypix=p) for name in INPUTS[2:]))) for p in pieces
     ]
     detectors = [d.id for d in camera.detectors]
-    gathered = gather_stars(files, [part.info.visit for part in found], detectors)
+    gathered = gather_stars(files, [item.info.visit for item in found], detectors)
     shift = 2 * (options["association_order"] - options["order"])
     owned = gathered.piece >> shift == options["skypix"]
     stars = gathered.stars
     references = read_references_about(
         options.get("reference_stars"), stars.ra_deg, stars.dec_deg, gathered.piece
     )
-    return Inputs(
-        camera, found, faults, gathered.observations, stars, owned, gathered.bands, references
+    return AstrometricSurvey(
+        camera, found, faults, gathered.observations, stars, owned, gathered.color, references
     )
+
+
+def detectors_of(options: Mapping[str, Any]) -> list[int]:
+    """Return the detectors of the camera file, none if it cannot be read."""
+    try:
+        return [d.id for d in load_camera(options["camera"]).detectors]
+    except DrpflowError:
+        return []
 
 
 def read_visits(
     visits: Iterable[int], visit_info: str, initial_visit_summary: str
-) -> tuple[list[VisitParts], dict[int, str]]:
+) -> tuple[list[VisitInput], dict[int, str]]:
     """Read what is known of visits.
 
     Parameters
@@ -125,7 +140,7 @@ def read_visits(
 
     Returns
     -------
-    found : list of VisitParts
+    found : list of VisitInput
         By number.
     faults : dict
         Why other visits cannot be read.
@@ -135,7 +150,7 @@ def read_visits(
         try:
             info = read_visit_info(path_of(visit_info, visit=visit))
             boresight, wcs = _summary(path_of(initial_visit_summary, visit=visit))
-            found.append(VisitParts(info, boresight, wcs))
+            found.append(VisitInput(info, boresight, wcs))
         except InputError as fault:
             faults[visit] = str(fault)
     return found, faults
@@ -181,8 +196,29 @@ class Outputs(Protocol):
     def residuals(self) -> Columns:
         """Columns of ``solved_astrometry_residuals``."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be done as usual."""
 
-def write_outputs(outputs: Outputs, options: Mapping[str, Any]) -> None:
+    @property
+    def held(self) -> tuple[str, ...]:
+        """What the data leave open, and what holds it."""
+
+    @property
+    def reference_color(self) -> float:
+        """Colour of the star for which the WCSs hold, NaN without any."""
+
+    @property
+    def color_bands(self) -> tuple[str, ...]:
+        """Bands between which it is."""
+
+
+def write_outputs(
+    outputs: Outputs,
+    options: Mapping[str, Any],
+    stage: Stage = FIRST,
+    told: Mapping[str, Any] | None = None,
+) -> None:
     """Write all products; files whose bytes would not change are not touched.
 
     Parameters
@@ -194,16 +230,22 @@ def write_outputs(outputs: Outputs, options: Mapping[str, Any]) -> None:
         ``solved_astrometry_stars``, ``solved_astrometry_visits`` and
         ``solved_astrometry_residuals``: paths; ``skypix`` and ``order``: the piece. For the
         provenance ``config`` (the section), ``code`` (fingerprint) and the input files.
+    stage
+        Which fit they are of; options of the second have its names.
+    told
+        What else the metadata of the table of visits tell.
     """
     # Files of a visit do not name all visits, or each would change with every new one.
-    short, whole = _provenance(options, ()), _provenance(options, _PATTERNS)
+    short, whole = (_provenance(options, stage.task, names) for names in ((), stage.inputs))
     skypix = {"skypix": int(options["skypix"])}
-    for visit, table in outputs.wcs.items():
+    pieces = {"healpix_order": options["order"], "healpix_scheme": "nested", **stage.about}
+    for visit, rows in outputs.wcs.items():
         data_id = {"visit": visit, **skypix}
-        _write_wcs(path_of(options[_WCS], **data_id), table, data_id, short)
-    about = {"healpix_order": options["order"], "healpix_scheme": "nested"}
-    for name in _TABLES:
-        columns = getattr(outputs, name.removeprefix(_PREFIX))
+        path = path_of(options[stage.name("wcs")], **data_id)
+        _write_wcs(path, stage.name("wcs"), rows, data_id, short, pieces | _color(outputs))
+    for table in _TABLES:
+        columns, name = getattr(outputs, table), stage.name(table)
+        about = pieces | _about(table, outputs, told)
         _write_columns(Path(options[name]), name, columns, skypix, whole, about)
 
 
@@ -218,12 +260,30 @@ def write_tables(outputs: Outputs, folder: Path) -> None:
         Where ``solved_astrometry_stars.parquet`` and its like are written, and
         ``solved_astrometry_wcs/visit=<visit>/solved_astrometry_wcs.parquet``.
     """
-    for visit, table in outputs.wcs.items():
-        path = folder / _WCS / f"visit={visit}" / f"{_WCS}.parquet"
-        _write_wcs(path, table, {"visit": visit}, None)
-    for name in _TABLES:
-        columns = getattr(outputs, name.removeprefix(_PREFIX))
-        _write_columns(folder / f"{name}.parquet", name, columns, {}, None, {})
+    wcs = FIRST.name("wcs")
+    for visit, rows in outputs.wcs.items():
+        path = folder / wcs / f"visit={visit}" / f"{wcs}.parquet"
+        _write_wcs(path, wcs, rows, {"visit": visit}, None, _color(outputs))
+    for table in _TABLES:
+        columns, name = getattr(outputs, table), FIRST.name(table)
+        about = _about(table, outputs)
+        _write_columns(folder / f"{name}.parquet", name, columns, {}, None, about)
+
+
+def _color(outputs: Outputs) -> dict[str, Any]:
+    """Return for which star the WCSs hold, as metadata of a table."""
+    if not np.isfinite(outputs.reference_color):
+        return {}
+    bands = {"color_bands": list(outputs.color_bands)} if outputs.color_bands else {}
+    return {"reference_color": outputs.reference_color, **bands}
+
+
+def _about(table: str, outputs: Outputs, told: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what belongs into the metadata of a table."""
+    if table != "visits":
+        return {}
+    notes = {"notes": list(outputs.notes), "held": list(outputs.held)}
+    return _color(outputs) | notes | dict(told or {})
 
 
 def _write_columns(
@@ -249,23 +309,29 @@ def _write_columns(
 
 
 def _write_wcs(
-    path: Path, table: ComponentTable, data_id: Mapping[str, int], provenance: Provenance | None
+    path: Path,
+    name: str,
+    table: ComponentTable,
+    data_id: Mapping[str, int],
+    provenance: Provenance | None,
+    about: Mapping[str, Any],
 ) -> None:
-    entry, schema = DatasetTable.load().dataset(_WCS), load_schema(_WCS)
+    entry, schema = DatasetTable.load().dataset(name), load_schema(name)
     with unless_equal(path) as fresh:
         write_component_table(
             fresh,
-            ComponentTable(table.rows, {**table.columns, **_headers(table)}),
+            ComponentTable(table.rows, {**table.columns, **sip_columns(table)}),
             entry.holds,
             entry.row or "detector",
             schema if "skypix" in data_id else schema.without({"skypix"}),
-            dataset=_WCS,
+            dataset=name,
             data_id=data_id,
             provenance=provenance,
+            meta=about,
         )
 
 
-def _headers(table: ComponentTable) -> Columns:
+def sip_columns(table: ComponentTable) -> Columns:
     """Return the FITS approximation of each row's WCS, a card a line, and its largest error."""
     from astropy.io import fits
 
@@ -279,11 +345,11 @@ def _headers(table: ComponentTable) -> Columns:
     return {"sip_header": np.array(texts, np.str_), "sip_error": np.array(errors, float)}
 
 
-def _provenance(options: Mapping[str, Any], names: Iterable[str]) -> Provenance:
+def _provenance(options: Mapping[str, Any], task: str, names: Iterable[str]) -> Provenance:
     given = [(name, options.get(name)) for name in (*names, "reference_stars")]
     return Provenance(
         version=__version__,
-        task="solveAstrometry",
+        task=task,
         config=options["config"].model_dump(mode="json"),
         code=options.get("code", ""),
         inputs=tuple({"name": name, "path": str(path)} for name, path in given if path),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from drpflow.data.astrometric_tables import Observations, Stars
+from drpflow.data.star_color import ColorMeaning
 from drpflow.errors import InputError
 from drpflow.io.tables import read_table
 
@@ -48,14 +49,14 @@ class Gathered:
         HEALPix pixel of the association of each, shape (S,).
     observations
         Their detections.
-    bands
-        Bands of the standard magnitudes: colours are those between the bluest and the reddest.
+    color
+        What their colours are.
     """
 
     stars: Stars
     piece: Integers
     observations: Observations
-    bands: frozenset[str]
+    color: ColorMeaning
 
 
 def gather_stars(
@@ -75,13 +76,14 @@ def gather_stars(
     MissingDatasetError
         If a file does not exist.
     InputError
-        If a file is of another kind, or a detection belongs to no star.
+        If a file is of another kind, a detection belongs to no star, or the colours of two pieces
+        are not of one run.
     """
     stars, found = [_no_stars()], [_no_detections()]
-    bands: set[str] = set()
+    color = ColorMeaning()
     first = 0
     for piece, paths in files:
-        part = _stars(piece, paths, bands)
+        part, color = _stars(piece, paths, color)
         columns = _detections(paths.sources, part["id"], visits, detectors)
         columns["star"] += first
         stars.append(part)
@@ -93,7 +95,7 @@ def gather_stars(
     whole = {name: np.concatenate([part[name] for part in stars])[seen] for name in stars[0]}
     piece_of: Integers = whole.pop("piece")
     gathered = Stars(reference=None, **whole)
-    return Gathered(gathered, piece_of, Observations(**columns), frozenset(bands))
+    return Gathered(gathered, piece_of, Observations(**columns), color)
 
 
 def _no_stars() -> Columns:
@@ -108,17 +110,18 @@ def _no_detections() -> Columns:
     return columns | dict.fromkeys(("x", "y", "xx", "xy", "yy"), floats)
 
 
-def _stars(piece: int, paths: PieceFiles, bands: set[str]) -> Columns:
-    """Return the columns of the stars of a piece, and add to the bands."""
+def _stars(piece: int, paths: PieceFiles, meaning: ColorMeaning) -> tuple[Columns, ColorMeaning]:
+    """Return the columns of the stars of a piece, and what colours are there."""
     given = read_table(paths.stars, list(_STARS)).to_dict()
-    table = read_table(paths.standard_stars, list(_COLORS)).to_dict()
-    bands.update(np.unique(table["band"]).tolist())
+    standard = read_table(paths.standard_stars, list(_COLORS))
+    table = standard.to_dict()
+    meaning = _same_meaning(paths.standard_stars, ColorMeaning.from_meta(standard.meta), meaning)
     ids = given["isolated_star_id"]
     color = np.full(ids.size, np.nan)
     row = rows_of(ids, table["isolated_star_id"])
     known = (row >= 0) & ~table["color_assumed"].astype(bool)
     color[row[known]] = table["color"][known]
-    return {
+    columns: Columns = {
         "id": ids,
         "ra_deg": given["ra"],
         "dec_deg": given["dec"],
@@ -126,6 +129,15 @@ def _stars(piece: int, paths: PieceFiles, bands: set[str]) -> Columns:
         "reserved": given["reserved"].astype(bool),
         "piece": np.full(ids.size, piece, np.int64),
     }
+    return columns, meaning
+
+
+def _same_meaning(path: Path, found: ColorMeaning, before: ColorMeaning) -> ColorMeaning:
+    """Return what colours are, which all pieces of a run must agree on."""
+    if found.bands and before.bands and found != before:
+        problem = f"its colours are {found}, those of other pieces {before}"
+        raise InputError(path, problem, "They are of two runs of fgcm: run it again")
+    return found if found.bands else before
 
 
 def _detections(

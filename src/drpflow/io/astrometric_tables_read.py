@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 OBSERVATION_COLUMNS = "star, visit, detector, x, y, x_err, y_err"
 VISIT_COLUMNS = "visit, mjd, ra, dec, rotation"
 STAR_COLUMNS = "star, ra, dec"
+_TRUE = ("true", "t", "yes", "y", "1", "1.0")
+_FALSE = ("false", "f", "no", "n", "0", "0.0")
 # Columns of VisitInfo by name in the table.
 _VISIT_NUMBERS = {
     "mjd": "mjd",
@@ -66,7 +68,7 @@ def read_visits_table(path: Path, camera: Camera) -> list[VisitInfo]:
     if np.unique(visits).size != visits.size:
         raise InputError(path, "a visit stands twice", "Give a row a visit")
     numbers = {name: _numbers(columns, path, name) for name in _VISIT_NUMBERS}
-    bands = [str(b).strip() for b in columns.get("band", np.full(visits.size, ""))]
+    bands = _texts(columns.get("band", np.full(visits.size, "")))
     site = camera.observatory
     infos = []
     for row in np.argsort(visits).tolist():
@@ -93,24 +95,27 @@ def _numbers(columns: Columns, path: Path, name: str) -> Floats | None:
     """Return a column of the visits; None if it is one that may be missing, and is."""
     if name not in columns and name == "hour_angle":
         return None
-    return np.asarray(_column(columns, path, name, VISIT_COLUMNS), float)
+    return _floats(columns, path, name, VISIT_COLUMNS)
 
 
 def read_stars_table(path: Path) -> Stars:
     """Read the table of stars.
 
-    Columns are ``star``, ``ra`` and ``dec`` [deg], and if wanted ``color`` [mag] and ``reserved``.
+    Columns are ``star``, ``ra`` and ``dec`` [deg], and if wanted ``color`` [mag] and ``reserved``
+    (true or false, 1 or 0).
 
     Raises
     ------
     InputError
-        If a column is missing, a star stands twice or a position is not finite.
+        If a column is missing or holds something else, a star stands twice or a position is not
+        finite.
     """
     columns = read_raw_table(path).columns
     star = _whole(columns, path, "star", STAR_COLUMNS)
-    ra, dec = (np.asarray(_column(columns, path, n, STAR_COLUMNS), float) for n in ("ra", "dec"))
-    color = np.asarray(columns.get("color", np.full(star.size, np.nan)), float)
-    reserved = np.asarray(columns.get("reserved", np.zeros(star.size)), bool)
+    ra, dec = (_floats(columns, path, n, STAR_COLUMNS) for n in ("ra", "dec"))
+    unknown = np.full(star.size, np.nan)
+    color = _floats(columns, path, "color", STAR_COLUMNS) if "color" in columns else unknown
+    reserved = _truth(columns, path, "reserved", star.size)
     try:
         return Stars(star, ra, dec, color, reserved)
     except ValueError as fault:
@@ -153,10 +158,7 @@ class ObservationTable:
             If it has no such columns.
         """
         wanted = "ra and dec where no table of stars is given, or no column star"
-        ra, dec = (
-            np.asarray(_column(self.columns, self.path, name, wanted), float)
-            for name in ("ra", "dec")
-        )
+        ra, dec = (_floats(self.columns, self.path, name, wanted) for name in ("ra", "dec"))
         return ra, dec
 
     def stars(self) -> Stars:
@@ -204,12 +206,14 @@ class ObservationTable:
         rows = {name: rows_of(table, self._whole(name)) for name, table in tables.items()}
         kept = np.all([r >= 0 for r in rows.values()], axis=0)
         x, y, x_err, y_err = (
-            np.asarray(_column(self.columns, self.path, name, OBSERVATION_COLUMNS), float)[kept]
+            _floats(self.columns, self.path, name, OBSERVATION_COLUMNS)[kept]
             for name in ("x", "y", "x_err", "y_err")
         )
-        covariance = np.asarray(self.columns.get("xy_cov", np.zeros(kept.size)), float)[kept]
+        covariance = np.zeros(kept.size)
+        if "xy_cov" in self.columns:
+            covariance = _floats(self.columns, self.path, "xy_cov", OBSERVATION_COLUMNS)
         star, visit, detector = (rows[name][kept].astype(np.int32) for name in tables)
-        xx, xy, yy = (v.astype(np.float32) for v in (x_err**2, covariance, y_err**2))
+        xx, xy, yy = (v.astype(np.float32) for v in (x_err**2, covariance[kept], y_err**2))
         found = Observations(star, visit, detector, x, y, xx, xy, yy)
         return found, int(kept.size - kept.sum())
 
@@ -224,8 +228,49 @@ def _column(columns: Columns, path: Path, name: str, wanted: str) -> NDArray[Any
     return columns[name]
 
 
-def _whole(columns: Columns, path: Path, name: str, wanted: str) -> NDArray[np.int64]:
+def _floats(columns: Columns, path: Path, name: str, wanted: str) -> Floats:
     try:
-        return np.asarray(_column(columns, path, name, wanted)).astype(np.int64)
+        return np.asarray(_column(columns, path, name, wanted), np.float64)
     except ValueError:
-        raise InputError(path, f"column {name!r} holds no whole numbers", "Number them") from None
+        raise InputError(path, f"column {name!r} holds no numbers", "Correct it") from None
+
+
+def _whole(columns: Columns, path: Path, name: str, wanted: str) -> NDArray[np.int64]:
+    """Return a column of numbers that tell things apart: none may be missing or broken."""
+    values = np.asarray(_column(columns, path, name, wanted))
+    if values.dtype.kind in "iu":
+        return values.astype(np.int64)
+    fault = InputError(path, f"column {name!r} holds no whole numbers", "Number them")
+    if values.dtype.kind == "f":
+        # Beyond 2^53 neighbouring numbers have become one.
+        with np.errstate(invalid="ignore"):
+            whole = (values == np.floor(values)) & (np.abs(values) <= 2.0**53)
+        if not whole.all():
+            raise fault
+    try:
+        return values.astype(np.int64)
+    except (ValueError, TypeError, OverflowError):
+        raise fault from None
+
+
+def _texts(values: NDArray[Any]) -> list[str]:
+    """Return a column as texts; those of FITS tables are bytes."""
+    return [
+        (value.decode() if isinstance(value, bytes) else str(value)).strip()
+        for value in np.asarray(values).tolist()
+    ]
+
+
+def _truth(columns: Columns, path: Path, name: str, n_rows: int) -> NDArray[np.bool_]:
+    """Return a column of true and false, all false where there is none."""
+    if name not in columns:
+        return np.zeros(n_rows, np.bool_)
+    values = np.asarray(columns[name])
+    if values.dtype.kind == "b":
+        return values
+    words = [word.lower() for word in _texts(values)]
+    unknown = sorted({*words} - {*_TRUE, *_FALSE})
+    if unknown:
+        remedy = f"It may hold {', '.join((*_TRUE, *_FALSE))}"
+        raise InputError(path, f"column {name!r} holds {unknown[0]!r}", remedy)
+    return np.array([word in _TRUE for word in words], np.bool_)

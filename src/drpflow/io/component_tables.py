@@ -41,6 +41,7 @@ def write_component_table(
     dataset: str = "",
     data_id: Mapping[str, int | str] | None = None,
     provenance: Provenance | None = None,
+    meta: Mapping[str, Any] | None = None,
 ) -> None:
     """Write components and plain columns as one Parquet table, a row each, atomically.
 
@@ -60,6 +61,8 @@ def write_component_table(
         Dataset type and data ID.
     provenance
         What made it.
+    meta
+        What else holds for the whole table.
 
     Raises
     ------
@@ -79,7 +82,7 @@ def write_component_table(
         columns[text] = np.array([cell[0] for cell in cells], object)
         columns[data] = _bytes_array([cell[1] for cell in cells])
         about |= {text: f"{name}: record as JSON", data: f"{name}: bytes of the record's arrays"}
-    whole = Table.from_columns(columns, units=plain.units, descriptions=about)
+    whole = Table.from_columns(columns, units=plain.units, descriptions=about, meta=meta)
     write_table(path, whole, dataset=dataset, data_id=data_id, provenance=provenance)
 
 

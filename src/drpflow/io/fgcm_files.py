@@ -9,6 +9,7 @@ import numpy as np
 
 from drpflow import __version__
 from drpflow.data.provenance import Provenance
+from drpflow.data.table import Table
 from drpflow.errors import DrpflowError, InputError
 from drpflow.io.camera_yaml import load_camera
 from drpflow.io.changed import unless_equal
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from drpflow.data.look_up_table import LookUpTable
     from drpflow.data.photometric_tables import Observations, Stars
     from drpflow.data.reference_stars import ReferenceStars
+    from drpflow.data.star_color import ColorMeaning
     from drpflow.data.transmission import TransmissionCurve
     from drpflow.data.visit_info import VisitInfo
 
@@ -129,8 +131,10 @@ def read_inputs(options: Mapping[str, Any], visits: list[int], pixels: list[int]
         [path_of(options[name], skypix=pixel) for pixel in pixels]
         for name in ("isolated_stars", "isolated_stars_source")
     )
-    flux = options["config"].sources.flux
-    gathered = gather_sources(star_files, source_files, camera, times, flux)
+    fluxes = options["config"].sources
+    gathered = gather_sources(
+        star_files, source_files, camera, times, fluxes.flux, fluxes.second_flux
+    )
     stars = gathered.stars
     path = options.get("reference_stars")
     references = read_references_about(path, stars.ra, stars.dec, gathered.skypix)
@@ -164,6 +168,10 @@ class Outputs(Protocol):
         """Columns of ``fgcm_standard_stars`` by HEALPix pixel."""
 
     @property
+    def color(self) -> ColorMeaning:
+        """What the colours of standard stars are."""
+
+    @property
     def zero_points(self) -> Columns:
         """Columns of ``fgcm_zero_points``."""
 
@@ -193,7 +201,8 @@ def write_outputs(outputs: Outputs, options: Mapping[str, Any]) -> None:
             write_part(fresh, curve.KIND, curve, base="")
     for pixel, columns in outputs.standard_stars.items():
         path = path_of(options["fgcm_standard_stars"], skypix=pixel)
-        _write(path, "fgcm_standard_stars", columns, {"skypix": pixel}, short)
+        meta = outputs.color.to_meta()
+        _write(path, "fgcm_standard_stars", columns, {"skypix": pixel}, short, meta)
     whole = _provenance(options, ("fgcm_look_up_table", *_PATTERNS))
     for name in ("fgcm_zero_points", "fgcm_parameters"):
         _write(Path(options[name]), name, getattr(outputs, name.removeprefix("fgcm_")), {}, whole)
@@ -218,19 +227,23 @@ def _write_photo_calibs(
 
 
 def _write(
-    path: Path, name: str, columns: Columns, data_id: dict[str, int | str], provenance: Provenance
+    path: Path,
+    name: str,
+    columns: Columns,
+    data_id: dict[str, int | str],
+    provenance: Provenance,
+    meta: Mapping[str, Any] | None = None,
 ) -> None:
     schema = load_schema(name)
+    inner = schema.without(set(data_id))
     if not columns:
-        inner = schema.without(set(data_id))
         columns = {
             c.name: np.zeros(0, np.str_ if c.type == "str" else np.dtype(c.type))
             for c in inner.columns
         }
     with unless_equal(path) as fresh:
-        write_table(
-            fresh, dict(columns), schema, dataset=name, data_id=data_id, provenance=provenance
-        )
+        table = Table.from_columns(dict(columns), inner, meta=meta)
+        write_table(fresh, table, schema, dataset=name, data_id=data_id, provenance=provenance)
 
 
 def _provenance(options: Mapping[str, Any], names: Iterable[str]) -> Provenance:

@@ -1,7 +1,8 @@
 """The detections of isolated stars of a whole survey, gathered for the photometric fit.
 
-Files are read one after the other and column by column; in memory stay 36 bytes a detection: rows
-of star, visit and detector, magnitude and error, place on the detector.
+Files are read one after the other and column by column; in memory stay 32 bytes a detection: rows
+of star, visit and detector, magnitude and error, place on the detector; and 8 more with a second
+flux for the clouds.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ def gather_sources(
     camera: Camera,
     exposure_time_s: Mapping[int, float],
     flux: str,
+    cloud_flux: str | None = None,
 ) -> Gathered:
     """Read stars and detections of all HEALPix pixels.
 
@@ -78,6 +80,8 @@ def gather_sources(
         Of each visit that is calibrated; their order, by number, is that of the rows.
     flux
         Which flux counts, such as ``normCompTophatFlux``, in electrons.
+    cloud_flux
+        Another one, such as ``psfFlux``, that tells the clouds inside an image.
 
     Raises
     ------
@@ -85,8 +89,9 @@ def gather_sources(
         If a file is of another kind, or a detection belongs to no star.
     """
     files = [open_parquet(path) for path in source_files]
-    columns = _Columns(sum(file.metadata.num_rows for file in files))
-    converter = _Converter(camera, exposure_time_s, flux)
+    second = cloud_flux is not None
+    columns = _Columns(sum(file.metadata.num_rows for file in files), second=second)
+    converter = _Converter(camera, exposure_time_s, flux, cloud_flux)
     stars: list[Columns] = []
     pixels, first = [], 0
     for star_path, path, file in zip(star_files, source_files, files, strict=True):
@@ -137,11 +142,15 @@ def _check(file: pq.ParquetFile, names: Iterable[str], path: Path) -> None:
 class _Columns:
     """Columns that are filled from the front."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, second: bool) -> None:
         self.size, self.used = size, 0
         self.star, self.visit, self.detector = (np.empty(size, np.int32) for _ in range(3))
         self.mag = np.empty(size, np.float64)
         self.mag_err, self.u, self.v = (np.empty(size, np.float32) for _ in range(3))
+        self.names = ["star", "visit", "detector", "mag", "mag_err", "u", "v"]
+        if second:
+            self.cloud_mag, self.cloud_mag_err = (np.empty(size, np.float32) for _ in range(2))
+            self.names += ["cloud_mag", "cloud_mag_err"]
 
     def append(self, values: Columns) -> None:
         end = self.used + values["star"].size
@@ -150,17 +159,50 @@ class _Columns:
         self.used = end
 
     def observations(self) -> Observations:
-        names = ("star", "visit", "detector", "mag", "mag_err", "u", "v")
-        return Observations(*(getattr(self, name)[: self.used] for name in names))
+        return Observations(**{name: getattr(self, name)[: self.used] for name in self.names})
+
+
+class _Flux:
+    """One of the fluxes that detections have.
+
+    Parameters
+    ----------
+    name
+        Such as ``psfFlux``.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.value, self.error = f"{name}_instFlux", f"{name}_instFluxErr"
+        self.flag = f"{name}_flag"
+        self.correction = f"{name}_apCorr", f"{name}_apCorrErr"
+
+    def magnitudes(
+        self, columns: Columns, kept: NDArray[np.bool_], seconds: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return magnitudes and errors; NaN for fluxes that are flagged or not positive."""
+        flux, error = columns[self.value][kept], columns[self.error][kept]
+        good = (flux > 0) & (error > 0)
+        if self.flag in columns:
+            good &= ~columns[self.flag][kept]
+        if all(name in columns for name in self.correction):
+            error = own_errors(flux, error, *(columns[name][kept] for name in self.correction))
+        flux = np.where(good, flux, np.nan)
+        return -2.5 * np.log10(flux / seconds), MAG_PER_RELATIVE * error / flux
 
 
 class _Converter:
     """Turns columns of detections into those of observations."""
 
-    def __init__(self, camera: Camera, exposure_time_s: Mapping[int, float], flux: str) -> None:
-        self.names = (*_SOURCES, f"{flux}_instFlux", f"{flux}_instFluxErr")
-        self.flag = f"{flux}_flag"
-        self.correction = f"{flux}_apCorr", f"{flux}_apCorrErr"
+    def __init__(
+        self,
+        camera: Camera,
+        exposure_time_s: Mapping[int, float],
+        flux: str,
+        cloud_flux: str | None,
+    ) -> None:
+        self.fluxes = [_Flux(name) for name in (flux, cloud_flux) if name is not None]
+        self.names = [*_SOURCES, *(n for f in self.fluxes for n in (f.value, f.error))]
+        self.optional = [n for f in self.fluxes for n in (f.flag, *f.correction)]
         self.visits = np.array(sorted(exposure_time_s), np.int64)
         self.times = np.array([exposure_time_s[int(v)] for v in self.visits])
         self.detectors = np.array([d.id for d in camera.detectors], np.int64)
@@ -173,26 +215,21 @@ class _Converter:
         place = _rows(self.detectors[self.order], columns["detector"])
         kept = (visit >= 0) & (place >= 0)
         visit, detector = visit[kept], self.order[place[kept]]
-        flux, error = (columns[name][kept] for name in self.names[-2:])
-        good = (flux > 0) & (error > 0)
-        if self.flag in columns:
-            good &= ~columns[self.flag][kept]
-        if all(name in columns for name in self.correction):
-            error = _of_star(flux, error, *(columns[name][kept] for name in self.correction))
-        flux = np.where(good, flux, np.nan)
         size = self.sizes[detector]
-        return {
+        out = {
             "star": columns["isolated_star_id"][kept],
             "visit": visit.astype(np.int32),
             "detector": detector.astype(np.int32),
-            "mag": -2.5 * np.log10(flux / self.times[visit]),
-            "mag_err": MAG_PER_RELATIVE * error / flux,
             "u": (2 * columns["x"][kept] + 1) / size[:, 0] - 1,
             "v": (2 * columns["y"][kept] + 1) / size[:, 1] - 1,
         }
+        for prefix, flux in zip(("", "cloud_"), self.fluxes, strict=False):
+            mag, err = flux.magnitudes(columns, kept, self.times[visit])
+            out |= {f"{prefix}mag": mag, f"{prefix}mag_err": err}
+        return out
 
 
-def _of_star(
+def own_errors(
     flux: NDArray[Any], error: NDArray[Any], correction: NDArray[Any], correction_err: NDArray[Any]
 ) -> NDArray[Any]:
     """Return errors without that of the aperture correction.
@@ -225,7 +262,7 @@ def _fill(
     """Append the detections of a file, whose stars begin at row `first`."""
     _check(file, converter.names, path)
     known = file.schema_arrow.names
-    extra = [n for n in (converter.flag, *converter.correction) if n in known]
+    extra = [n for n in converter.optional if n in known]
     order = np.argsort(star_ids)
     for batch in file.iter_batches(_BATCH, columns=[*converter.names, *extra]):
         table = pa.Table.from_batches([batch])

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     Columns: TypeAlias = Mapping[str, NDArray[Any]]
 
 OBSERVATION_COLUMNS = (
-    "star, visit, detector, mag and mag_err (or flux and flux_err), u and v (or x and y)"
+    "star, visit, detector, mag and mag_err (or flux and flux_err), u and v (or x and y); "
+    "cloud_mag comes with cloud_mag_err (cloud_flux with cloud_flux_err)"
 )
 VISIT_COLUMNS = "visit, physical_filter (or band), night, mjd, airmass, exposure_time_s, ra, dec"
 STAR_COLUMNS = "star, ra, dec"
@@ -32,6 +33,11 @@ _MAX_MAG = 50.0
 _MAX_PLACE = 1.05
 # The MJD of the year 3501: larger ones are Julian dates.
 _MAX_MJD = 1e6
+_MAX_NIGHT = 2**31
+# Any of these asks for a second flux.
+_CLOUD = {"cloud_mag", "cloud_mag_err", "cloud_flux", "cloud_flux_err"}
+# Texts that stand for a gap.
+_NOTHING = ("", "n/a", "nan", "none", "--")
 _TRUE, _FALSE = ("true", "t", "yes", "1", "1.0"), ("false", "f", "no", "0", "0.0", "")
 
 
@@ -58,8 +64,9 @@ def read_visits_table(path: Path, camera: Camera) -> Visits:
 
     Columns are ``visit``, ``physical_filter`` or ``band``, ``night``, ``mjd``, ``airmass`` (sec z),
     ``exposure_time_s``, ``ra`` and ``dec`` [deg], and if known ``fwhm_arcsec`` and
-    ``pressure_hpa``. Without ``night`` it is the whole part of mjd less half a day less the
-    longitude.
+    ``pressure_hpa``. Without ``night``, or in its gaps, it is the whole part of mjd less half a day
+    and plus the longitude in parts of the circle. Nights that are texts, or no whole numbers from 0
+    to 2³¹ - 1, are numbered in their order.
 
     Raises
     ------
@@ -103,11 +110,23 @@ def read_visits_table(path: Path, camera: Camera) -> Visits:
         raise InputError(path, str(fault), "Correct the table of visits") from None
 
 
-def read_stars_table(path: Path, bands: tuple[str, ...]) -> Stars:
+def read_stars_table(
+    path: Path, bands: tuple[str, ...], wavelength_nm: Mapping[str, float] | None = None
+) -> Stars:
     """Read the table of stars.
 
     Columns are ``star``, ``ra`` and ``dec`` [deg], if wanted ``reserved``, and reference
-    magnitudes (AB) ``mag_<band>`` with their errors ``mag_<band>_err``.
+    magnitudes (AB) ``mag_<band>`` with their errors ``mag_<band>_err``. Those in bands that no
+    visit has tell colours.
+
+    Parameters
+    ----------
+    path
+        The table.
+    bands
+        Bands of the visits.
+    wavelength_nm
+        Effective wavelengths of other bands of catalogues; those not named are passed over.
 
     Raises
     ------
@@ -129,11 +148,25 @@ def read_stars_table(path: Path, bands: tuple[str, ...]) -> Stars:
         for end in ("", "_err")
     )
     mag = np.where(np.abs(mag) < _MAX_MAG, mag, np.nan)
+    known = (mag, err) if np.isfinite(mag).any() else (None, None)
     try:
-        stars = Stars(star, ra, dec, reserved, mag, err)
+        return Stars(
+            star, ra, dec, reserved, *known, *_other_bands(columns, bands, wavelength_nm or {})
+        )
     except ValueError as fault:
         raise InputError(path, str(fault), "Correct the table of stars") from None
-    return stars if np.isfinite(mag).any() else stars.without_reference()
+
+
+def _other_bands(
+    columns: Columns, bands: tuple[str, ...], wavelength_nm: Mapping[str, float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | tuple[None, None]:
+    """Return magnitudes in bands that no visit has, and their wavelengths."""
+    others = [b for b in wavelength_nm if b not in bands and f"mag_{b}" in columns]
+    if not others:
+        return None, None
+    mag = np.stack([np.asarray(columns[f"mag_{b}"], float) for b in others], axis=1)
+    mag = np.where(np.abs(mag) < _MAX_MAG, mag, np.nan)
+    return mag, np.array([wavelength_nm[b] for b in others])
 
 
 def read_observations_table(
@@ -143,8 +176,10 @@ def read_observations_table(
 
     Columns are ``star``, ``visit``, ``detector``; ``mag`` and ``mag_err`` (instrumental,
     -2.5 log10 of electrons a second) or ``flux`` and ``flux_err`` (electrons); ``u`` and ``v``
-    (-1 to 1 over the detector) or ``x`` and ``y`` (pixels). Fluxes that are not positive,
-    magnitudes that no star has (99) and places off the detector are unknown: NaN.
+    (-1 to 1 over the detector) or ``x`` and ``y`` (pixels); if wanted, another flux of less noise
+    to follow clouds by, as ``cloud_mag`` and ``cloud_mag_err`` or ``cloud_flux`` and
+    ``cloud_flux_err``. Fluxes that are not positive, magnitudes that no star has (99) and places
+    off the detector are unknown: NaN.
 
     Raises
     ------
@@ -159,9 +194,11 @@ def read_observations_table(
     kept = np.all([r >= 0 for r in rows], axis=0)
     star, visit, detector = (r[kept].astype(np.int32) for r in rows)
     given = {name: values[kept] for name, values in columns.items()}
-    mag, err = _magnitudes(given, path, visits.exposure_time_s[visit])
+    seconds = visits.exposure_time_s[visit]
+    mag, err = _magnitudes(given, path, seconds)
     u, v = _places(given, path, detector, camera)
-    single = (a.astype(np.float32) for a in (err, u, v))
+    second = _magnitudes(given, path, seconds, "cloud_") if _CLOUD & given.keys() else ()
+    single = (a.astype(np.float32) for a in (err, u, v, *second))
     observations = Observations(star, visit, detector, mag, *single)
     given_ids = {name: values[kept] for name, values in numbers.items()}
     return ObservationRows(observations, given_ids, int(kept.size - kept.sum()))
@@ -241,13 +278,36 @@ def _filters(columns: Columns, path: Path, camera: Camera) -> list[str]:
 
 
 def _nights(columns: Columns, mjd: NDArray[np.float64], camera: Camera) -> NDArray[np.int32]:
+    """Return the night of each visit: as given, as far as it is, else that of the local noon."""
+    longitude = camera.observatory.longitude_deg or 0.0
+    by_time = np.floor(np.nan_to_num(mjd) - 0.5 + longitude / 360).astype(np.int32)
     if "night" not in columns:
-        longitude = camera.observatory.longitude_deg or 0.0
-        return np.floor(mjd - 0.5 + longitude / 360).astype(np.int32)
-    night = np.asarray(columns["night"])
-    if night.dtype.kind in "iuf":
-        return night.astype(np.int32)
-    return np.unique(night.astype(str), return_inverse=True)[1].astype(np.int32)
+        return by_time
+    given = np.asarray(columns["night"])
+    if given.dtype.kind not in "iuf":
+        given = np.array(_texts(given), np.str_)
+        return _numbered(given, np.isin(np.char.lower(given), _NOTHING), by_time)
+    unknown = ~np.isfinite(given)
+    whole = np.where(unknown, 0, given)
+    if unknown.any() or whole.min() < 0 or whole.max() >= _MAX_NIGHT or (whole % 1).any():
+        return _numbered(whole, unknown, by_time)
+    return whole.astype(np.int32)
+
+
+def _numbered(
+    label: NDArray[Any], unknown: NDArray[np.bool_], by_time: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Return numbers from 0 for the labels of nights; where these are unknown the time tells.
+
+    A visit of unknown night belongs to the night of others at the same date, if there is one.
+    """
+    night = np.full(label.size, -1, np.int64)
+    names, night[~unknown] = np.unique(label[~unknown], return_inverse=True)
+    of_date = dict(zip(by_time[~unknown].tolist(), night[~unknown].tolist(), strict=True))
+    for date in np.unique(by_time[unknown]).tolist():
+        mine = unknown & (by_time == date)
+        night[mine] = of_date.setdefault(date, names.size + len(of_date))
+    return np.unique(night, return_inverse=True)[1].astype(np.int32)
 
 
 def _rows(table: NDArray[Any], values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -260,14 +320,17 @@ def _rows(table: NDArray[Any], values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _magnitudes(
-    columns: Columns, path: Path, exposure_time_s: NDArray[np.float64]
+    columns: Columns, path: Path, exposure_time_s: NDArray[np.float64], prefix: str = ""
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if "mag" in columns:
-        err = np.asarray(_column(columns, path, "mag_err", OBSERVATION_COLUMNS), float)
-        mag = np.asarray(columns["mag"], float)
+    """Return magnitudes and errors, of columns that begin with `prefix`."""
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.asarray(_column(columns, path, prefix + name, OBSERVATION_COLUMNS), float)
+
+    if f"{prefix}mag" in columns or f"{prefix}mag_err" in columns:
+        mag, err = column("mag"), column("mag_err")
         return np.where(np.abs(mag) < _MAX_MAG, mag, np.nan), err
-    flux = np.asarray(_column(columns, path, "flux", OBSERVATION_COLUMNS), float)
-    error = np.asarray(_column(columns, path, "flux_err", OBSERVATION_COLUMNS), float)
+    flux, error = column("flux"), column("flux_err")
     flux = np.where(flux > 0, flux, np.nan)
     return -2.5 * np.log10(flux / exposure_time_s), MAG_PER_RELATIVE * error / flux
 

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drpflow.data.reference_stars import OPTIONAL_COLUMNS, ReferenceStars
+from drpflow.data.reference_stars import (
+    CORRELATION_COLUMNS,
+    OPTIONAL_COLUMNS,
+    ReferenceStars,
+)
 from drpflow.errors import InputError, suggest
 from drpflow.io.reference_stars import MANDATORY_COLUMNS, UNITS
 
@@ -41,6 +45,16 @@ _SYNONYMS = {
     "parallax": ("plx",),
     "parallax_err": ("parallax_error", "e_plx"),
     "epoch": ("ref_epoch", "epoch_mjd", "epochmean", "mean_epoch"),
+    "ra_dec_corr": ("radecor",),
+    "ra_pm_ra_corr": ("ra_pmra_corr", "rapmracor"),
+    "ra_pm_dec_corr": ("ra_pmdec_corr", "rapmdecor"),
+    "ra_parallax_corr": ("raplxcor",),
+    "dec_pm_ra_corr": ("dec_pmra_corr", "depmracor"),
+    "dec_pm_dec_corr": ("dec_pmdec_corr", "depmdecor"),
+    "dec_parallax_corr": ("deplxcor",),
+    "pm_ra_pm_dec_corr": ("pmra_pmdec_corr", "pmrapmdecor"),
+    "pm_ra_parallax_corr": ("parallax_pmra_corr", "plxpmracor"),
+    "pm_dec_parallax_corr": ("parallax_pmdec_corr", "plxpmdecor"),
 }
 # Magnitudes by name (lower case): band, column of its error, AB less the system's own. Gaia DR3's
 # passbands from Vega to AB: Gaia EDR3 documentation, section 5.4.1.
@@ -174,7 +188,7 @@ def _format(path: Path) -> str:
 
 
 def _filled(column: Any) -> NDArray[Any]:
-    """Return a column of astropy as an array, NaN where it is masked."""
+    """Return a column of astropy as an array, NaN or an empty text where it is masked."""
     values = np.asarray(column)
     mask = getattr(column, "mask", None)
     if mask is None or not np.any(mask):
@@ -182,6 +196,9 @@ def _filled(column: Any) -> NDArray[Any]:
     if values.dtype.kind in "iuf":
         values = values.astype(np.float64)
         values[np.asarray(mask)] = np.nan
+    elif values.dtype.kind in "US":
+        values = values.copy()
+        values[np.asarray(mask)] = values.dtype.type()
     return values
 
 
@@ -230,7 +247,7 @@ def concatenate(parts: Iterable[ReferenceStars]) -> ReferenceStars:
 
 
 def _all_names() -> tuple[str, ...]:
-    return (*MANDATORY_COLUMNS, *OPTIONAL_COLUMNS)
+    return (*MANDATORY_COLUMNS, *OPTIONAL_COLUMNS, *CORRELATION_COLUMNS)
 
 
 def _own_column(table: RawTable, name: str, mapping: ColumnNames) -> NDArray[Any] | None:
@@ -252,7 +269,7 @@ def _own_column(table: RawTable, name: str, mapping: ColumnNames) -> NDArray[Any
     values = table.numbers(source)
     if name == "epoch":
         return _epoch_mjd(table.path, values)
-    return values * _factor(table, source, UNITS[name])
+    return values * _factor(table, source, UNITS.get(name, ""))
 
 
 def _identifiers(table: RawTable, name: str) -> NDArray[np.int64]:

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drpflow.data.arrow_arrays import from_arrow
-from drpflow.data.reference_stars import OPTIONAL_COLUMNS, ReferenceStars, bands_of
+from drpflow.data.reference_stars import (
+    CORRELATION_COLUMNS,
+    OPTIONAL_COLUMNS,
+    ReferenceStars,
+    bands_of,
+)
 from drpflow.data.table import Table
 from drpflow.errors import InputError, MissingDatasetError, suggest
 from drpflow.io.healpix_names import (
@@ -156,7 +161,8 @@ def _read_file(
     file = open_parquet(path)
     _check_columns(path, file)
     names = file.schema_arrow.names
-    wanted = [n for n in (*MANDATORY_COLUMNS, *OPTIONAL_COLUMNS) if n in names]
+    known = (*MANDATORY_COLUMNS, *OPTIONAL_COLUMNS, *CORRELATION_COLUMNS)
+    wanted = [n for n in known if n in names]
     wanted += [n for b in bands_of(dict.fromkeys(names)) for n in (f"flux_{b}", f"flux_{b}_err")]
     wanted = [n for n in wanted if n in names]
     groups = _groups_near(file.metadata, ra_deg, dec_deg, radius_deg)

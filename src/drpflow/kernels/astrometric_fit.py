@@ -16,13 +16,17 @@ from numba import njit
 from drpflow.kernels.astrometric_model import (
     EXCLUDED,
     FAST,
+    OFF,
+    ON,
     REJECTED,
     SUSPECT,
     USED,
     add_back,
+    cholesky,
     fill_star,
     invert_spd,
     load_star,
+    most_rows,
     pull,
     shifts,
     work_space,
@@ -45,7 +49,7 @@ def _solve_star(
     normal = prior.copy()
     right = target.copy()
     for j in range(n):
-        if work.on[j] != 1:
+        if work.on[j] != ON:
             continue
         at, w, r = work.at[j], work.w[j], work.r[j]
         wx, wy = w[0] * r[0] + w[1] * r[1], w[1] * r[0] + w[2] * r[1]
@@ -99,13 +103,31 @@ def _distance2(j: int, work: Work, shift: Float64, covariance: Float64) -> float
     """
     x, y = _left(j, work, shift)
     lx, lxy, ly = _leverage(j, work, covariance)
-    sign = -1.0 if work.on[j] == 1 else 1.0
+    sign = -1.0 if work.on[j] == ON else 1.0
     xx, xy, yy = work.v[j, 0] + sign * lx, work.v[j, 1] + sign * lxy, work.v[j, 2] + sign * ly
     determinant = xx * yy - xy * xy
     # A star's only row has nothing to be compared with.
     if determinant <= 1e-12 * work.v[j, 0] * work.v[j, 2]:
         return 0.0
     return (yy * x * x - 2 * xy * x * y + xx * y * y) / determinant
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def _suspect(n: int, clip2: float, work: Work, shift: Float64) -> None:
+    """Mark the rows that are on and far from a star with these parameters, if they are few."""
+    rows = far = 0
+    for j in range(n):
+        if work.on[j] == ON:
+            rows += 1
+            x, y = _left(j, work, shift)
+            w = work.w[j]
+            if x * x * w[0] + 2 * x * y * w[1] + y * y * w[2] > 2 * clip2:
+                work.on[j] = SUSPECT
+                far += 1
+    if 3 * far > rows:
+        for j in range(n):
+            if work.on[j] == SUSPECT:
+                work.on[j] = ON
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
@@ -122,28 +144,25 @@ def _reject(
     """Switch the worst row of a star off, one after the other, until all agree.
 
     With `guess`, `shift` holds parameters from which rows far off are known at once; they come on
-    again if they agree in the end.
+    again if they agree in the end. Parameters that more than a third of the rows deny are no guess:
+    a star that once was where a wrong row has it would stay there.
     """
-    for j in range(n):
-        if guess and work.on[j] == 1:
-            x, y = _left(j, work, shift)
-            w = work.w[j]
-            if x * x * w[0] + 2 * x * y * w[1] + y * y * w[2] > 2 * clip2:
-                work.on[j] = SUSPECT
+    if guess:
+        _suspect(n, clip2, work, shift)
     for _ in range(2 * n + 1):
         _solve_star(n, prior, target, work, shift, covariance)
         worst, most, best, least = -1, clip2, -1, clip2
         for j in range(n):
-            if work.on[j] == 1 or work.on[j] == SUSPECT:
+            if work.on[j] == ON or work.on[j] == SUSPECT:
                 distance2 = _distance2(j, work, shift, covariance)
-                if work.on[j] == 1 and distance2 > most:
+                if work.on[j] == ON and distance2 > most:
                     worst, most = j, distance2
                 elif work.on[j] == SUSPECT and distance2 < least:
                     best, least = j, distance2
         if worst >= 0:
-            work.on[worst] = 0
+            work.on[worst] = OFF
         elif best >= 0:
-            work.on[best] = 1
+            work.on[best] = ON
         else:
             return
 
@@ -152,10 +171,10 @@ def _reject(
 def catalogue_distance2(
     share: Float64, mean: Float64, shift: Float64, covariance: Float64
 ) -> float:
-    """Return how far a catalogue is from what the observations alone say: five degrees of freedom.
+    """Return how far a catalogue is from what the observations alone say.
 
     With x = s - μ and the catalogue's precision Λ, which may be singular,
-    xᵀ (C + Λ⁻¹)⁻¹ x = xᵀΛx - (Λx)ᵀ (C⁻¹ + Λ)⁻¹ Λx.
+    xᵀ (C + Λ⁻¹)⁻¹ x = xᵀΛx - (Λx)ᵀ (C⁻¹ + Λ)⁻¹ Λx; as many degrees of freedom as Λ has.
     """
     information, inner = np.empty((5, 5)), np.empty((5, 5))
     invert_spd(covariance, information)
@@ -166,11 +185,25 @@ def catalogue_distance2(
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
+def joint_distance2(share: Float64, mean: Float64, shift: Float64, covariance: Float64) -> float:
+    """Return the same distance from the solution of observations and catalogue together.
+
+    With N = C⁻¹ of the joint solution, that of the observations alone is N - Λ, and its offset
+    (N - Λ)⁻¹ N (s - μ), so that the distance is (s - μ)ᵀ N (N - Λ)⁻¹ Λ (s - μ).
+    """
+    information, alone = np.empty((5, 5)), np.empty((5, 5))
+    invert_spd(covariance, information)
+    invert_spd(information - share, alone)
+    offset = shift - mean
+    return float((information @ offset) @ (alone @ (share @ offset)))
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
 def _star(
     s: int,
     n: int,
     clip2: float,
-    catalogue2: float,
+    catalogue2: Float64,
     guess: bool,
     sky: Sky,
     found: Found,
@@ -181,19 +214,20 @@ def _star(
     prior, mean = sky.prior[sky.kind[s]], sky.prior_mean[sky.kind[s]]
     target = prior @ mean
     shift, covariance = found.shift[s], found.covariance[s]
-    if sky.known[s] == 1:
+    if sky.known[s] > 0:
+        limit = catalogue2[sky.known[s]]
         share, center = sky.share[s], sky.share_mean[s]
         full, aim = prior + share, target + share @ center
         _reject(n, clip2, full, aim, work, shift, covariance, guess)
         found.tied[s] = 1
-        if _good_tie(n, first, catalogue2, share, center, shift, work):
+        if _few_off(n, first, work) and joint_distance2(share, center, shift, covariance) < limit:
             return
         work.on[:n] = first
         _reject(n, clip2, prior, target, work, shift, covariance, False)
         used = 0
         for j in range(n):
-            used += work.on[j] == 1
-        if used >= 3 and catalogue_distance2(share, center, shift, covariance) > catalogue2:
+            used += work.on[j] == ON
+        if used >= 3 and catalogue_distance2(share, center, shift, covariance) > limit:
             found.tied[s] = 0
             return
         work.on[:n] = first
@@ -204,30 +238,13 @@ def _star(
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
-def _good_tie(
-    n: int,
-    first: Int8,
-    catalogue2: float,
-    share: Float64,
-    center: Float64,
-    shift: Float64,
-    work: Work,
-) -> bool:
-    """Return whether catalogue and rows agree beyond doubt: few rows off, no tension.
-
-    What the rows alone say follows from the joint solution, the catalogue's share taken out.
-    """
+def _few_off(n: int, first: Int8, work: Work) -> bool:
+    """Return whether at most a third of the rows that were on are off."""
     rows = off = 0
     for j in range(n):
-        rows += first[j] == 1
-        off += first[j] == 1 and work.on[j] != 1
-    if 3 * off > rows:
-        return False
-    offset = shift - center
-    force = share @ offset
-    # The tension in the joint solution, without the rows' share of its variance, is a lower bound;
-    # a quarter of the limit leaves room for it.
-    return bool(offset @ force < 0.25 * catalogue2)
+        rows += first[j] == ON
+        off += first[j] == ON and work.on[j] != ON
+    return 3 * off <= rows
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, inline="always")
@@ -235,7 +252,7 @@ def _count(i: int, j: int, s: int, rows: Rows, sky: Sky, found: Found, work: Wor
     """Add row i of star s to gradient and sums."""
     v = rows.visit[i]
     sums = found.sums[v]
-    if work.on[j] != 1:
+    if work.on[j] != ON:
         sums[1] += sky.fit[s]
         return
     x, y = found.residual[i, 0], found.residual[i, 1]
@@ -264,36 +281,33 @@ def accumulate(
     sky: Sky,
     model: Model,
     clip2: float,
-    catalogue2: float,
+    catalogue2: Float64,
     guess: bool,
     found: Found,
 ) -> None:
     """Solve for all stars with the maps as they are; fill `found`.
 
     Rows in state EXCLUDED stay so; all others are judged anew. `clip2` is the largest squared
-    distance of a row (two degrees of freedom), `catalogue2` that of a catalogue (five). With
-    `guess`, `found` holds the stars of an earlier pass.
+    distance of a row (two degrees of freedom), `catalogue2` (6) that of a catalogue that knows so
+    many values. With `guess`, `found` holds the stars of an earlier pass.
     """
     found.gradient_c[:] = 0.0
     found.gradient_q[:] = 0.0
     found.sums[:] = 0.0
     found.chi2[:] = 0.0
     n_stars = rows.first.size - 1
-    most = 1
-    for s in range(n_stars):
-        most = max(most, rows.first[s + 1] - rows.first[s])
-    work = work_space(most, model.c.shape[2], model.q.shape[2])
+    work = work_space(most_rows(rows.first), model.c.shape[2], model.q.shape[2])
     for s in range(n_stars):
         begin = rows.first[s]
         n = fill_star(s, rows, sky, model, work)
         for j in range(n):
-            work.on[j] = 0 if found.state[begin + j] == EXCLUDED else 1
+            work.on[j] = OFF if found.state[begin + j] == EXCLUDED else ON
         _star(s, n, clip2, catalogue2, guess, sky, found, work)
         for j in range(n):
             i = begin + j
             found.residual[i, 0], found.residual[i, 1] = _left(j, work, found.shift[s])
             if found.state[i] != EXCLUDED:
-                found.state[i] = USED if work.on[j] == 1 else REJECTED
+                found.state[i] = USED if work.on[j] == ON else REJECTED
                 _count(i, j, s, rows, sky, found, work)
 
 
@@ -312,10 +326,7 @@ def multiply(
     out_c[:] = 0.0
     out_q[:] = 0.0
     n_stars = rows.first.size - 1
-    most = 1
-    for s in range(n_stars):
-        most = max(most, rows.first[s + 1] - rows.first[s])
-    work = work_space(most, c.shape[2], q.shape[2])
+    work = work_space(most_rows(rows.first), c.shape[2], q.shape[2])
     right, star = np.empty(5), np.empty(5)
     for s in range(n_stars):
         if sky.fit[s] == 0:
@@ -323,7 +334,7 @@ def multiply(
         n = load_star(s, rows, sky, model, found, work)
         right[:] = 0.0
         for j in range(n):
-            if work.on[j] == 1:
+            if work.on[j] == ON:
                 i = rows.first[s] + j
                 x, y = shifts(j, rows.map[i], rows.visit[i], c, q, work)
                 work.r[j, 0], work.r[j, 1] = x, y
@@ -333,7 +344,56 @@ def multiply(
             for b in range(5):
                 star[a] += found.covariance[s, a, b] * right[b]
         for j in range(n):
-            if work.on[j] == 1:
+            if work.on[j] == ON:
+                i = rows.first[s] + j
+                x, y = _left(j, work, star)
+                add_back(j, rows.map[i], rows.visit[i], x, y, work, out_c, out_q)
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def draw_noise(
+    rows: Rows,
+    sky: Sky,
+    model: Model,
+    found: Found,
+    of_rows: NDArray[np.float32],
+    of_stars: Float64,
+    out_c: Float64,
+    out_q: Float64,
+) -> None:
+    """Fill (out_c, out_q) with noise of the covariance S, priors of the maps apart.
+
+    It is the gradient where observations and priors of the stars are off by their errors: unit
+    normal numbers `of_rows` (N, 2) and `of_stars` (S, 5) times roots of their covariances.
+    """
+    out_c[:] = 0.0
+    out_q[:] = 0.0
+    work = work_space(most_rows(rows.first), model.c.shape[2], model.q.shape[2])
+    star, root = np.empty(5), np.empty((5, 5))
+    for s in range(rows.first.size - 1):
+        if sky.fit[s] == 0:
+            continue
+        n = load_star(s, rows, sky, model, found, work)
+        prior = sky.prior[sky.kind[s]].copy()
+        if found.tied[s] == 1:
+            prior += sky.share[s]
+        cholesky(prior, root)
+        right = root @ of_stars[s]
+        for j in range(n):
+            if work.on[j] == ON:
+                i, v = rows.first[s] + j, work.v[j]
+                low = np.sqrt(v[0])
+                cross = v[1] / low
+                x = low * of_rows[i, 0]
+                y = cross * of_rows[i, 0] + np.sqrt(v[2] - cross * cross) * of_rows[i, 1]
+                work.r[j, 0], work.r[j, 1] = x, y
+                pull(j, x, y, work, right)
+        for a in range(5):
+            star[a] = 0.0
+            for b in range(5):
+                star[a] += found.covariance[s, a, b] * right[b]
+        for j in range(n):
+            if work.on[j] == ON:
                 i = rows.first[s] + j
                 x, y = _left(j, work, star)
                 add_back(j, rows.map[i], rows.visit[i], x, y, work, out_c, out_q)
@@ -355,16 +415,13 @@ def add_map_errors(
     -Λ⁻¹ Σ (A T)ᵀ W J (c, q).
     """
     n_stars, n_draws = rows.first.size - 1, c.shape[0]
-    most = 1
-    for s in range(n_stars):
-        most = max(most, rows.first[s + 1] - rows.first[s])
-    work = work_space(most, c.shape[3], q.shape[3])
+    work = work_space(most_rows(rows.first), c.shape[3], q.shape[3])
     right, star = np.empty((n_draws, 5)), np.empty(5)
     for s in range(n_stars):
         n = load_star(s, rows, sky, model, found, work)
         right[:] = 0.0
         for j in range(n):
-            if work.on[j] != 1:
+            if work.on[j] != ON:
                 continue
             i = rows.first[s] + j
             for k in range(n_draws):

@@ -45,8 +45,8 @@ FAST = {"reassoc", "contract", "arcp", "nsz"}
 USED, REJECTED, EXCLUDED = 0, 1, 2
 """States of a row."""
 
-SUSPECT = 2
-"""In the work space, a row that is off but may come on again; 1 is on, 0 off."""
+ON, OFF, SUSPECT = 1, 0, -1
+"""In the work space: a row counts, does not, does not but may come on again."""
 
 
 class Rows(NamedTuple):
@@ -69,8 +69,8 @@ class Sky(NamedTuple):
 
     What is expected of a star: precision `prior` (2, 5, 5) and mean `prior_mean` (2, 5) of stars
     that do not move and of those that may, `kind` (S) saying which; what a catalogue says:
-    `known` (S), precision `share` (S, 5, 5), mean `share_mean` (S, 5). `fit` (S): counts for the
-    maps.
+    `known` (S), how many of the five values, precision `share` (S, 5, 5), mean `share_mean` (S, 5).
+    `fit` (S): counts for the maps.
     """
 
     axes: Float64
@@ -138,6 +138,15 @@ class Work(NamedTuple):
     cheb: Float64
 
 
+@njit(cache=True, nogil=True)
+def most_rows(first: Int64) -> int:
+    """Return how many rows the star with the most of them has, at least 1."""
+    most = 1
+    for s in range(first.size - 1):
+        most = max(most, first[s + 1] - first[s])
+    return most
+
+
 @njit(cache=True, nogil=True, fastmath=FAST)
 def work_space(n: int, n_phi: int, n_psi: int) -> Work:
     """Return room for a star of n rows."""
@@ -201,16 +210,24 @@ def _many_terms(u: float, v: float, order: int, cheb: Float64, out: Float64, row
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
-def invert_spd(a: Float64, out: Float64) -> None:
-    """Invert a small positive definite matrix, by its Cholesky factor."""
-    n = a.shape[0]
-    low = np.zeros((n, n))
-    for i in range(n):
+def cholesky(a: Float64, low: Float64) -> None:
+    """Fill `low` with the Cholesky factor of a small positive definite matrix."""
+    for i in range(a.shape[0]):
+        for j in range(a.shape[0]):
+            low[i, j] = 0.0
         for j in range(i + 1):
             total = a[i, j]
             for k in range(j):
                 total -= low[i, k] * low[j, k]
             low[i, j] = np.sqrt(max(total, 1e-300)) if i == j else total / low[j, j]
+
+
+@njit(cache=True, nogil=True, fastmath=FAST)
+def invert_spd(a: Float64, out: Float64) -> None:
+    """Invert a small positive definite matrix, by its Cholesky factor."""
+    n = a.shape[0]
+    low = np.empty((n, n))
+    cholesky(a, low)
     inverse = np.zeros((n, n))
     for j in range(n):
         for i in range(j, n):
@@ -298,8 +315,8 @@ def load_star(s: int, rows: Rows, sky: Sky, model: Model, found: Found, work: Wo
     """Fill the work space with what the normal equations need of star s; return its rows."""
     begin, n = rows.first[s], rows.first[s + 1] - rows.first[s]
     for j in range(n):
-        work.on[j] = 1 if found.state[begin + j] == USED else 0
-        if work.on[j] == 1:
+        work.on[j] = ON if found.state[begin + j] == USED else OFF
+        if work.on[j] == ON:
             basis(begin + j, j, rows, model, work)
             weigh(begin + j, j, s, rows, sky, model, work)
     return n

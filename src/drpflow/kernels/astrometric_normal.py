@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from drpflow.kernels.astrometric_model import invert_spd, load_star, work_space
+from drpflow.kernels.astrometric_model import (
+    ON,
+    USED,
+    cholesky,
+    invert_spd,
+    load_star,
+    most_rows,
+    work_space,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +49,7 @@ def touched(
     slot[:] = -1
     for s in stars:
         for i in range(rows.first[s], rows.first[s + 1]):
-            if state[i] == 0:
+            if state[i] == USED:
                 slot[rows.map[i]] = 0
                 slot[n_maps + rows.visit[i]] = 0
     count = n_touched_maps = 0
@@ -61,7 +69,7 @@ def _root(s: int, n: int, sky: Sky, found: Found, work: Work, root: Float64) -> 
     if found.tied[s] == 1:
         normal += sky.share[s]
     for j in range(n):
-        if work.on[j] == 1:
+        if work.on[j] == ON:
             at, w = work.at[j], work.w[j]
             for a in range(5):
                 x, y = w[0] * at[0, a] + w[1] * at[1, a], w[1] * at[0, a] + w[2] * at[1, a]
@@ -69,14 +77,7 @@ def _root(s: int, n: int, sky: Sky, found: Found, work: Work, root: Float64) -> 
                     normal[a, b] += x * at[0, b] + y * at[1, b]
     inverse = np.empty((5, 5))
     invert_spd(normal, inverse)
-    for i in range(5):
-        for j in range(5):
-            root[i, j] = 0.0
-        for j in range(i + 1):
-            total = inverse[i, j]
-            for k in range(j):
-                total -= root[i, k] * root[j, k]
-            root[i, j] = np.sqrt(max(total, 1e-300)) if i == j else total / root[j, j]
+    cholesky(inverse, root)
 
 
 @njit(cache=True, nogil=True)
@@ -142,10 +143,7 @@ def gather(
     u[:] = 0.0
     size_c, size_q = 2 * model.c.shape[2], 2 * model.q.shape[2]
     n_maps = model.c.shape[0]
-    most = 1
-    for s in stars:
-        most = max(most, rows.first[s + 1] - rows.first[s])
-    work = work_space(most, model.c.shape[2], model.q.shape[2])
+    work = work_space(most_rows(rows.first), model.c.shape[2], model.q.shape[2])
     root, kernel = np.empty((5, 5)), np.empty((2, 2))
     for k in range(stars.size):
         s = stars[k]
@@ -153,7 +151,7 @@ def gather(
         _root(s, n, sky, found, work, root)
         scale = np.sqrt(weight[k])
         for j in range(n):
-            if work.on[j] != 1:
+            if work.on[j] != ON:
                 continue
             m, v = rows.map[rows.first[s] + j], rows.visit[rows.first[s] + j]
             w, phi, psi = work.w[j], work.phi[j], work.psi[j]
@@ -208,21 +206,45 @@ def scatter(
 
 
 @njit(cache=True, nogil=True)
+def own_information(
+    rows: Rows, sky: Sky, model: Model, found: Found, out_c: Float64, out_q: Float64
+) -> None:
+    """Add what the rows tell of each term, the stars and all others known: (M, 2, K), (V, 2, L+1).
+
+    That is the diagonal of Σ Jᵀ W J.
+    """
+    work = work_space(most_rows(rows.first), model.c.shape[2], model.q.shape[2])
+    for s in range(rows.first.size - 1):
+        if sky.fit[s] == 0:
+            continue
+        n = load_star(s, rows, sky, model, found, work)
+        for j in range(n):
+            if work.on[j] == ON:
+                i, w = rows.first[s] + j, work.w[j]
+                m, v = rows.map[i], rows.visit[i]
+                for k in range(out_c.shape[2]):
+                    square = work.phi[j, k] ** 2
+                    out_c[m, 0, k] += square * w[0]
+                    out_c[m, 1, k] += square * w[2]
+                for k in range(out_q.shape[2]):
+                    square = work.psi[j, k] ** 2
+                    out_q[v, 0, k] += square * w[0]
+                    out_q[v, 1, k] += square * w[2]
+
+
+@njit(cache=True, nogil=True)
 def own_blocks(
     rows: Rows, sky: Sky, model: Model, found: Found, blocks_c: Float64, blocks_q: Float64
 ) -> None:
     """Add Σ (φφᵀ) ⊗ W to the block of each map, Σ (ψψᵀ) ⊗ W to that of each visit."""
     n_stars = rows.first.size - 1
-    most = 1
-    for s in range(n_stars):
-        most = max(most, rows.first[s + 1] - rows.first[s])
-    work = work_space(most, model.c.shape[2], model.q.shape[2])
+    work = work_space(most_rows(rows.first), model.c.shape[2], model.q.shape[2])
     for s in range(n_stars):
         if sky.fit[s] == 0:
             continue
         n = load_star(s, rows, sky, model, found, work)
         for j in range(n):
-            if work.on[j] == 1:
+            if work.on[j] == ON:
                 i = rows.first[s] + j
                 _add_own(work.phi[j], work.w[j], blocks_c[rows.map[i]])
                 _add_own(work.psi[j], work.w[j], blocks_q[rows.visit[i]])

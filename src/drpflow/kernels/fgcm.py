@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     Int32 = NDArray[np.int32]
     Int64 = NDArray[np.int64]
 
-_A = 1.0857362047581296
-# Spectra so steep that the linear expansion of the passband would be negative are cut here.
-_LEAST_LIGHT = 0.2
+MAG_PER_LN = 1.0857362047581296
+"""2.5 / ln 10."""
+LEAST_LIGHT = 0.2
+"""Least 1 + κ F i10: steeper spectra, whose light would be negative, are cut here."""
 
 
 @njit(cache=True, nogil=True)
@@ -78,7 +79,8 @@ def _terms(u: float, v: float, n_terms: int, order: int, out: Float64) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _order(n_terms: int) -> int:
+def polynomial_order(n_terms: int) -> int:
+    """Return the order of a polynomial in two variables of so many terms."""
     order = 0
     while (order + 1) * (order + 2) // 2 < n_terms:
         order += 1
@@ -87,7 +89,7 @@ def _order(n_terms: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _light(slope: float, i10: float) -> float:
-    return max(1.0 + slope * i10, _LEAST_LIGHT)
+    return max(1.0 + slope * i10, LEAST_LIGHT)
 
 
 @njit(cache=True, nogil=True)
@@ -121,14 +123,14 @@ def calibrate(
         (N,).
     """
     n_terms = local.shape[1]
-    order = _order(n_terms)
+    order = polynomial_order(n_terms)
     terms = np.empty(n_terms)
     for p in range(first.size - 1):
         standard = np.log(_light(slope[p], i10_std[p]))
         for i in range(first[p], first[p + 1]):
             g = group[i]
             _terms(u[i], v[i], n_terms, order, terms)
-            total = _A * (np.log(_light(slope[p], i10[g])) - standard)
+            total = MAG_PER_LN * (np.log(_light(slope[p], i10[g])) - standard)
             for k in range(n_terms):
                 total += local[g, k] * terms[k]
             out[i] = mag[i] + total
@@ -194,8 +196,8 @@ def _derivatives(
     k = terms.size
     q[:k] = terms
     here, there = _light(slope, i10), _light(slope, i10_std)
-    q[k] = _A * slope / here
-    q[k + 1] = _A * slope / kappa * (i10 / here - i10_std / there)
+    q[k] = MAG_PER_LN * slope / here
+    q[k + 1] = MAG_PER_LN * slope / kappa * (i10 / here - i10_std / there)
 
 
 @njit(cache=True, nogil=True)
@@ -221,7 +223,7 @@ def local_gradient(
         Of the pairs, (P,); the rest as in :func:`calibrate` and the module's head.
     """
     n_terms = out.shape[1] - 2
-    order = _order(n_terms)
+    order = polynomial_order(n_terms)
     terms, q = np.empty(n_terms), np.empty(n_terms + 2)
     for p in range(first.size - 1):
         for i in range(first[p], first[p + 1]):
@@ -266,7 +268,7 @@ def assemble(
         (G, L, L) and (n, n). A pair of b blocks of w columns costs (b w)²/2 multiplications.
     """
     n_terms = transfer.shape[1] - 2
-    order = _order(n_terms)
+    order = polynomial_order(n_terms)
     terms, q = np.empty(n_terms), np.empty(n_terms + 2)
     width = np.max(offset[1:] - offset[:-1])
     most = np.max(first[1:] - first[:-1])

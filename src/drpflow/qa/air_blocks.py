@@ -60,9 +60,9 @@ def air_blocks(store: Store, found: Photometry) -> list[Block]:
     table = store.get("fgcm_look_up_table") if store.exists("fgcm_look_up_table") else None
     nights = nights_of(found, table)
     note = (
-        "Rings are nights with too few photometric visits to tell: theirs is the standard air, "
-        "as far as the fit is concerned. An error as large as what is usual from night to night "
-        "says that no band feels the absorber."
+        "Rings are nights of few photometric visits, whose air is told by what is usual more than "
+        "by stars. An error as large as what is usual from night to night says that no band feels "
+        "the absorber."
     )
     blocks = [
         Block(
@@ -108,8 +108,7 @@ def _extinction_block(nights: Sequence[Night], bands: Sequence[str]) -> Block:
     return Block(
         "Extinction coefficients",
         "How much fainter a star of flat spectrum is for each airmass, between 1 and 2, through "
-        "the air of the night. Errors take those of the air's parameters as independent, which "
-        "makes them upper limits.",
+        "the air of the night. Errors take those of the air's parameters as independent.",
         [Picture(extinction_figure(nights, bands), "Extinction by night and band.")],
         make_table(columns, rows),
         "Numbers of each night",

@@ -35,7 +35,7 @@ class Night:
     visits, photometric
         How many, and how many of them are photometric.
     fitted
-        Whether there were enough of these to tell the air; else it is the standard air.
+        Whether there were enough of these to tell the air; else priors tell most of it.
     values
         Parameters by name with their errors: those of ``fgcm_parameters``, and ``pwv_mm``.
     extinction
@@ -121,8 +121,7 @@ def extinction(
         Band or physical filter.
     air
         Values and errors of water [mm], ozone [DU], aerosol depth and slope, shape (4, 2).
-        Errors count as independent; the fit knows better, so that that of the coefficient is an
-        upper limit where water and aerosols take from each other.
+        Errors count as independent: ``fgcm_parameters`` has no covariances.
     pressure_hpa
         Pressure, NaN for that of the standard air.
 

@@ -9,10 +9,12 @@ import numpy as np
 
 from drpflow.data.detector_info import DetectorInfo
 from drpflow.errors import MissingDatasetError
+from drpflow.io.fgcm_sources import own_errors
+from drpflow.io.schemas import load_schema
 from drpflow.qa.trend_figures import band_colors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -31,6 +33,7 @@ PHOTOMETRIC = IN_FIT | NOT_IN_FIT
 
 _SUMMARY, _CALIBS = "initial_visit_summary", "fgcm_photo_calib"
 _USUAL_FLUX = "normCompTophatFlux"
+_CORRECTION = "apCorr", "apCorrErr"
 _MAG_PER_RELATIVE_ERROR = 2.5 / np.log(10.0)
 
 
@@ -70,6 +73,11 @@ class Photometry:
         """Bands in the order of their wavelengths, others in alphabetical order."""
         return list(band_colors(str(b) for b in self.zero_points["band"]))
 
+    @property
+    def has_cloud_flux(self) -> bool:
+        """Whether clouds were followed by another flux anywhere."""
+        return bool(np.isfinite(self.zero_points.get("cloud_flux_offset", np.nan)).any())
+
     def mjd(self, visit: int) -> float:
         """Return the time of a visit, NaN if it is not known."""
         info = self.visits.get(visit)
@@ -97,7 +105,7 @@ class Measurements:
     mag
         The same with the colour of the star taken into account.
     mag_err
-        Standard deviation that the measured flux has.
+        Standard deviation of the measured flux beside what the stars of an image share.
     standard
         Standard magnitude of the star.
     reserved
@@ -190,9 +198,11 @@ def read_measurements(store: Store, of: Photometry) -> Iterator[Measurements]:
     of
         Its calibration.
     """
+    known = {c.name for c in load_schema("isolated_stars_source").columns}
     columns = [
         "isolated_star_id", "visit", "detector", "band", "x", "y",
         *(f"{of.flux}_{part}" for part in ("instFlux", "instFluxErr", "flag")),
+        *(n for part in _CORRECTION if (n := f"{of.flux}_{part}") in known),
     ]  # fmt: skip
     table = _ZeroPointTable(of)
     for data_id in store.query("fgcm_standard_stars"):
@@ -209,47 +219,70 @@ class _ZeroPointTable:
 
     def __init__(self, of: Photometry) -> None:
         z = of.zero_points
-        keys = zip(z["visit"].tolist(), z["detector"].tolist(), strict=True)
-        self.row = {key: k for k, key in enumerate(keys)}
+        self.images = _Codes(z["visit"], z["detector"])
         self.values = z
 
     def get(self, name: str, rows: NDArray[np.intp], default: float) -> Floats:
-        """Return a column in some rows; what is not finite, or not there, is the default."""
+        """Return a column in some rows, -1 for none; what is not finite is the default."""
         values = np.append(self.values[name].astype(float), default)[rows]
         return np.where(np.isfinite(values), values, default)
+
+
+class _Codes:
+    """Finds rows by two whole numbers, without a look at each row in Python."""
+
+    def __init__(self, first: NDArray[Any], second: NDArray[Any]) -> None:
+        self.first, self.second = np.unique(first), np.unique(second)
+        code = self._code(first, second)
+        self.order = np.argsort(code, kind="stable")
+        self.sorted = code[self.order]
+
+    def rows(self, first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the row of each pair, -1 for those that are not there."""
+        if not self.sorted.size:
+            return np.full(first.size, -1, np.intp)
+        code = self._code(first, second)
+        place = np.minimum(np.searchsorted(self.sorted, code), self.sorted.size - 1)
+        return np.where((self.sorted[place] == code) & (code >= 0), self.order[place], -1)
+
+    def _code(self, first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.int64]:
+        i, j = (_place(a, b) for a, b in ((self.first, first), (self.second, second)))
+        code = i * (self.second.size + 1) + j
+        return np.where((i < 0) | (j < 0), -1, code)
+
+
+def _place(sorted_values: NDArray[Any], values: NDArray[Any]) -> NDArray[np.int64]:
+    """Return where values stand in a sorted list, -1 for those that are not in it."""
+    if not sorted_values.size:
+        return np.full(values.size, -1, np.int64)
+    place = np.minimum(np.searchsorted(sorted_values, values), sorted_values.size - 1)
+    return np.where(sorted_values[place] == values, place, -1)
 
 
 def _measurements(
     stars: Columns, sources: Columns, of: Photometry, table: _ZeroPointTable
 ) -> Measurements:
     """Return the usable detections of stars with a standard magnitude in their band."""
-    number = {band: k for k, band in enumerate(of.bands)}
-    star_row = {
-        key: k
-        for k, key in enumerate(
-            zip(stars["isolated_star_id"].tolist(), stars["band"].tolist(), strict=True)
-        )
-        if not stars["variable"][k] and np.isfinite(stars["mag_std"][k])
-    }
-    keys = zip(sources["isolated_star_id"].tolist(), sources["band"].tolist(), strict=True)
-    at = np.array([star_row.get(key, -1) for key in keys], np.intp)
-    flux, error, flag = (
-        sources[f"{of.flux}_{part}"] for part in ("instFlux", "instFluxErr", "flag")
+    steady = ~stars["variable"] & np.isfinite(stars["mag_std"])
+    stars = {name: values[steady] for name, values in stars.items()}
+    band = _numbers(of.bands, stars["band"])
+    at = _Codes(stars["isolated_star_id"], band).rows(
+        sources["isolated_star_id"], _numbers(of.bands, sources["band"])
     )
-    good = (at >= 0) & ~flag & (flux > 0) & (error > 0)
+    flux, error = (sources[f"{of.flux}_{part}"] for part in ("instFlux", "instFluxErr"))
+    good = (at >= 0) & ~sources[f"{of.flux}_flag"] & (flux > 0) & (error > 0)
+    shared = [sources[n][good] for p in _CORRECTION if (n := f"{of.flux}_{p}") in sources]
     at, flux, error = at[good], flux[good], error[good]
+    if len(shared) == len(_CORRECTION):
+        error = own_errors(flux, error, *shared)
     visit, detector, x, y = (sources[name][good] for name in ("visit", "detector", "x", "y"))
-    of_image = list(zip(visit.tolist(), detector.tolist(), strict=True))
-    rows = np.array([table.row.get(key, len(table.row)) for key in of_image], np.intp)
-    plain = {key: replace(calib, field=None) for key, calib in of.first_calibs.items()}
-    first, first_mean, raw = (
-        _calibrated(calibs, of_image, flux, x, y) for calibs in (of.first_calibs, plain, of.calibs)
-    )
+    rows = table.images.rows(visit, detector)
+    first, first_mean, raw = _calibrated(of, visit, detector, (flux, x, y))
     color = stars["color"][at] - table.get("color_pivot", rows, np.nan)
     chromatic = table.get("color_term", rows, 0.0) * np.where(np.isfinite(color), color, 0.0)
     found = Measurements(
         star=stars["isolated_star_id"][at],
-        band=np.array([number.get(b, -1) for b in stars["band"][at].tolist()], np.int32),
+        band=band[at].astype(np.int32),
         visit=visit,
         detector=detector,
         x=x,
@@ -266,19 +299,33 @@ def _measurements(
     return found.select(np.isfinite(found.mag))
 
 
+def _numbers(bands: list[str], names: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the place of each name in the list of bands, -1 for others."""
+    found = np.full(names.size, -1, np.int64)
+    for number, band in enumerate(bands):
+        found[names == band] = number
+    return found
+
+
 def _calibrated(
-    calibs: Mapping[tuple[int, int], PhotoCalib],
-    images: list[tuple[int, int]],
-    flux: Floats,
-    x: Floats,
-    y: Floats,
+    of: Photometry,
+    visit: NDArray[np.int64],
+    detector: NDArray[np.int32],
+    measured: tuple[Floats, Floats, Floats],
 ) -> Floats:
-    """Return magnitudes by the calibration of each detection's image, NaN where there is none."""
-    mag = np.full(len(flux), np.nan)
-    members: dict[tuple[int, int], list[int]] = {}
-    for k, key in enumerate(images):
-        members.setdefault(key, []).append(k)
-    for key, rows in members.items():
-        if key in calibs:
-            mag[rows] = calibs[key].flux_to_magnitude(flux[rows], x[rows], y[rows])
+    """Return magnitudes by the calibrations of each detection's image, (3, N).
+
+    Those of calibrateImage, the same with one zero point a detector, and the global ones; NaN where
+    there is none. `measured` are flux, x and y.
+    """
+    mag = np.full((3, visit.size), np.nan)
+    order = np.lexsort((detector, visit))
+    new = np.flatnonzero((np.diff(visit[order]) != 0) | (np.diff(detector[order]) != 0)) + 1
+    for rows in np.split(order, new) if order.size else []:
+        key = int(visit[rows[0]]), int(detector[rows[0]])
+        first, final = of.first_calibs.get(key), of.calibs.get(key)
+        plain = replace(first, field=None) if first is not None else None
+        for out, calib in zip(mag, (first, plain, final), strict=True):
+            if calib is not None:
+                out[rows] = calib.flux_to_magnitude(*(values[rows] for values in measured))
     return mag

@@ -45,25 +45,27 @@ _STYLES = (
 def zero_point_trends(of: Photometry, order: Order) -> str:
     """Draw zero points, gray and errors of every detector, visit by visit.
 
-    Filled discs are photometric visits, rings others, triangles detectors with few stars.
+    Filled discs are photometric visits, rings others, triangles detectors with few stars. If clouds
+    were followed by another flux, its offsets are drawn too.
     """
     z, bands = of.zero_points, of.bands
     colors = band_colors(bands)
-    figure, panels = stack(len(bands) + 2, 1.25)
+    lower = [(1e3 * z["gray"], "gray [mmag]"), (1e3 * z["zero_point_err"], "error [mmag]")]
+    if of.has_cloud_flux:
+        lower.append((1e3 * z["cloud_flux_offset"], "flux for clouds:\noffset [mmag]"))
+    figure, panels = stack(len(bands) + len(lower), 1.25)
     place = order.place(z["visit"]) + _spread(z["detector"])
     for band, axes in zip(bands, panels, strict=False):
         _by_flag(axes, place, z["zero_point"], z["flag"], z["band"] == band, colors[band])
         label(axes, y=f"{band}: zero point\n[mag]")
-    for axes, values, name in (
-        (panels[-2], 1e3 * z["gray"], "gray [mmag]"),
-        (panels[-1], 1e3 * z["zero_point_err"], "error [mmag]"),
-    ):
+    gray, error = panels[len(bands) : len(bands) + 2]
+    for axes, (values, name) in zip(panels[len(bands) :], lower, strict=True):
         for band in bands:
             _by_flag(axes, place, values, z["flag"], z["band"] == band, colors[band], band)
         label(axes, y=name)
-    logarithmic(panels[-2].yaxis, straight=_STRAIGHT_MMAG)
-    panels[-2].axhline(0, color="0.7", linewidth=0.8)
-    logarithmic(panels[-1].yaxis)
+    logarithmic(gray.yaxis, straight=_STRAIGHT_MMAG)
+    gray.axhline(0, color="0.7", linewidth=0.8)
+    logarithmic(error.yaxis)
     _flag_legend(panels[0])
     order.draw(panels)
     return data_uri(figure)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from drpflow.algorithms import repeatability
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -21,8 +23,6 @@ BRIGHT_ERROR_MAG = 0.005
 """Stars with less noise than this are bright."""
 
 _MMAG = 1e3
-# Measurements of a star in a band, at least, for a deviation to mean anything.
-_FEWEST = 3
 # Deviations, at least, for a width.
 _FEWEST_DEVIATIONS = 8
 # Stars in a cell of a residual map, and cells along the side of a detector.
@@ -32,7 +32,7 @@ _FAINTEST_ERROR_MAG = 0.1
 
 @dataclass(frozen=True)
 class Scatter:
-    """Scatter of stars about themselves, mmag, from visit to visit.
+    """Scatter of stars about themselves, mmag, from visit to visit: robust widths.
 
     Parameters
     ----------
@@ -47,7 +47,9 @@ class Scatter:
     corrected
         With them.
     noise
-        What the errors of the fluxes explain.
+        The width that the errors of the fluxes alone would make.
+    intrinsic, intrinsic_first
+        What the errors do not explain of `corrected` and `first`: with it pulls have width one.
     """
 
     number: int
@@ -56,27 +58,14 @@ class Scatter:
     raw: float
     corrected: float
     noise: float
-
-    @property
-    def intrinsic(self) -> float:
-        """What is left of the corrected scatter without that noise, in quadrature."""
-        return quadrature(self.corrected, self.noise)
-
-    @property
-    def intrinsic_first(self) -> float:
-        """The same after calibrateImage alone."""
-        return quadrature(self.first, self.noise)
-
-
-def quadrature(scatter: float, noise: float) -> float:
-    """Return √(scatter² - noise²), 0 where noise explains it all."""
-    return float(np.sqrt(max(scatter**2 - noise**2, 0.0))) if np.isfinite(scatter) else scatter
+    intrinsic: float
+    intrinsic_first: float
 
 
 def width(values: Floats) -> float:
     """Return 1.4826 times the median absolute value, NaN of too few."""
-    finite = np.abs(values[np.isfinite(values)])
-    return 1.4826 * float(np.median(finite)) if finite.size >= _FEWEST_DEVIATIONS else float("nan")
+    finite = values[np.isfinite(values)]
+    return repeatability.width(finite) if finite.size >= _FEWEST_DEVIATIONS else float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,52 +76,57 @@ class Deviations:
     ----------
     first, first_mean, raw, corrected
         As in :class:`Scatter`, enlarged by √(n/(n-1)) as the star's mean takes part of them.
+    noise
+        What the errors of the fluxes make of the last.
     """
 
     first: Floats
     first_mean: Floats
     raw: Floats
     corrected: Floats
+    noise: Floats
 
 
 def deviations(of: Measurements) -> Deviations:
     """Return by how much measurements deviate, over all visits of a star in a band."""
     key = np.unique(np.stack([of.star, of.band], 1), axis=0, return_inverse=True)[1].ravel()
-    mags = of.mag_first, of.mag_first_mean, of.mag_raw, of.mag
-    return Deviations(*(_about_mean(key, m) for m in mags))
+    noise = _MMAG * of.mag_err
+    first, first_mean, raw, (corrected, noise_left) = (
+        repeatability.about_mean(key, _MMAG * mag, noise)
+        for mag in (of.mag_first, of.mag_first_mean, of.mag_raw, of.mag)
+    )
+    return Deviations(first[0], first_mean[0], raw[0], corrected, noise_left)
 
 
-def _about_mean(key: NDArray[np.intp], mag: Floats) -> Floats:
-    # Not the median: of three values it is one, and deviations from it are 0.57 of what they
-    # should be in the median.
-    known = np.isfinite(mag)
-    counts = np.bincount(key[known], minlength=key.max(initial=0) + 1)[key]
-    total = np.bincount(key[known], mag[known], minlength=key.max(initial=0) + 1)[key]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        off = _MMAG * (mag - total / counts) * np.sqrt(counts / (counts - 1))
-    return np.where(known & (counts >= _FEWEST), off, np.nan)
-
-
-def scatter(of: Measurements, off: Deviations, rows: NDArray[np.bool_]) -> Scatter:
+def scatter(of: Deviations, rows: NDArray[np.bool_]) -> Scatter:
     """Return the scatter of some measurements.
 
     Parameters
     ----------
-    of, off
-        Measurements, and their deviations.
+    of
+        Their deviations.
     rows
         Which count; those without a deviation do not.
     """
-    rows = rows & np.isfinite(off.corrected)
-    noise = _MMAG * float(np.sqrt(np.mean(of.mag_err[rows] ** 2))) if rows.any() else float("nan")
+    rows = rows & np.isfinite(of.corrected)
+    noise = of.noise[rows]
     return Scatter(
         int(rows.sum()),
-        width(off.first[rows]),
-        width(off.first_mean[rows]),
-        width(off.raw[rows]),
-        width(off.corrected[rows]),
-        noise,
+        width(of.first[rows]),
+        width(of.first_mean[rows]),
+        width(of.raw[rows]),
+        width(of.corrected[rows]),
+        repeatability.noise_width(noise) if noise.size else float("nan"),
+        _excess(of.corrected[rows], noise),
+        _excess(of.first[rows], noise),
     )
+
+
+def _excess(off: Floats, noise: Floats) -> float:
+    known = np.isfinite(off)
+    if known.sum() < _FEWEST_DEVIATIONS:
+        return float("nan")
+    return repeatability.excess(off[known], noise[known])
 
 
 def by_magnitude(
@@ -142,7 +136,7 @@ def by_magnitude(
     rows = rows & np.isfinite(off.corrected)
     bins = np.floor(of.standard / step_mag)
     return [
-        (float((k + 0.5) * step_mag), scatter(of, off, rows & (bins == k)))
+        (float((k + 0.5) * step_mag), scatter(off, rows & (bins == k)))
         for k in np.unique(bins[rows])
         if (rows & (bins == k)).sum() >= _FEWEST_DEVIATIONS
     ]

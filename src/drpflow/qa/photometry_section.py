@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 _TITLE = "Photometric calibration"
 _NO_REFERENCES, _NO_COLORS = 64, 128
 _FLAGS = (
-    (IN_FIT, "photometric", "night's air fitted"),
-    (NOT_IN_FIT, "photometric", "standard air"),
-    (CLOUDY, "not photometric", "night's air fitted"),
-    (CLOUDY_NOT_IN_FIT, "not photometric", "standard air"),
+    (IN_FIT, "photometric", "night of many visits"),
+    (NOT_IN_FIT, "photometric", "night of few visits"),
+    (CLOUDY, "not photometric", "night of many visits"),
+    (CLOUDY_NOT_IN_FIT, "not photometric", "night of few visits"),
     (IMPOSSIBLE, "no zero point", ""),
     (FEW_STARS, "few stars", "follows its visit"),
     (_NO_REFERENCES, "no references", "relative"),
@@ -57,6 +57,7 @@ _VISIT_COLUMNS = (
     Column("its range", "mmag", 1),
     Column("error", "mmag", 1),
     Column("common error", "mmag", 1),
+    Column("flux for clouds", "offset, mmag", 1),
     Column("stars"),
     Column("group"),
 )
@@ -172,6 +173,11 @@ def _zero_point_blocks(found: Photometry) -> list[Block]:
         "are not. The scale of the gray is straight up to 20 mmag, then logarithmic. Errors are "
         "those beside what all zero points of a band have in common."
     )
+    if found.has_cloud_flux:
+        note += (
+            " Clouds inside an image are followed by a flux of less noise; its offset is the mean "
+            "of the calibrated magnitude less that one, in effect an aperture correction."
+        )
     blocks = [
         Block(
             "Zero points",
@@ -183,7 +189,8 @@ def _zero_point_blocks(found: Photometry) -> list[Block]:
         ),
         Block(
             "Flags",
-            "Detector images that carry each flag.",
+            "Detector images that carry each flag. The air of nights of few photometric visits is "
+            "told by what is usual more than by stars.",
             table=_flag_table(found),
         ),
     ]
@@ -217,6 +224,7 @@ def _visit_row(found: Photometry, visit: int) -> list[Any]:
         1e3 * _range(row["gray"]),
         1e3 * _middle(row["zero_point_err"]),
         1e3 * _middle(row["offset_err"]),
+        1e3 * _middle(row["cloud_flux_offset"]) if found.has_cloud_flux else None,
         int(row["n_star"].sum()),
         int(row["group"][0]),
     ]

@@ -47,7 +47,7 @@ _MAP_COLUMNS = (
     Column("largest cell", "mmag", 1),
     Column("its error", "mmag", 1),
 )
-_NO_SCATTER = Scatter(0, *5 * (float("nan"),))
+_NO_SCATTER = Scatter(0, *7 * (float("nan"),))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class Residuals:
             self.reserved.photometric == photometric
         )
         rows &= (self.reserved.band == band) if band is not None else True
-        return scatter(self.reserved, self.off, rows)
+        return scatter(self.off, rows)
 
 
 def read_residuals(store: Store, found: Photometry) -> Residuals:
@@ -109,7 +109,8 @@ def _scatter_blocks(residuals: Residuals, found: Photometry) -> list[Block]:
     note = (
         "Stars that no fit has used, against their own mean over at least three visits of a "
         "band: 1.4826 times the median deviation, enlarged by √(n/(n−1)) for the mean taken. "
-        "Intrinsic is what remains when the errors of the fluxes are taken off in quadrature."
+        "Noise is the width that the errors of the fluxes would make alone, intrinsic the scatter "
+        "that has to be added to them."
     )
     rows = [[band, m, *_cells(s)] for band, bins in curves.items() for m, s in bins]
     bright = [

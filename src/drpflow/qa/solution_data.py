@@ -61,6 +61,9 @@ class Solution:
         Why there are none though the solution had some, or an empty text.
     thinned
         See `residuals`.
+    notes, held
+        What could not be done as usual, and what the data leave open with what holds it: piece
+        and sentence.
     """
 
     visits: Columns
@@ -73,6 +76,8 @@ class Solution:
     references: ReferenceStars | None = None
     reference_fault: str = ""
     thinned: int = 1
+    notes: list[tuple[int, str]] = field(default_factory=list)
+    held: list[tuple[int, str]] = field(default_factory=list)
 
 
 def read_solution(store: Store) -> Solution | None:
@@ -97,7 +102,18 @@ def read_solution(store: Store) -> Solution | None:
         references,
         fault,
         thinned,
+        _sentences(store, "notes"),
+        _sentences(store, "held"),
     )
+
+
+def _sentences(store: Store, name: str) -> list[tuple[int, str]]:
+    """Return what the table of visits of each piece says of the fit, the piece with each."""
+    kind = f"{_PREFIX}visits"
+    metas = {
+        int(i["skypix"]): store.get(kind, columns=["visit"], **i).meta for i in store.query(kind)
+    }
+    return [(piece, str(text)) for piece, meta in metas.items() for text in meta.get(name, ())]
 
 
 def _joined(parts: Sequence[Columns], names: Sequence[str]) -> Columns:

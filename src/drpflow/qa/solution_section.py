@@ -168,18 +168,22 @@ def solution_section(store: Store, outcomes: Sequence[Outcome]) -> Section | Non
 
 def _notes(found: Solution, outcomes: Sequence[Outcome]) -> list[Block]:
     """Return what the fits want to be known, a row a note."""
-    rows = [[o.data_id.get("skypix"), note] for o in outcomes for note in _told(o)]
+    rows: list[list[Any]] = [list(note) for note in found.notes]
+    rows += [[o.data_id.get("skypix"), o.reason] for o in outcomes if o.reason]
     if found.reference_fault:
         rows.append([None, f"no comparison with the catalogue: {found.reference_fault}"])
     if found.thinned > 1:
         rows.append([None, f"residuals below are those of one star in {found.thinned}"])
     columns = [Column("piece"), Column("note", text=True)]
-    return [Block("What must be known", table=make_table(columns, rows))] if rows else []
-
-
-def _told(outcome: Outcome) -> list[str]:
-    notes = [n for n in str(outcome.numbers.get("notes") or "").split("; ") if n]
-    return [*notes, *([outcome.reason] if outcome.reason else [])]
+    blocks = [Block("What must be known", table=make_table(columns, rows))] if rows else []
+    if found.held:
+        note = (
+            "Combinations of maps and stars that the observations do not tell apart, or hardly; "
+            "what is stated of them holds as far as the priors do."
+        )
+        table = make_table(columns, [list(each) for each in found.held])
+        blocks.append(Block("What the data leave open", note, table=table))
+    return blocks
 
 
 def _tiles(found: Solution, against: Against | None) -> list[Tile]:

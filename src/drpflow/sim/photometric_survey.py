@@ -268,7 +268,10 @@ class _Observer:
     def _noise(
         self, rng: np.random.Generator, exposure: Exposure, mag: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return measured magnitudes, their errors and which are spoilt."""
+        """Return measured magnitudes, their errors and which are spoilt.
+
+        A catalogue has its errors from the measured flux: it knows no other.
+        """
         noise, nights = self.config.noise, self.config.nights
         item = self.camera.config.filters[exposure.band]
         per_njy = PHOTONS_PER_S_M2_NJY * self.camera.config.collecting_area_m2
@@ -276,13 +279,12 @@ class _Observer:
         sky_njy = AB_ZERO_NJY * 10.0 ** (-0.4 * item.sky_mag) * noise.aperture_arcsec2
         sky = per_njy * throughput * sky_njy * nights.exposure_time_s
         signal = 10.0 ** (-0.4 * mag) * nights.exposure_time_s
-        variance = signal + sky + noise.read_noise_electron**2
-        error = MAG_PER_RELATIVE * np.sqrt(variance) / signal
+        background = sky + noise.read_noise_electron**2
         draws = rng.normal(size=(3, mag.size))
+        electrons = signal + np.sqrt(signal + background) * draws[0]
         with np.errstate(invalid="ignore", divide="ignore"):
-            measured = -2.5 * np.log10(
-                (signal + np.sqrt(variance) * draws[0]) / nights.exposure_time_s
-            )
+            measured = -2.5 * np.log10(electrons / nights.exposure_time_s)
+            error = MAG_PER_RELATIVE * np.sqrt(np.maximum(electrons, 0) + background) / electrons
         spoilt = rng.uniform(size=mag.size) < noise.outlier_fraction
         measured = measured + noise.flat_mag * draws[1] + spoilt * noise.outlier_mag * draws[2]
         return measured, error, spoilt

@@ -310,7 +310,10 @@ def _stars(found: Association, sources: Columns, snr: Floats, bands: Sequence[st
     of = order[np.searchsorted(found.star_id[order], sources["isolated_star_id"])]
     ra, dec = found.positions_deg()
     error = np.sqrt(found.variance_arcsec2) / _ARCSEC_PER_DEG
-    epoch = np.bincount(of, sources["mjd"], minlength=n) / found.n_source
+    known = np.isfinite(sources["mjd"])
+    dated = np.bincount(of[known], minlength=n)
+    with np.errstate(invalid="ignore"):
+        epoch = np.bincount(of[known], sources["mjd"][known], minlength=n) / dated
     return {
         "isolated_star_id": found.star_id,
         "ra": ra,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -17,22 +17,23 @@ from drpflow.algorithms.photometric_input import (
     VisitInput,
     check_usable,
     detectors_of,
-    separate_fields,
     visits_of,
     with_references,
 )
 from drpflow.algorithms.photometric_products import (
+    color_meaning,
     flags_of,
     parameter_columns,
     standard_star_columns,
-    tied_bands,
     zero_point_columns,
 )
+from drpflow.algorithms.photometric_reasons import of_whole_visits, reasons
 from drpflow.data.air import AirState
 from drpflow.data.component_table import ComponentRow, ComponentTable
 from drpflow.data.geometry import Box
 from drpflow.data.photo_calib import PhotoCalib
 from drpflow.data.polynomial import Basis2D, Domain, Polynomial2D
+from drpflow.data.star_color import ColorMeaning
 from drpflow.data.transmission import TransmissionCurve
 from drpflow.errors import AlgorithmError
 
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
     Columns: TypeAlias = dict[str, NDArray[Any]]
 
 _IMPOSSIBLE = 16
-_ONE_DETECTOR = "it would be too uncertain on this detector"
 # A magnitude that is a polynomial of degree n is, to 1e-5, a flux factor of degree n + 2.
 _EXTRA_ORDER = 2
 
@@ -113,6 +113,8 @@ class Calibrated:
         Figures for the status file.
     problem
         Why visits have no zero point, or None if all have.
+    color
+        What the colours of the standard stars are.
     """
 
     photo_calibs: dict[int, ComponentTable]
@@ -122,6 +124,7 @@ class Calibrated:
     parameters: Columns
     numbers: dict[str, float | int | str]
     problem: AlgorithmError | None = None
+    color: ColorMeaning = field(default_factory=ColorMeaning)
 
 
 def fgcm(
@@ -159,28 +162,26 @@ def fgcm(
     )
     check_usable(observations)
     result = calibrate(observations, visits, detectors, stars, table, config, progress)
-    apart = separate_fields(observations, visits)
-    flag = flags_of(result, tied_bands(stars, len(visits.bands), config))
-    made = _Products(result, flag, visits, camera, table)
+    flag = flags_of(result)
+    without = reasons(result, observations, stars, config)
+    made = _Products(result, flag, visits, camera, table, without)
     photo_calibs = {v: _no_photo_calibs((), why) for v, why in lost.items()}
-    without = reasons(result, config)
-    photo_calibs |= {
-        item.info.visit: made.photo_calibs(k, item, without.get(k, _ONE_DETECTOR))
-        for k, item in enumerate(chosen)
-    }
-    atmospheres = dict.fromkeys(lost, table.atmosphere(table.standard_atmosphere))
+    photo_calibs |= {item.info.visit: made.photo_calibs(k, item) for k, item in enumerate(chosen)}
+    atmospheres = dict.fromkeys(lost, TransmissionCurve())
     atmospheres |= {item.info.visit: made.atmosphere(k) for k, item in enumerate(chosen)}
-    lost |= {int(visits.id[k]): why for k, why in without.items()}
-    numbers = _numbers(result, visits, stars, observations, apart)
+    whole = of_whole_visits(without, *result.zero_point.shape)
+    lost |= {int(visits.id[k]): why for k, why in whole.items()}
+    numbers = _numbers(result, visits, stars, observations)
     numbers |= {"n_lost_visits": len(lost), "n_elsewhere": survey.n_elsewhere}
     return Calibrated(
         photo_calibs,
         atmospheres,
-        _by_pixel(standard_star_columns(result, stars), survey),
+        _by_pixel(standard_star_columns(result, stars, observations), survey),
         zero_point_columns(result, flag, visits, detectors.id),
         parameter_columns(result),
         numbers,
         _problem(lost),
+        color_meaning(result),
     )
 
 
@@ -228,7 +229,7 @@ def _no_photo_calibs(detectors: Iterable[int], why: str) -> ComponentTable:
         rows,
         {
             "flag": np.full(len(ids), _IMPOSSIBLE, np.int32),
-            **dict.fromkeys(("zero_point", "zero_point_err", "gray"), nan),
+            **dict.fromkeys(("zero_point", "zero_point_err", "offset_err", "gray"), nan),
             "n_star": np.zeros(len(ids), np.int32),
         },
     )
@@ -244,17 +245,19 @@ class _Products:
         visits: Visits,
         camera: Camera,
         look_up_table: LookUpTable,
+        without: dict[tuple[int, int], str],
     ) -> None:
         self.result, self.flag, self.visits, self.camera = result, flag, visits, camera
-        self.table = look_up_table
+        self.table, self.without = look_up_table, without
 
-    def photo_calibs(self, visit: int, given: VisitInput, why: str) -> ComponentTable:
+    def photo_calibs(self, visit: int, given: VisitInput) -> ComponentTable:
         """Return the calibrations of a visit (a row of the tables), or why there is none."""
         ids = [d.id for d in self.camera.detectors]
         present = given.summary.get("detector")
         kept = ids if present is None else sorted({int(d) for d in present} & set(ids))
         place = np.array([ids.index(d) for d in kept], np.intp)
-        rows = {d: self._row(visit, int(k), why) for d, k in zip(kept, place, strict=True)}
+        field = self.result.field_of(visit)
+        rows = {d: self._row(visit, int(k), field[k]) for d, k in zip(kept, place, strict=True)}
         r = self.result
         return ComponentTable(
             rows,
@@ -262,20 +265,21 @@ class _Products:
                 "flag": self.flag[visit, place],
                 "zero_point": r.zero_point[visit, place],
                 "zero_point_err": r.zero_point_error[visit, place],
+                "offset_err": np.full(place.size, r.offset_error[visit]),
                 "gray": r.gray[visit, place],
                 "n_star": r.n_star[visit, place].astype(np.int32),
             },
         )
 
-    def _row(self, visit: int, detector: int, why: str) -> ComponentRow:
+    def _row(self, visit: int, detector: int, field: Floats) -> ComponentRow:
         point = float(self.result.zero_point[visit, detector])
         if not np.isfinite(point):
-            return ComponentRow({}, {"photo_calib": why})
+            return ComponentRow({}, {"photo_calib": self.without[visit, detector]})
         seconds = float(self.visits.exposure_time_s[visit])
         calib = photo_calib_of(
             point + 2.5 * float(np.log10(seconds)),
             float(self.result.zero_point_error[visit, detector]),
-            self.result.field[visit, detector],
+            field,
             self.camera.detectors[detector],
         )
         return ComponentRow({"photo_calib": calib})
@@ -323,25 +327,10 @@ def _order(number: int) -> int:
     return int(np.ceil((np.sqrt(8 * number + 1) - 3) / 2 - 1e-9))
 
 
-def reasons(result: FgcmResult, config: FgcmTaskConfig) -> dict[int, str]:
-    """Return why visits have no zero point on any detector, by row."""
-    found = {}
-    limit = config.zero_points.max_cloud_mag
-    for k in np.flatnonzero(~np.isfinite(result.zero_point).any(axis=1)):
-        cloud = float(np.median(-result.gray[k]))
-        if not result.n_star[k].any():
-            found[int(k)] = "none of its stars is on another visit or in the reference catalogue"
-        elif cloud > limit:
-            found[int(k)] = f"{cloud:.2f} mag of cloud, more than max_cloud_mag = {limit:g}"
-        else:
-            found[int(k)] = "its zero points would be too uncertain"
-    return found
-
-
 def _numbers(
-    result: FgcmResult, visits: Visits, stars: Stars, observations: Observations, apart: str
+    result: FgcmResult, visits: Visits, stars: Stars, observations: Observations
 ) -> dict[str, float | int | str]:
-    rejected = result.rejected
+    rejected, seen = result.rejected, result.n_star.any(axis=1)
     numbers: dict[str, float | int | str] = {
         "n_visits": len(visits),
         "n_photometric": int(result.photometric.sum()),
@@ -355,7 +344,8 @@ def _numbers(
         "n_reference_outliers": rejected.outlying_references,
         "n_cycles": len(result.history),
         "n_groups": max(
-            np.unique(result.group[result.visit_band == b]).size for b in range(len(result.bands))
+            np.unique(result.group[seen & (result.visit_band == b)]).size
+            for b in range(len(result.bands))
         ),
     }
     for k, band in enumerate(result.bands):
@@ -363,9 +353,10 @@ def _numbers(
         if np.isfinite(mine).any():
             numbers[f"zero_point_err_{band}_mag"] = round(float(np.nanmedian(mine)), 5)
         numbers[f"noise_floor_{band}_mag"] = round(float(result.noise_floor_mag[k]), 5)
-    notes = [*result.notes, *([apart] if apart else [])]
-    if notes:
-        numbers["notes"] = "; ".join(notes)
+    if observations.cloud_mag is not None:
+        numbers["n_cloud_flux_images"] = int(np.isfinite(result.cloud_flux_offset).sum())
+    if result.notes:
+        numbers["notes"] = "; ".join(result.notes)
     return numbers
 
 

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from drpflow.algorithms.astrometric_fit import solve
-from drpflow.algorithms.astrometric_input import VisitInput, references_of, visits_of
+from drpflow.algorithms.astrometric_input import references_of, visits_of
+from drpflow.algorithms.astrometric_products import (
+    lost_visit_columns,
+    residual_columns,
+    star_columns,
+    visit_columns,
+)
 from drpflow.data.astrometric_tables import Detectors
 from drpflow.data.component_table import ComponentRow, ComponentTable
 from drpflow.errors import AlgorithmError
@@ -23,56 +29,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drpflow.algorithms.astrometric_fit import AstrometrySolution, Pass
-    from drpflow.algorithms.astrometric_fit.result import SolvedStars
     from drpflow.config.solve_astrometry_task import SolveAstrometryTaskConfig
-    from drpflow.data.astrometric_tables import Observations, Stars, Visits
-    from drpflow.data.camera import Camera
-    from drpflow.data.reference_stars import ReferenceStars
+    from drpflow.data.astrometric_survey import AstrometricSurvey, VisitInput
+    from drpflow.data.astrometric_tables import Observations, Stars
     from drpflow.data.sky_wcs import SkyWcs
-    from drpflow.data.visit_info import VisitInfo
 
     Floats: TypeAlias = NDArray[np.float64]
     Columns: TypeAlias = dict[str, NDArray[Any]]
     Numbers: TypeAlias = dict[str, float | int | str]
 
-_NO_WCS = "the fit has no solution for the visit"
-_AXES = ("ra", "dec", "pm_ra", "pm_dec", "parallax")
 # Bands between which the colour of the configuration's reference star is known.
 _COLOR = ("g", "i")
-
-
-@dataclass(frozen=True, eq=False)
-class Survey:
-    """What a run has measured about a piece of the sky.
-
-    Parameters
-    ----------
-    camera
-        The camera.
-    visits
-        Metadata, fitted boresight and first WCSs of each visit, by number.
-    unreadable
-        Why other visits could not be read.
-    observations
-        Detections; ``visit`` counts `visits`, ``detector`` the detectors of the camera.
-    stars
-        Isolated stars on these visits, without reference.
-    owned
-        Which of them the piece holds, shape (S,); the others are those of its neighbours.
-    color_bands
-        Bands that the stars' colours were made of.
-    references
-        Reference stars, None without a catalogue.
-    """
-
-    camera: Camera
-    visits: Sequence[tuple[VisitInfo, tuple[float, float, float], Mapping[int, SkyWcs | None]]]
-    unreadable: Mapping[int, str]
-    observations: Observations
-    stars: Stars
-    owned: NDArray[np.bool_]
-    color_bands: frozenset[str]
-    references: ReferenceStars | None
+# Sentences in the status file; the table of visits has all.
+_MOST_TOLD = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +61,12 @@ class Solved:
         Why visits have no solution, or None if all have.
     notes
         What could not be done as usual, a sentence each.
+    held
+        What the data leave open, and what holds it, a sentence each.
+    reference_color
+        Colour of the star for which the WCSs hold, mag; NaN where there is no solution.
+    color_bands
+        Bands between which it is; none if that is not known.
     """
 
     wcs: dict[int, ComponentTable]
@@ -101,10 +76,13 @@ class Solved:
     numbers: Numbers
     problem: AlgorithmError | None = None
     notes: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+    reference_color: float = float("nan")
+    color_bands: tuple[str, ...] = ()
 
 
 def solve_astrometry(
-    survey: Survey,
+    survey: AstrometricSurvey,
     config: SolveAstrometryTaskConfig,
     progress: Callable[[Pass], None] | None = None,
 ) -> Solved:
@@ -132,7 +110,7 @@ def solve_astrometry(
     visits = visits_of(chosen, survey.camera)
     detectors = Detectors.from_camera(survey.camera)
     stars, reference_id = _with_references(survey, float(np.mean(visits.mjd)), config)
-    config, note = _with_reference_color(config, stars, survey)
+    config, note = _with_reference_color(config, survey)
     solution = _method(config)(
         observations,
         visits,
@@ -142,26 +120,36 @@ def solve_astrometry(
         start=_start(chosen, detectors),
         progress=progress,
     )
-    products = _Products(solution, chosen, visits, detectors, observations, stars)
     for row in np.flatnonzero(~solution.visits.solved):
         lost[int(visits.id[row])] = solution.visits.reason[row]
-    wcs = {v: no_wcs((), why) for v, why in survey.unreadable.items()}
-    wcs |= {
-        info.visit: no_wcs(given, lost[info.visit])
-        for info, _, given in survey.visits
-        if info.visit in lost
-    }
-    wcs |= {item.info.visit: products.wcs(row) for row, item in enumerate(chosen)}
     notes = (*note, *solution.notes)
+    tables = visits, detectors, stars
     return Solved(
-        wcs,
+        _wcs_tables(survey, _Products(solution, chosen, detectors), lost),
         star_columns(solution.stars, stars, reference_id, survey.owned),
-        visit_columns(solution, visits),
-        products.residuals(survey.owned),
+        visit_columns(solution, visits, survey.visits, lost),
+        residual_columns(solution, chosen, tables, observations, survey.owned),
         _numbers(solution, len(visits), notes) | {"n_lost_visits": len(lost)},
-        _problem(lost),
+        problem_of(lost),
         notes,
+        solution.held,
+        config.model.reference_color_mag,
+        survey.color.bands,
     )
+
+
+def _wcs_tables(
+    survey: AstrometricSurvey, products: _Products, lost: Mapping[int, str]
+) -> dict[int, ComponentTable]:
+    """Return the WCSs of all visits; where there are none, rows that say why."""
+    every = [d.id for d in survey.camera.detectors]
+    wcs = {v: no_wcs(every, why) for v, why in survey.unreadable.items()}
+    wcs |= {
+        item.info.visit: no_wcs(item.wcs, lost[item.info.visit])
+        for item in survey.visits
+        if item.info.visit in lost
+    }
+    return wcs | {item.info.visit: products.wcs(row) for row, item in enumerate(products.chosen)}
 
 
 def _method(config: SolveAstrometryTaskConfig) -> Callable[..., AstrometrySolution]:
@@ -173,9 +161,9 @@ def _method(config: SolveAstrometryTaskConfig) -> Callable[..., AstrometrySoluti
     return solve_with_turbulence
 
 
-def _solvable(survey: Survey) -> tuple[list[VisitInput], Observations, dict[int, str]]:
+def _solvable(survey: AstrometricSurvey) -> tuple[list[VisitInput], Observations, dict[int, str]]:
     """Return the visits that can be solved, their observations, and why others cannot."""
-    given = [VisitInput(*visit) for visit in survey.visits]
+    given = survey.visits
     lost = dict(survey.unreadable)
     lost |= {item.info.visit: item.lacks for item in given if item.lacks}
     good = np.array([not item.lacks for item in given], np.bool_)
@@ -202,7 +190,7 @@ def _start(
 
 
 def _with_references(
-    survey: Survey, mjd: float, config: SolveAstrometryTaskConfig
+    survey: AstrometricSurvey, mjd: float, config: SolveAstrometryTaskConfig
 ) -> tuple[Stars, NDArray[np.int64]]:
     """Return the stars with what the catalogue says of them, and the numbers of its stars."""
     reference, ids = references_of(
@@ -217,23 +205,39 @@ def _with_references(
 
 
 def _with_reference_color(
-    config: SolveAstrometryTaskConfig, stars: Stars, survey: Survey
+    config: SolveAstrometryTaskConfig, survey: AstrometricSurvey
 ) -> tuple[SolveAstrometryTaskConfig, tuple[str, ...]]:
-    """Return the configuration with a reference colour in the bands of the survey, and a note."""
-    order = dict.fromkeys([*(f.band for f in survey.camera.filters), *sorted(survey.color_bands)])
-    bands = [band for band in order if band in survey.color_bands]
-    known = np.isfinite(stars.color)
-    if not known.any() or not bands or (bands[0], bands[-1]) == _COLOR:
+    """Return the configuration with a reference colour in the bands of the run, and a note.
+
+    It is that of the run, so that the WCSs of all its pieces hold for the same star.
+    """
+    bands, usual = survey.color
+    if bands == _COLOR:
         return config, ()
-    middle = float(np.median(stars.color[known]))
-    model = config.model.model_copy(update={"reference_color_mag": middle})
-    note = f"colours are {bands[0]} - {bands[-1]}: WCSs hold for a star of {middle:.2f}"
+    if not bands or not np.isfinite(usual):
+        known = np.isfinite(survey.stars.color).any()
+        note = "between which bands colours are is not known: they are taken for g - i"
+        return config, ((note,) if known else ())
+    model = config.model.model_copy(update={"reference_color_mag": usual})
+    note = f"colours are {bands[0]} - {bands[-1]}: WCSs hold for a star of {usual:.2f}"
     return config.model_copy(update={"model": model}), (note,)
 
 
-def nothing(visits: Iterable[int], why: str) -> Solved:
-    """Return the products of a solution that failed: no WCS."""
-    return Solved({v: no_wcs((), why) for v in visits}, {}, {}, {}, {})
+def nothing(visits: Iterable[int], detectors: Iterable[int], why: str) -> Solved:
+    """Return the products of a solution that failed: no WCS, and in every row the reason.
+
+    Parameters
+    ----------
+    visits
+        The visits.
+    detectors
+        Detectors of the camera.
+    why
+        What failed.
+    """
+    numbers, ids = list(visits), list(detectors)
+    lost = dict.fromkeys(numbers, why)
+    return Solved({v: no_wcs(ids, why) for v in numbers}, {}, lost_visit_columns(lost), {}, {})
 
 
 def no_wcs(detectors: Iterable[int], why: str) -> ComponentTable:
@@ -251,19 +255,13 @@ def no_wcs(detectors: Iterable[int], why: str) -> ComponentTable:
 
 
 class _Products:
-    """Turns a solution into what is stored by visit and by observation."""
+    """Turns a solution into what is stored by visit."""
 
     def __init__(
-        self,
-        solution: AstrometrySolution,
-        chosen: Sequence[VisitInput],
-        visits: Visits,
-        detectors: Detectors,
-        observations: Observations,
-        stars: Stars,
+        self, solution: AstrometrySolution, chosen: Sequence[VisitInput], detectors: Detectors
     ) -> None:
-        self.solution, self.chosen, self.visits = solution, chosen, visits
-        self.detectors, self.observations, self.stars = detectors, observations, stars
+        self.solution, self.chosen = solution, chosen
+        self.row = {int(d): row for row, d in enumerate(detectors.id)}
         images = solution.images
         keys = zip(images.visit.tolist(), images.detector.tolist(), strict=True)
         self.image = {key: row for row, key in enumerate(keys)}
@@ -272,11 +270,10 @@ class _Products:
         """Return the WCSs of a visit (row): of the detectors that were read out."""
         if not self.solution.visits.solved[visit]:
             return no_wcs(self.chosen[visit].wcs, self.solution.visits.reason[visit])
-        number = {int(d): row for row, d in enumerate(self.detectors.id)}
-        ids = sorted(d for d in self.chosen[visit].wcs if (visit, number[d]) in self.image)
-        at = np.array([self.image[visit, number[d]] for d in ids], np.intp)
+        ids = sorted(d for d in self.chosen[visit].wcs if (visit, self.row[d]) in self.image)
+        at = np.array([self.image[visit, self.row[d]] for d in ids], np.intp)
         images = self.solution.images
-        rows = {d: ComponentRow({"wcs": self.solution.wcs[visit, number[d]]}) for d in ids}
+        rows = {d: ComponentRow({"wcs": self.solution.wcs[visit, self.row[d]]}) for d in ids}
         return ComponentTable(
             rows,
             {
@@ -287,121 +284,6 @@ class _Products:
                 "reserved_rms": images.reserved_rms_mas[at],
             },
         )
-
-    def residuals(self, owned: NDArray[np.bool_]) -> Columns:
-        """Return the columns of ``solved_astrometry_residuals``."""
-        rows = np.flatnonzero(owned[self.observations.star])
-        star, visit, detector = (
-            getattr(self.observations, name)[rows] for name in ("star", "visit", "detector")
-        )
-        order = np.lexsort((detector, self.visits.id[visit], self.stars.id[star]))
-        rows, star, visit = rows[order], star[order], visit[order]
-        found = self.solution.residuals
-        dx, dy = self._before()
-        return {
-            "isolated_star_id": self.stars.id[star],
-            "visit": self.visits.id[visit],
-            "detector": self.detectors.id[detector[order]].astype(np.int32),
-            "field_x": found.x_deg[rows],
-            "field_y": found.y_deg[rows],
-            "dx": found.dx_mas[rows],
-            "dy": found.dy_mas[rows],
-            "initial_dx": dx[rows].astype(np.float32),
-            "initial_dy": dy[rows].astype(np.float32),
-            "xx": found.xx[rows],
-            "xy": found.xy[rows],
-            "yy": found.yy[rows],
-            "used": found.used[rows],
-            "rejected": found.rejected[rows],
-            "reserved": self.stars.reserved[star],
-        }
-
-    def _before(self) -> tuple[Floats, Floats]:
-        """Return the residuals by the first WCSs: what the new ones moved is added, mas."""
-        found, obs = self.solution.residuals, self.observations
-        dx, dy = np.full((2, len(obs)), np.nan)
-        key = obs.visit.astype(np.int64) * len(self.detectors) + obs.detector
-        order = np.argsort(key, kind="stable")
-        images, first = np.unique(key[order], return_index=True)
-        for image, rows in zip(images.tolist(), np.split(order, first[1:]), strict=True):
-            visit, detector = divmod(image, len(self.detectors))
-            old = self.chosen[visit].wcs.get(int(self.detectors.id[detector]))
-            new = self.solution.wcs.get((visit, detector))
-            if old is None or new is None:
-                continue
-            x, y = obs.x[rows], obs.y[rows]
-            places = (wcs.pixel_to_world_values(x, y) for wcs in (old, new))
-            (u0, v0), (u1, v1) = (new.projection.from_sky(*place) for place in places)
-            dx[rows] = found.dx_mas[rows] + 3.6e6 * (u0 - u1)
-            dy[rows] = found.dy_mas[rows] + 3.6e6 * (v0 - v1)
-        return dx, dy
-
-
-def star_columns(
-    solved: SolvedStars, stars: Stars, reference_id: NDArray[np.int64], owned: NDArray[np.bool_]
-) -> Columns:
-    """Return the columns of ``solved_astrometry_stars``, by number.
-
-    Parameters
-    ----------
-    solved, stars
-        The solution, and the stars that it was asked for.
-    reference_id
-        Reference star of each, 0 for none.
-    owned
-        Which of them are wanted.
-    """
-    rows = np.flatnonzero(owned)
-    rows = rows[np.argsort(stars.id[rows])]
-    sigma = np.sqrt(np.einsum("sii->si", solved.covariance[rows]))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        correlation = solved.covariance[rows] / (sigma[:, :, None] * sigma[:, None, :])
-    columns: Columns = {
-        "isolated_star_id": stars.id[rows],
-        "ra": solved.ra_deg[rows],
-        "dec": solved.dec_deg[rows],
-        "epoch": np.full(rows.size, solved.epoch_mjd),
-        **{name: getattr(solved, name)[rows] for name in _AXES[2:]},
-        **{f"{name}_err": sigma[:, k] for k, name in enumerate(_AXES)},
-    }
-    columns |= {
-        f"{_AXES[i]}_{_AXES[j]}_corr": correlation[:, i, j].astype(np.float32)
-        for i in range(5)
-        for j in range(i + 1, 5)
-    }
-    return columns | {
-        "n_good": solved.n_observations[rows].astype(np.int32),
-        "n_rejected": solved.n_rejected[rows].astype(np.int32),
-        "chi2": solved.chi2[rows],
-        "dof": solved.dof[rows],
-        "color": stars.color[rows],
-        "reference_id": reference_id[rows],
-        "flag": solved.flag[rows].astype(np.int32),
-        "reserved": stars.reserved[rows],
-    }
-
-
-def visit_columns(solution: AstrometrySolution, visits: Visits) -> Columns:
-    """Return the columns of ``solved_astrometry_visits``, by number."""
-    order = np.argsort(visits.id)
-    v = solution.visits
-    return {
-        "visit": visits.id[order],
-        "band": np.array(visits.bands)[visits.band[order]],
-        "mjd": visits.mjd[order],
-        "solved": v.solved[order],
-        "reason": np.array(v.reason, np.str_)[order],
-        "group": v.group[order].astype(np.int32),
-        "floor": v.floor_mas[order],
-        "dcr_east": v.dcr[order, 0],
-        "dcr_north": v.dcr[order, 1],
-        "dcr_east_err": v.dcr_error[order, 0],
-        "dcr_north_err": v.dcr_error[order, 1],
-        "order": v.order[order].astype(np.int32),
-        "offset": v.offset_arcsec[order],
-        "n_good": v.n_observations[order].astype(np.int32),
-        "n_rejected": v.n_rejected[order].astype(np.int32),
-    }
 
 
 def _numbers(solution: AstrometrySolution, n_visits: int, notes: Sequence[str]) -> Numbers:
@@ -422,7 +304,16 @@ def _numbers(solution: AstrometrySolution, n_visits: int, notes: Sequence[str]) 
         "reserved_rms_mas": _median(images.reserved_rms_mas),
     }
     numbers = {n: round(x, 3) if isinstance(x, float) else x for n, x in numbers.items()}
-    return numbers | ({"notes": "; ".join(notes)} if notes else {})
+    told = {"notes": notes, "held": solution.held}
+    return numbers | {
+        name: "; ".join(first_of(each, _MOST_TOLD)) for name, each in told.items() if each
+    }
+
+
+def first_of(sentences: Sequence[str], most: int) -> list[str]:
+    """Return the first sentences, and how many more there are."""
+    more = len(sentences) - most
+    return [*sentences[:most], *([f"and {more} more"] if more > 0 else [])]
 
 
 def _median(values: Floats) -> float:
@@ -430,7 +321,8 @@ def _median(values: Floats) -> float:
     return float(np.median(known)) if known.size else float("nan")
 
 
-def _problem(lost: Mapping[int, str]) -> AlgorithmError | None:
+def problem_of(lost: Mapping[int, str]) -> AlgorithmError | None:
+    """Return the declared failure of visits without a solution, or None."""
     if not lost:
         return None
     return AlgorithmError(

@@ -21,11 +21,13 @@ from drpflow.io.run_yaml import read_config_file
 from drpflow.io.sheets import CALIBRATIONS
 from drpflow.io.status_files import read_outcome
 from drpflow.workflow.astrometry_pieces import AstrometryPieces, skypix_level
+from drpflow.workflow.filter_visits import FilterVisits
 from drpflow.workflow.fingerprint import fingerprints
 from drpflow.workflow.number_lists import spans
 from drpflow.workflow.overlaps import Overlaps
 from drpflow.workflow.survey import load_survey
 from drpflow.workflow.visit_batch import ANY_VISIT, VisitBatch
+from drpflow.workflow.visit_pieces import VisitPieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,14 +78,26 @@ class Plan:
         return Overlaps(self.survey, self.run.skypix)
 
     @cached_property
+    def filters(self) -> FilterVisits:
+        """Which visits were taken in each filter."""
+        return FilterVisits(self.survey)
+
+    @cached_property
     def astrometry(self) -> AstrometryPieces:
         """Which visits and stars belong to the pieces of the sky in which astrometry is solved."""
         return AstrometryPieces(self.overlaps, self.run.skypix.astrometry_order)
 
+    @cached_property
+    def visit_pieces(self) -> VisitPieces:
+        """Which pieces of the sky each visit touches."""
+        return VisitPieces(self.overlaps, self.astrometry)
+
     def expand(self, pattern: str | list[str]) -> list[str]:
-        """Return a path pattern filled with every visit, visit and detector, or piece of sky."""
+        """Return a path pattern filled with every visit, detector, filter or piece of sky."""
         if not isinstance(pattern, str):
             return [path for item in pattern for path in self.expand(item)]
+        if "{physical_filter}" in pattern:
+            return self.filters.expand(pattern)
         if "{skypix}" not in pattern:
             return self.survey.expand(pattern)
         if skypix_level(self.table, pattern) == "astrometry":

@@ -11,7 +11,6 @@ import numpy as np
 from drpflow.algorithms.fgcm.layout import Block, Layout, Night, first_prior
 from drpflow.algorithms.fgcm.model import Model
 from drpflow.algorithms.fgcm.result import chromatic
-from drpflow.algorithms.fgcm.slopes import spectral_slopes
 from drpflow.config.fgcm import FgcmConfig
 from drpflow.data.air import AirState
 from drpflow.data.photometric_tables import Detectors, Observations, Stars, Visits
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
 
 BANDS = ("g", "r", "i")
 _EDGES_NM = {"g": (400.0, 550.0), "r": (550.0, 690.0), "i": (690.0, 820.0)}
-SENSITIVITY = np.array([1.5, 0.9, 1.1])
+SENSITIVITY = {"g": 1.5, "r": 0.9, "i": 1.1}
+_LN_PER_MAG = 0.4 * np.log(10.0)
 
 
 class StandInTable:
@@ -136,23 +136,23 @@ def made_up_survey(
     detectors = detector_grid(columns, rows)
     visits = _visits(rng, nights, per_night, bands)
     cloudy = rng.uniform(size=len(visits)) < cloudy_fraction
-    stars, true_mag, variable = _stars(rng, visits, detectors, stars_per_detector, references)
     table = StandInTable(len(detectors))
+    stars, true_mag, slope, variable = _stars(
+        rng, visits, detectors, table, stars_per_detector, references
+    )
     layout = Layout.of(visits, detectors, config)
     model = Model(visits, detectors, table, layout, config)
     parameters = _parameters(rng, layout, config, table, cloudy)
     state = model.at(parameters)
     star, visit, detector, u, v = _seen(rng, visits, detectors, stars)
     group, band = visit * len(detectors) + detector, visits.band[visit]
-    slope, _ = spectral_slopes(
-        true_mag, model.wavelength_nm, SENSITIVITY[[BANDS.index(b) for b in bands]], 0.5
-    )
     terms = _terms(u, v)
     correction = np.einsum("nk,nk->n", state.local[group][:, : terms.shape[1]], terms)
     correction += chromatic(slope[star, band], state.i10[group], 0.0)
     mag = true_mag[star, band] - correction
     err = 0.002 * 10 ** (0.3 * np.clip(true_mag[star, band] - 16.0, 0, 6))
-    measured = mag + np.hypot(err, noise_floor) * rng.normal(size=mag.size)
+    measured, err = _noisy(rng, mag, err)
+    measured += noise_floor * rng.normal(size=mag.size)
     measured += np.where(variable[star], 0.1 * np.sin(40 * visits.mjd[visit] + star), 0.0)
     spoilt = rng.uniform(size=mag.size) < outliers
     measured += np.where(spoilt, rng.normal(0, 0.1, mag.size), 0.0)
@@ -170,6 +170,13 @@ def made_up_survey(
         cloudy,
         variable,
     )
+
+
+def _noisy(rng, mag: Floats, err: Floats) -> tuple[Floats, Floats]:
+    """Return magnitudes and errors of fluxes with the noise of a background."""
+    flux = 1 + err * _LN_PER_MAG * rng.normal(size=mag.size)
+    with np.errstate(invalid="ignore"):
+        return mag - 2.5 * np.log10(flux), err / flux
 
 
 def _visits(rng, nights: int, per_night: int, bands: tuple[str, ...]) -> Visits:
@@ -192,15 +199,24 @@ def _visits(rng, nights: int, per_night: int, bands: tuple[str, ...]) -> Visits:
     )
 
 
-def _stars(rng, visits: Visits, detectors: Detectors, per_detector: int, references: bool):
+def _stars(
+    rng,
+    visits: Visits,
+    detectors: Detectors,
+    table: StandInTable,
+    per_detector: int,
+    references: bool,
+):
+    """Draw stars whose spectra bend, with the slopes inside the bands."""
     half = detectors.radius_deg + 0.15
     area = float(4 * np.abs(np.linalg.det(detectors.matrix)).mean())
     n = int(per_detector * (2 * half) ** 2 / area)
     ra, dec = 50 + rng.uniform(-half, half, n), rng.uniform(-half, half, n)
     base, color = rng.uniform(15.0, 19.5, n), rng.uniform(-0.3, 0.8, n)
-    nm = {"g": 478.0, "r": 622.0, "i": 755.0}
-    # Spectra without curvature.
-    true = np.stack([base - color * (nm[b] - 622.0) / 150.0 * 1.0 for b in visits.bands], axis=1)
+    # The redder color is half the bluer one.
+    mags = {"g": base + color, "r": base, "i": base - 0.5 * color}
+    true = np.stack([mags[b] for b in visits.bands], axis=1)
+    slope = _slopes(mags, visits.bands, {b: table.standard(b).wavelength_nm for b in BANDS})
     variable = rng.uniform(size=n) < 0.03
     reserved = rng.uniform(size=n) < 0.1
     mag = err = None
@@ -209,7 +225,15 @@ def _stars(rng, visits: Visits, detectors: Detectors, per_detector: int, referen
         mag = true + err * rng.normal(size=true.shape)
         hidden = (rng.uniform(size=n) > 0.4) | (base > 18)
         mag[hidden], err[hidden] = np.nan, np.nan
-    return Stars(np.arange(n) + 9000, ra, dec, reserved, mag, err), true, variable
+    return Stars(np.arange(n) + 9000, ra, dec, reserved, mag, err), true, slope, variable
+
+
+def _slopes(mags, bands: tuple[str, ...], nm: dict[str, float]) -> Floats:
+    """Return the slopes of the spectra, written out for g, r, i."""
+    blue = _LN_PER_MAG * (mags["g"] - mags["r"]) / (nm["r"] - nm["g"])
+    red = _LN_PER_MAG * (mags["r"] - mags["i"]) / (nm["i"] - nm["r"])
+    slopes = {"g": blue, "r": (blue + red) / 2, "i": red}
+    return np.stack([SENSITIVITY[b] * slopes[b] for b in bands], axis=1)
 
 
 def _parameters(rng, layout: Layout, config: FgcmConfig, table: StandInTable, cloudy) -> Floats:

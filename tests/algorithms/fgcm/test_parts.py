@@ -12,9 +12,11 @@ from drpflow.algorithms.fgcm.field import field_terms, local_design, nodes, powe
 from drpflow.algorithms.fgcm.groups import connect
 from drpflow.algorithms.fgcm.layout import Block, Layout, Regions
 from drpflow.algorithms.fgcm.noise import Noise, Weigher, taper
-from drpflow.algorithms.fgcm.rows import _regions, build_rows
+from drpflow.algorithms.fgcm.references import regions_of
+from drpflow.algorithms.fgcm.rows import build_rows
 from drpflow.algorithms.fgcm.slopes import spectral_slopes
 from drpflow.config.fgcm import FgcmConfig, FitNoiseConfig
+from drpflow.data.photometric_tables import Stars
 
 from .made_up_survey import detector_grid, made_up_survey
 
@@ -133,6 +135,21 @@ class TestSlopes:
         np.testing.assert_allclose(found, slope, rtol=1e-6)
         assert measured.all()
 
+    def test_each_band_has_the_mean_of_the_slopes_beside_it(self):
+        wavelength = np.array([480.0, 620.0, 760.0, 900.0])
+        mags = np.array([[20.0, 19.4, 19.3, 19.25]])
+        found, _ = spectral_slopes(mags, wavelength, np.ones(4), 0.5)
+        between = 0.921034 * np.array([0.6, 0.1, 0.05]) / 140.0
+        wanted = [between[0], between[:2].mean(), between[1:].mean(), between[2]]
+        np.testing.assert_allclose(found[0], wanted, rtol=1e-5)
+
+    def test_a_bridge_is_as_short_as_may_be(self):
+        wavelength = np.array([480.0, 620.0, 760.0, 900.0])
+        mags = np.array([[20.0, np.nan, 19.3, 19.25]])
+        found, _ = spectral_slopes(mags, wavelength, np.ones(4), 0.5)
+        bridge, last = 0.921034 * 0.7 / 280.0, 0.921034 * 0.05 / 140.0
+        np.testing.assert_allclose(found[0], [bridge, bridge, (bridge + last) / 2, last], rtol=1e-5)
+
     def test_missing_band_is_bridged_and_star_without_color_is_usual(self):
         mags = np.array([[18.0, np.nan, 17.0], [18.0, np.nan, np.nan], [18.0, 17.5, 17.0]])
         found, measured = spectral_slopes(mags, self.wavelength, np.ones(3), 0.5)
@@ -169,13 +186,8 @@ class TestGroups:
         o = survey.observations
         late = survey.visits.night[o.visit] > survey.visits.night[0]
         ra = np.concatenate([survey.stars.ra] * 2)
-        stars = SimpleNamespace(
-            id=np.arange(ra.size),
-            ra=ra,
-            dec=np.concatenate([survey.stars.dec] * 2),
-            reserved=np.zeros(ra.size, bool),
-            reference_mag=None,
-        )
+        dec = np.concatenate([survey.stars.dec] * 2)
+        stars = Stars(np.arange(ra.size), ra, dec, np.zeros(ra.size, bool))
         n = len(survey.stars)
         apart = replace(o, star=o.star + np.where(late, n, 0))
         rows, _ = build_rows(apart, survey.visits, survey.detectors, stars, survey.config)
@@ -189,7 +201,7 @@ class TestRegions:
         ra, dec = rng.uniform(0, 40, 4000), rng.uniform(-20, 20, 4000)
         stars = SimpleNamespace(ra=ra, dec=dec)
         star, band = np.arange(4000, dtype=np.int32), np.zeros(4000, np.int32)
-        region, regions = _regions(stars, star, band, FgcmConfig())
+        region, regions = regions_of(stars, star, band, FgcmConfig())
         assert 50 < len(regions) <= 400
         assert regions.n_wide < len(regions)
         for number in range(len(regions)):
@@ -200,7 +212,7 @@ class TestRegions:
     def test_bands_have_regions_of_their_own(self):
         stars = SimpleNamespace(ra=np.array([10.1, 10.11]), dec=np.array([0.1, 0.1]))
         star, band = np.array([0, 1, 0, 1], np.int32), np.array([0, 0, 1, 1], np.int32)
-        region, regions = _regions(stars, star, band, FgcmConfig())
+        region, regions = regions_of(stars, star, band, FgcmConfig())
         assert region.tolist() == [0, 0, 1, 1]
         assert regions.band.tolist() == [0, 1]
         assert regions.n_wide == 2
@@ -209,7 +221,7 @@ class TestRegions:
         n = 1000
         stars = SimpleNamespace(ra=np.full(n, np.nan), dec=np.full(n, np.nan))
         star, band = np.arange(n, dtype=np.int32), np.zeros(n, np.int32)
-        region, regions = _regions(stars, star, band, FgcmConfig())
+        region, regions = regions_of(stars, star, band, FgcmConfig())
         assert len(regions) == 1
         assert not region.any()
 

@@ -33,3 +33,9 @@ def seen(
     dx, dy = true + sigma * rng.normal(size=(2, number))
     zero = np.zeros(number)
     return ResidualSet(x, y, dx, dy, sigma**2, zero, sigma**2), true
+
+
+def polynomial_design(x: np.ndarray, y: np.ndarray, order: int) -> np.ndarray:
+    """Return 1, x, y, x², … to a total degree, columns."""
+    pairs = [(n - j, j) for n in range(order + 1) for j in range(n + 1)]
+    return np.column_stack([x**i * y**j for i, j in pairs])

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from drpflow.algorithms.turbulence.correlation import fit_spectrum, lag_sums, together
+from drpflow.algorithms.turbulence.process import ResidualSet
 from drpflow.algorithms.turbulence.spectrum import Spectrum
-from tests.algorithms.turbulence.fields import drawn, seen
+from tests.algorithms.turbulence.fields import drawn, polynomial_design, seen
 
 TRUE = Spectrum(6.0, 0.05, curl_fraction=0.1)
 START = Spectrum(3.0, 0.1, curl_fraction=0.05)
@@ -58,3 +61,26 @@ def test_sums_count_every_pair_once_each_way() -> None:
     assert sums.weights.sum() == pytest.approx(50 * 49 / 4)
     assert sums.squares.sum() == pytest.approx(50 * 49 / 16)
     assert np.allclose(sums.products[0], sums.products[0][::-1, ::-1])
+
+
+def without_cubic(known: ResidualSet, side_deg: float) -> ResidualSet:
+    design = polynomial_design(2 * known.x_deg / side_deg, 2 * known.y_deg / side_deg, 3)
+    weighted = design / np.sqrt(known.xx + 4.0)[:, None]
+    vectors = np.stack([known.dx_mas, known.dy_mas], axis=1)
+    terms = np.linalg.lstsq(weighted, vectors / np.sqrt(known.xx + 4.0)[:, None], rcond=None)[0]
+    dx, dy = (vectors - design @ terms).T
+    return replace(known, dx_mas=dx, dy_mas=dy)
+
+
+def test_what_a_cubic_has_taken_in_a_small_field_is_put_back() -> None:
+    """A cubic over 2.4 coherence lengths leaves less than half of the amplitude."""
+    true, side = Spectrum(5.0, 0.05, curl_fraction=0.1), 0.12
+    sets = [without_cubic(seen(drawn(true, 0.3, v), 150, side, 1.5, v)[0], side) for v in range(16)]
+    left = together([lag_sums(item, 0.3) for item in sets])
+    assert left.variance_mas2 < 0.35 * 5.0**2
+    start = Spectrum(float(np.sqrt(left.variance_mas2)), 0.05)
+    found = fit_spectrum(
+        together([lag_sums(item, 0.3, order=3) for item in sets]), start, common=True, visits=16
+    )
+    assert found.rms_mas == pytest.approx(5.0, rel=0.25)
+    assert found.coherence_deg == pytest.approx(0.05, rel=0.3)

@@ -1,33 +1,58 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from drpflow.algorithms.turbulence.process import ResidualSet, VisitProcess, infer_field
 from drpflow.algorithms.turbulence.spectrum import Spectrum, modes
-from tests.algorithms.turbulence.fields import drawn, seen
+from tests.algorithms.turbulence.fields import drawn, polynomial_design, seen
 
 SPECTRUM = Spectrum(8.0, 0.08, 0.3, -0.2, curl_fraction=0.1)
+
+
+def covariance_of(
+    spectrum: Spectrum, x1: np.ndarray, y1: np.ndarray, x2: np.ndarray, y2: np.ndarray
+) -> np.ndarray:
+    """Covariance of the displacements at two sets of places, (2 N1, 2 N2)."""
+    from scipy.ndimage import map_coordinates
+
+    spacing, n = 0.002, 1024
+    tables = [np.fft.fftshift(c) for c in modes(spectrum, (n, n), spacing).correlation()]
+    place = np.stack([y1[:, None] - y2, x1[:, None] - x2]) / spacing + n / 2
+    xx, yy, xy = (map_coordinates(t, place, order=1) for t in tables)
+    return np.block([[xx, xy], [xy, yy]])
+
+
+def noise_of(known: ResidualSet) -> np.ndarray:
+    """Covariance of the errors of residuals, (2 N, 2 N)."""
+    return np.block(
+        [[np.diag(known.xx), np.diag(known.xy)], [np.diag(known.xy), np.diag(known.yy)]]
+    )
 
 
 def dense_prediction(
     spectrum: Spectrum, known: ResidualSet, x: np.ndarray, y: np.ndarray
 ) -> np.ndarray:
     """The mean of the process by a factorisation of all covariances."""
-    from scipy.ndimage import map_coordinates
+    places = (known.x_deg, known.y_deg)
+    k = covariance_of(spectrum, *places, *places)
+    alpha = np.linalg.solve(k + noise_of(known), np.r_[known.dx_mas, known.dy_mas])
+    return (covariance_of(spectrum, x, y, *places) @ alpha).reshape(2, -1)
 
-    spacing, n = 0.002, 1024
-    tables = [np.fft.fftshift(c) for c in modes(spectrum, (n, n), spacing).correlation()]
 
-    def covariance(x1: np.ndarray, y1: np.ndarray, x2: np.ndarray, y2: np.ndarray) -> np.ndarray:
-        place = np.stack([y1[:, None] - y2, x1[:, None] - x2]) / spacing + n / 2
-        xx, yy, xy = (map_coordinates(t, place, order=1) for t in tables)
-        return np.block([[xx, xy], [xy, yy]])
+def dense_with_polynomial(spectrum: Spectrum, known: ResidualSet, order: int) -> np.ndarray:
+    """Field and free polynomial at the stars, by generalised least squares."""
+    from scipy.linalg import block_diag
 
-    k = covariance(known.x_deg, known.y_deg, known.x_deg, known.y_deg)
-    cross = np.block(
-        [[np.diag(known.xx), np.diag(known.xy)], [np.diag(known.xy), np.diag(known.yy)]]
-    )
-    alpha = np.linalg.solve(k + cross, np.r_[known.dx_mas, known.dy_mas])
-    return (covariance(x, y, known.x_deg, known.y_deg) @ alpha).reshape(2, -1)
+    x, y = known.x_deg, known.y_deg
+    terms = polynomial_design(x / 0.2, y / 0.2, order)
+    design = block_diag(terms, terms)
+    k = covariance_of(spectrum, x, y, x, y)
+    vectors = np.r_[known.dx_mas, known.dy_mas]
+    inverse = np.linalg.inv(k + noise_of(known))
+    b = np.linalg.solve(design.T @ inverse @ design, design.T @ inverse @ vectors)
+    field = k @ inverse @ (vectors - design @ b)
+    return (field + design @ b).reshape(2, -1)
 
 
 def test_it_agrees_with_a_factorisation() -> None:
@@ -93,7 +118,8 @@ def test_one_star_moves_its_surroundings() -> None:
 def test_what_others_predict_is_what_a_field_without_the_star_says() -> None:
     known, true = seen(drawn(SPECTRUM, 0.4, 6), 400, 0.4, 3.0, 6)
     fold = np.arange(400) % 4
-    predicted = VisitProcess(known, SPECTRUM).predicted_by_others(fold)
+    plain, predicted = VisitProcess(known, SPECTRUM).predicted_by_others(fold)
+    assert not plain.any()
     box = (-0.2, 0.2, -0.2, 0.2)
     for k in (0, 3):
         alone = infer_field(known.take(fold != k), SPECTRUM, box_deg=box)
@@ -104,3 +130,40 @@ def test_what_others_predict_is_what_a_field_without_the_star_says() -> None:
     # The whole field follows the noise of its stars; what others predict does not.
     assert np.std(vectors - own) < 0.95 * np.std(vectors - true)
     assert np.std(vectors - predicted) > np.std(vectors - true)
+
+
+def test_a_polynomial_that_goes_with_the_field_is_free() -> None:
+    """Whatever cubic the maps took before, field and polynomial together are the same."""
+    sizes = (1e4,) * 4
+    known, _ = seen(drawn(SPECTRUM, 0.4, 7), 250, 0.4, 2.0, 7)
+    terms = polynomial_design(known.x_deg / 0.2, known.y_deg / 0.2, 3)
+    shift = terms @ np.random.default_rng(8).normal(0, 30.0, (10, 2))
+    moved = replace(known, dx_mas=known.dx_mas + shift[:, 0], dy_mas=known.dy_mas + shift[:, 1])
+    one, other = (VisitProcess(item, SPECTRUM, free_mas=sizes) for item in (known, moved))
+    assert other.field.at(known.x_deg, known.y_deg) == pytest.approx(
+        one.field.at(known.x_deg, known.y_deg), abs=0.15
+    )
+    assert other.polynomial - one.polynomial == pytest.approx(shift.T, abs=0.15)
+
+
+def test_field_and_polynomial_agree_with_a_factorisation() -> None:
+    known, _ = seen(drawn(SPECTRUM, 0.4, 1), 250, 0.4, 2.0, 1)
+    design = polynomial_design(known.x_deg / 0.2, known.y_deg / 0.2, 2)
+    left = [
+        d - design @ np.linalg.lstsq(design, d, rcond=None)[0] for d in (known.dx_mas, known.dy_mas)
+    ]
+    known = replace(known, dx_mas=left[0], dy_mas=left[1])
+    exact = dense_with_polynomial(SPECTRUM, known, 2)
+    process = VisitProcess(known, SPECTRUM, nodes=8, free_mas=(1e4,) * 3)
+    whole = process.field.at(known.x_deg, known.y_deg) + process.polynomial
+    assert np.std(whole - exact) < 0.03 * np.std(exact)
+
+
+def test_others_predict_with_a_polynomial_of_their_own() -> None:
+    known, _ = seen(drawn(SPECTRUM.with_rms(0.01), 0.4, 2), 300, 0.4, 1.0, 2)
+    known = replace(known, dx_mas=known.dx_mas + 50.0, dy_mas=known.dy_mas + 200.0 * known.x_deg)
+    process = VisitProcess(known, SPECTRUM.with_rms(0.01), free_mas=(1e4,) * 2)
+    plain, whole = process.predicted_by_others(np.arange(300) % 5)
+    for predicted in (plain, whole):
+        assert predicted[0] == pytest.approx(50.0, abs=1.0)
+        assert predicted[1] == pytest.approx(200.0 * known.x_deg, abs=1.0)

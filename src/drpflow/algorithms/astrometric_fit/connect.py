@@ -15,37 +15,38 @@ if TYPE_CHECKING:
     Bools: TypeAlias = NDArray[np.bool_]
 
 
-def shared_stars(rows: SortedRows, n_visits: int, anchor: Bools, fit: Bools, kept: Bools) -> Ints:
+def shared_stars(rows: SortedRows, counts: Bools, anchor: Bools, kept: Bools) -> Ints:
     """Return how many stars each visit shares with other visits or with the catalogue, (V,).
 
     Parameters
     ----------
     rows
         Sorted observations.
-    n_visits
-        Number of visits.
-    anchor, fit
-        Which stars are in the catalogue, and which count, (S,).
+    counts
+        Which of them count, (N,).
+    anchor
+        Which stars are in the catalogue, (S,).
     kept
         Which visits count, (V,).
     """
-    take = kept[rows.visit] & fit[rows.star]
+    take = counts & kept[rows.visit]
     count = np.bincount(rows.star[take], minlength=anchor.size)
     tied = take & ((count > 1) | anchor)[rows.star]
-    return np.bincount(rows.visit[tied], minlength=n_visits).astype(np.int32)
+    return np.bincount(rows.visit[tied], minlength=kept.size).astype(np.int32)
 
 
 def isolated_visits(
-    rows: SortedRows, n_visits: int, anchor: Bools, fit: Bools, kept: Bools, min_stars: int
+    rows: SortedRows, counts: Bools, anchor: Bools, kept: Bools, min_stars: int
 ) -> dict[int, int]:
     """Return the visits that share fewer stars than that, with how many they share.
 
-    A visit that drops out may leave others alone: repeated until none does.
+    A visit that drops out may leave others alone: repeated until none does. Parameters are those of
+    :func:`shared_stars`.
     """
     kept = kept.copy()
     lost: dict[int, int] = {}
     while True:
-        shared = shared_stars(rows, n_visits, anchor, fit, kept)
+        shared = shared_stars(rows, counts, anchor, kept)
         new = np.flatnonzero(kept & (shared < min_stars))
         if not new.size:
             return lost
@@ -53,16 +54,17 @@ def isolated_visits(
         kept[new] = False
 
 
-def visit_groups(rows: SortedRows, n_visits: int, anchor: Bools, fit: Bools, kept: Bools) -> Ints:
+def visit_groups(rows: SortedRows, counts: Bools, anchor: Bools, kept: Bools) -> Ints:
     """Return a number for each visit, the same for visits that hang together, (V,).
 
-    Visits that share stars of the catalogue hang together by the catalogue.
+    Visits that share stars of the catalogue hang together by the catalogue. Parameters are those of
+    :func:`shared_stars`.
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    take = kept[rows.visit] & fit[rows.star]
-    n_stars = anchor.size
+    take = counts & kept[rows.visit]
+    n_visits, n_stars = kept.size, anchor.size
     stars = np.flatnonzero(anchor)
     node_a = np.concatenate([rows.visit[take], np.full(stars.size, n_visits + n_stars)])
     node_b = np.concatenate([rows.star[take], stars]) + n_visits

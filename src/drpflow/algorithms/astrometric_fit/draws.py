@@ -7,15 +7,23 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from drpflow.algorithms.astrometric_fit.normal import BlockFactor, conjugate_gradients
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drpflow.algorithms.astrometric_fit.fit import Fit
+    from drpflow.algorithms.astrometric_fit.normal import System
 
     Floats: TypeAlias = NDArray[np.float64]
 
+TOLERANCE, ROUGH_TOLERANCE = 0.05, 0.2
+"""By how much variances of draws may differ from those of the present weights."""
+
 _DRAWS = 24
 _SEED = 20170503
+# Of draws that are solved for, a solution each: how many, to which share, in how many steps.
+_SOLVED_DRAWS, _PRECISION, _MOST_ITERATIONS = 12, 0.03, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,20 +39,45 @@ class Draws:
     c: Floats
     q: Floats
 
+    def grown(self, variance: Floats) -> Draws:
+        """Return draws of variances larger by a factor for each visit, of static maps by its mean.
 
-def draw(fit: Fit, factor_of_variance: float = 1.0) -> Draws:
-    """Draw 24 times from the covariance of the maps: errors from them are good to a seventh.
+        Parameters
+        ----------
+        variance
+            The factors, (V,).
+        """
+        scale = np.sqrt(variance)
+        return Draws(np.sqrt(variance.mean()) * self.c, scale[:, None, None] * self.q)
 
-    Parameters
-    ----------
-    fit
-        The fit.
-    factor_of_variance
-        By which the covariance is larger than for independent residuals.
+
+def draw(fit: Fit, *, rough: bool = False) -> Draws:
+    """Draw from the covariance of the maps: 24 times, so that errors are good to a seventh.
+
+    With a factor of the blocks alone, such draws are of parameters whose neighbours are known. That
+    will do for `rough` ones, and so will a factor that is not quite of the present weights.
+    Otherwise noisy observations are solved for instead: exact, a dozen of them, at the cost of a
+    pass each.
     """
-    factor = fit.factor or fit.refactor()
-    system = fit.system()
-    unit = np.random.default_rng(_SEED).standard_normal((system.prior.size, _DRAWS))
-    drawn = np.sqrt(factor_of_variance) * factor.solve_upper(unit)
-    pairs = [system.split(np.ascontiguousarray(drawn[:, k])) for k in range(_DRAWS)]
+    tolerance = ROUGH_TOLERANCE if rough else TOLERANCE
+    system, factor = fit.system(), fit.fresh_factor(tolerance).factor
+    if not rough and isinstance(factor, BlockFactor):
+        vectors = [_solved(fit, system, factor, k) for k in range(_SOLVED_DRAWS)]
+    else:
+        size = system.prior.diagonal.size
+        unit = np.random.default_rng(_SEED).standard_normal((size, _DRAWS))
+        drawn = factor.solve_upper(unit)
+        vectors = [np.ascontiguousarray(drawn[:, k]) for k in range(_DRAWS)]
+    pairs = [system.split(vector) for vector in vectors]
     return Draws(np.array([c for c, _ in pairs]), np.array([q for _, q in pairs]))
+
+
+def _solved(fit: Fit, system: System, factor: BlockFactor, number: int) -> Floats:
+    """Return the solution for observations, catalogue and priors that are noise."""
+    right = system.noise(np.random.default_rng([_SEED, number]))
+    largest = fit.change_mas(*system.split(factor.solve(right)))
+
+    def small(rest: Floats) -> bool:
+        return fit.change_mas(*system.split(rest)) < _PRECISION * largest
+
+    return conjugate_gradients(system.multiply, factor.solve, right, small, _MOST_ITERATIONS)[0]

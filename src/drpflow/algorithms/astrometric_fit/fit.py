@@ -1,19 +1,21 @@
-"""The passes of the fit: stars and rejection, maps, error floors, populations."""
+"""The passes of the fit: stars and rejection, maps, error floors, populations, sizes of terms."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from drpflow.algorithms.astrometric_fit.factored import factored
 from drpflow.algorithms.astrometric_fit.floors import update_floors
-from drpflow.algorithms.astrometric_fit.layout import n_terms
 from drpflow.algorithms.astrometric_fit.normal import System, conjugate_gradients
+from drpflow.algorithms.astrometric_fit.priors import expected_sizes, map_priors
 from drpflow.algorithms.astrometric_fit.result import Pass
-from drpflow.algorithms.astrometric_fit.sizes import Sizes, find_sizes
+from drpflow.algorithms.astrometric_fit.sizes import find_sizes
 from drpflow.algorithms.astrometric_fit.sky import population_prior, refine_population
-from drpflow.algorithms.astrometric_fit.variables import variable_stars
+from drpflow.algorithms.astrometric_fit.variables import star_parameters, variable_stars
+from drpflow.algorithms.astrometric_fit.visit_checks import lonely_visits, misplaced_visits
 from drpflow.kernels import astrometric_fit as kernels
 from drpflow.kernels import astrometric_model
 
@@ -22,25 +24,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from drpflow.algorithms.astrometric_fit.factored import Factored
     from drpflow.algorithms.astrometric_fit.layout import Layout
-    from drpflow.algorithms.astrometric_fit.normal import Factor
+    from drpflow.algorithms.astrometric_fit.priors import Sizes
     from drpflow.algorithms.astrometric_fit.rows import SortedRows, Tables
     from drpflow.algorithms.astrometric_fit.start import Planes
     from drpflow.config.solve_astrometry import SolveAstrometryConfig
-    from drpflow.data.astrometric_tables import Visits
 
     Floats: TypeAlias = NDArray[np.float64]
     Bools: TypeAlias = NDArray[np.bool_]
 
-# Largest distance of a catalogue with five parameters for one of a row with two: both have a chance
-# of exp(-x²/2).
-_CATALOGUE_DOF = 5
+# Share of a step that may be missing: in the first pass, from starts that are far off, and in later
+# ones, since the next pass has other weights anyway.
+_FIRST_PRECISION, _PRECISION = 1e-3, 0.02
 _MOST_ITERATIONS = 300
-# Priors above this share of what the data say show in the factor.
-_MATTERS = 0.05
 _MANY_ITERATIONS = 15
-# Of a step; the next pass has other weights anyway.
-_PRECISION = 0.02
+# Passes from which on sizes are asked for, stars that have left do not come back, and floors change
+# slowly.
+_SIZES_FROM, _FROZEN_FROM, _DAMPED_FROM = 3, 5, 6
 
 
 @dataclass(eq=False)
@@ -55,6 +56,18 @@ class Fit:
         Parameters.
     rows, sky, model, found
         As the kernels want them.
+    tells_mean
+        Of which of (pm_ra, pm_dec, parallax) a catalogue tells the mean.
+    sizes
+        Of the terms of the maps.
+    dropped
+        Visits that take no part, and why.
+    variable
+        Stars that scatter too much, (S,).
+    factored
+        The factor of the normal equations of an earlier pass.
+    slow
+        Passes whose linear problem was not solved to the end.
     """
 
     tables: Tables
@@ -66,54 +79,98 @@ class Fit:
     sky: astrometric_model.Sky
     model: astrometric_model.Model
     found: astrometric_model.Found
+    tells_mean: Bools
     sizes: Sizes
-    dropped: dict[int, str]
-    factor: Factor | None = None
-    information: Floats | None = None
+    variable: Bools
+    dropped: dict[int, str] = field(default_factory=dict)
+    factored: Factored | None = None
+    slow: int = 0
+    converged: bool = False
+    _sizes_settled: bool = False
     _floor_to_come: Floats | None = None
 
     def run(self, progress: Callable[[Pass], None]) -> tuple[Pass, ...]:
         """Fit until nothing changes any more."""
         history: list[Pass] = []
-        change = 1.0
-        self._judge(guess=False)
-        self.refactor(first=True)
         solver = self.config.solver
+        self._sizes_settled = not self.config.model.find_sizes
         for number in range(1, solver.max_passes + 1):
-            if number > 1:
-                self._take_floor()
-                if number > 2:
-                    self._leave_variables()
-                self._judge(guess=number > 2)
-            settled = number > 1 and self._new_weights(mild=number > 2)
-            change, iterations = self._step()
+            settled = self._weigh(number)
+            change, iterations = self._step(_FIRST_PRECISION if number == 1 else _PRECISION)
             self._refine()
-            if number == 2 and self.config.model.find_sizes:
-                self._find_sizes()
+            if number >= _SIZES_FROM and not self._sizes_settled:
+                settled &= self._find_sizes()
             history.append(self._report(number, change, iterations))
             progress(history[-1])
-            if number > 1 and settled and change < solver.tolerance_mas:
+            self.converged = number > 1 and settled and change < solver.tolerance_mas
+            if self.converged:
                 break
-        if change > 0:
-            self._take_floor()
-            self._judge(guess=True)
+        self._take_floor()
+        self._judge(guess=True)
         return tuple(history)
 
-    def _new_weights(self, *, mild: bool) -> bool:
-        """Bring floors up to date and drop visits; return whether nothing had to change.
+    def kept(self) -> Bools:
+        """Return which visits take part, (V,)."""
+        return ~np.isin(np.arange(len(self.tables.visits)), list(self.dropped))
 
-        The stars' covariances belong to the weights with which they were found. Changes that are
-        `mild` wait for the next pass; otherwise the stars are solved for again.
+    def counted(self) -> Bools:
+        """Return which rows count for the maps, (N,)."""
+        used = self.found.state == astrometric_model.USED
+        return np.asarray(used & (self.sky.fit == 1)[self.sorted_rows.star])
+
+    def anchors(self) -> Bools:
+        """Return which stars tie the maps to the catalogue, (S,)."""
+        return np.asarray((self.sky.known > 0) & (self.found.tied == 1) & (self.sky.fit == 1))
+
+    def _weigh(self, number: int) -> bool:
+        """Solve for the stars, reject rows, find the floors; return whether these have settled.
+
+        Floors of a pass belong to the stars' covariances of that pass. In the first passes, stars
+        are solved for again with the floors just found; later these wait for the next pass.
         """
-        before = self.model
-        settled = update_floors(self)
-        dropped = self._drop()
-        if dropped or not (settled or mild):
+        scatter2 = self.model.floor
+        if number == 1:
+            self._weigh_first(scatter2)
+            return False
+        if number == 2:
+            self._judge(guess=False, grown=self._growth())
+            update_floors(self, medians=True)
             self._judge(guess=True)
-        elif not settled:
+        else:
+            self._take_floor()
+            self._leave_variables(frozen=number >= _FROZEN_FROM)
+            self._judge(guess=True)
+        before = self.model
+        settled = update_floors(self, damped=number >= _DAMPED_FROM)
+        if self._drop():
+            self._judge(guess=True)
+            return False
+        if not settled:
             self._floor_to_come = self.model.floor
             self.model = before
-        return settled and not dropped
+        return settled and number > 2
+
+    def _weigh_first(self, scatter2: Floats) -> None:
+        """Weigh rows as if the maps were known, visits with a large scatter less.
+
+        The scatter about the start is that of the maps; with it as an error, a good star would
+        count as little as a faint one.
+        """
+        floor2 = self.config.noise.floor_mas**2
+        worse = np.maximum(scatter2 / self._typical(scatter2), 1.0)
+        self.model = self.model._replace(floor=floor2 * worse)
+        self._judge(guess=False, grown=self._growth())
+
+    def _typical(self, scatter2: Floats) -> float:
+        kept = self.kept()
+        return float(np.median(scatter2[kept])) if kept.any() else 1.0
+
+    def _growth(self) -> float:
+        """Return by how much squared residuals about the start exceed those that are expected."""
+        scatter = self.planes.scatter_mas[self.kept()]
+        scatter = scatter[np.isfinite(scatter)]
+        floor = self.config.noise.floor_mas
+        return max(1.0, float(np.median(scatter)) / floor) ** 2 if scatter.size else 1.0
 
     def _take_floor(self) -> None:
         """Take floors that have waited."""
@@ -123,151 +180,121 @@ class Fit:
 
     def system(self) -> System:
         """Return the linear problem where the fit stands."""
-        shared = min(self.config.model.detector_order, self.config.model.visit_order)
+        epoch = self.layout.map_epoch[self.layout.map_of[:, 0]]
         return System(
-            self.rows,
-            self.sky,
-            self.model,
-            self.found,
-            *self._priors(),
-            self.layout.map_epoch[self.layout.map_of[:, 0]],
-            int(n_terms(np.array(shared))),
-            self.config.solver.max_dense_parameters,
+            rows=self.rows,
+            sky=self.sky,
+            model=self.model,
+            found=self.found,
+            prior=map_priors(self),
+            epoch=np.where(self.kept(), epoch, -1),
+            n_shared=self.layout.n_shared,
+            max_dense=self.config.solver.max_dense_parameters,
         )
 
-    def refactor(self, *, first: bool = False) -> Factor:
-        """Make the factor of the normal equations anew, at first with the weights to come."""
-        self.factor = None
+    def fresh_factor(self, tolerance: float) -> Factored:
+        """Return the factor of the equations, made anew where variances differ by that share."""
         system = self.system()
-        if first:
-            floor = np.full_like(self.model.floor, self.config.noise.floor_mas**2)
-            system = replace(system, model=self.model._replace(floor=floor))
-        self.factor, self.information = system.factor()
-        return self.factor
+        if self.factored is None or self.factored.stale(system, tolerance):
+            # Two of them need not be in memory.
+            self.factored = None
+            self.factored = factored(system)
+        return self.factored
 
-    def _judge(self, *, guess: bool) -> None:
-        """Solve for the stars and reject rows; with `guess`, from where the stars were."""
-        clip2 = self.config.noise.clip_sigma**2
-        kernels.accumulate(
-            self.rows, self.sky, self.model, clip2, self._catalogue2(), guess, self.found
-        )
+    def _judge(self, *, guess: bool, grown: float = 1.0) -> None:
+        """Solve for the stars and reject rows; with `guess`, from where the stars were.
 
-    def _catalogue2(self) -> float:
-        from scipy.special import gammainccinv
+        Limits of squared distances are multiplied by `grown`.
+        """
+        clip2 = grown * self.config.noise.clip_sigma**2
+        limits = grown * catalogue_limits(self.config.reference.clip_sigma)
+        kernels.accumulate(self.rows, self.sky, self.model, clip2, limits, guess, self.found)
 
-        chance = np.exp(-(self.config.reference.clip_sigma**2) / 2)
-        return float(2 * gammainccinv(_CATALOGUE_DOF / 2, chance))
-
-    def _step(self) -> tuple[float, int]:
+    def _step(self, precision: float) -> tuple[float, int]:
         """Change the maps; return the rms change on the images and the iterations."""
-        factor = self.factor or self.refactor()
         system = self.system()
+        if self.factored is None:
+            self.factored = factored(system)
+        factor = self.factored.factor
         right = system.gradient()
-        expected = self._change(*system.split(factor.solve(right)))
-        tolerance = max(0.3 * self.config.solver.tolerance_mas, _PRECISION * expected)
+        expected = self.change_mas(*system.split(factor.solve(right)))
+        tolerance = max(0.3 * self.config.solver.tolerance_mas, precision * expected)
 
         def small(rest: Floats) -> bool:
-            return self._change(*system.split(rest)) < tolerance
+            return self.change_mas(*system.split(rest)) < tolerance
 
         delta, iterations = conjugate_gradients(
             system.multiply, factor.solve, right, small, _MOST_ITERATIONS
         )
         c, q = system.split(delta)
         self.model = self.model._replace(c=self.model.c + c, q=self.model.q + q)
+        self.slow += iterations == _MOST_ITERATIONS
         if iterations > _MANY_ITERATIONS:
-            self.factor = None
-        return self._change(c, q), iterations
+            self.factored = None
+        return self.change_mas(c, q), iterations
 
-    def _change(self, c: Floats, q: Floats) -> float:
-        """Return the rms shift of the images, mas, in each coordinate."""
-        kept = [v for v in range(len(q)) if v not in self.dropped]
-        shift = self.layout.shifts(c, q)[kept]
+    def change_mas(self, c: Floats, q: Floats) -> float:
+        """Return the rms shift of the images by changes of the maps, in each coordinate."""
+        shift = self.layout.shifts(c, q)[self.kept()]
         return float(np.sqrt(np.mean(shift**2))) if shift.size else 0.0
 
     def _refine(self) -> None:
         """Ask the stars for the spread of their motions."""
-        take = self.found.tied + self.sky.fit > 0
-        population = refine_population(
-            self.sky, self.found.shift, self.found.covariance, self.config, take
-        )
+        population = refine_population(self.sky, self.found, self.tells_mean, self.config)
         precision, mean = population_prior(population, self.config)
         self.sky = self.sky._replace(prior=precision, prior_mean=mean)
 
-    def _find_sizes(self) -> None:
-        """Ask the maps for the sizes of their terms; a new factor where that matters."""
-        self.sizes = find_sizes(self)
-        prior = self.system().prior
-        information = self.information
-        if information is None or (prior > _MATTERS * information).any():
-            self.factor = None
+    def _find_sizes(self) -> bool:
+        """Ask the maps for the sizes of their terms; return whether these stay."""
+        self.sizes, self._sizes_settled = find_sizes(self)
+        return self._sizes_settled
 
-    def _leave_variables(self) -> None:
-        """Take stars that scatter too much out of the fit of the maps."""
-        self.sky = self.sky._replace(
-            fit=np.where(self.tables.stars.reserved | variable_stars(self), 0, 1).astype(np.int8)
-        )
+    def _leave_variables(self, *, frozen: bool) -> None:
+        """Take stars that scatter too much out of the fit; if `frozen`, none comes back."""
+        variable = variable_stars(self, before=self.variable)
+        self.variable = self.variable | variable if frozen else variable
+        out = self.tables.stars.reserved | self.variable
+        self.sky = self.sky._replace(fit=np.where(out, 0, 1).astype(np.int8))
 
     def _drop(self) -> bool:
-        """Leave out the visits whose stars are elsewhere; return whether there are any."""
+        """Leave out visits whose stars are elsewhere, or that hang on nothing any more."""
         before = len(self.dropped)
-        noise, checks = self.config.noise, self.config.visits
-        for v in range(len(self.tables.visits)):
-            used, rejected = self.found.sums[v, :2]
-            floor = float(np.sqrt(self.model.floor[v]))
-            if v in self.dropped or used + rejected == 0:
-                continue
-            if floor >= noise.max_floor_mas:
-                self.dropped[v] = (
-                    f"its stars scatter by {floor:.0f} mas about where the others have them"
-                )
-            elif rejected > checks.max_misplaced * (used + rejected):
-                self.dropped[v] = (
-                    f"{rejected:.0f} of its {used + rejected:.0f} stars are not where the others "
-                    "have them"
-                )
-            else:
-                continue
-            self.exclude(v)
+        for reasons in (misplaced_visits, lonely_visits):
+            for visit, reason in reasons(self).items():
+                self.drop(visit, reason)
         return len(self.dropped) > before
 
-    def exclude(self, visit: int) -> None:
+    def drop(self, visit: int, reason: str) -> None:
         """Take the rows of a visit out of the fit."""
+        self.dropped[visit] = reason
         self.found.state[self.rows.visit == visit] = astrometric_model.EXCLUDED
-        self.factor = None
-
-    def _priors(self) -> tuple[Floats, Floats]:
-        """Return the precisions of the maps' parameters."""
-        layout, sizes = self.layout, self.sizes
-        degree_c = layout.map_basis[0].exponents.sum(axis=1)
-        degree_q = layout.visit_basis.exponents.sum(axis=1)
-        prior_c = np.empty((layout.n_maps, 2, degree_c.size))
-        prior_c[:] = 1 / sizes.detector_mas[degree_c] ** 2
-        prior_q = np.empty((len(self.tables.visits), 2, degree_q.size + 1))
-        prior_q[:, :, :-1] = 1 / sizes.visit_mas[degree_q] ** 2
-        prior_q[:, :, -1] = 1 / max(self.config.model.dcr_mas, 1e-6) ** 2
-        return prior_c, prior_q
+        self.factored = None
 
     def _report(self, number: int, change: float, iterations: int) -> Pass:
         sums = self.found.sums.sum(axis=0)
         fit = self.sky.fit == 1
-        dof = max(2 * sums[0] - self._star_parameters(), 1.0)
+        dof = max(2 * sums[0] - float(star_parameters(self)[fit].sum()), 1.0)
         floors = np.sqrt(self.model.floor[self.found.sums[:, 0] > 0])
         return Pass(
-            number,
-            change,
-            float(self.found.chi2[fit].sum() / dof),
-            int(sums[0]),
-            int(sums[1]),
-            float(np.median(floors)) if floors.size else float("nan"),
-            iterations,
+            number=number,
+            change_mas=change,
+            chi2_per_dof=float(self.found.chi2[fit].sum() / dof),
+            n_used=int(sums[0]),
+            n_rejected=int(sums[1]),
+            floor_mas=float(np.median(floors)) if floors.size else float("nan"),
+            iterations=iterations,
         )
 
-    def _star_parameters(self) -> float:
-        """Return how many of the stars' parameters the observations determine, nearly."""
-        fit = self.sky.fit == 1
-        prior = self.sky.prior[self.sky.kind] + self.found.tied[:, None, None] * self.sky.share
-        held = np.einsum("sij,sji->s", prior, self.found.covariance)
-        return float((5 - held)[fit].sum())
+
+def catalogue_limits(sigma: float) -> Floats:
+    """Return squared distances, one for each number of values that a catalogue knows, (6,).
+
+    All have the chance that two degrees of freedom have of exp(-sigma²/2).
+    """
+    from scipy.special import gammainccinv
+
+    chance = np.exp(-(sigma**2) / 2)
+    return np.concatenate([[0.0], 2 * gammainccinv(np.arange(1, 6) / 2, chance)])
 
 
 def begin(
@@ -276,57 +303,56 @@ def begin(
     layout: Layout,
     planes: Planes,
     sky: astrometric_model.Sky,
+    tells_mean: Bools,
     epoch_mjd: float,
     config: SolveAstrometryConfig,
 ) -> Fit:
     """Return the fit at its start."""
-    r, visits = sorted_rows, tables.visits
+    r = sorted_rows
     rows = astrometric_model.Rows(
-        r.first,
-        r.visit,
-        layout.map_of[r.visit, r.detector],
-        r.field,
-        planes.place,
-        planes.turn,
-        r.covariance,
+        first=r.first,
+        visit=r.visit,
+        map=layout.map_of[r.visit, r.detector],
+        f=r.field,
+        p=planes.place,
+        a=planes.turn,
+        c=r.covariance,
     )
-    model = _model_at_start(visits, layout, planes, epoch_mjd, config)
+    model = _model_at_start(tables, layout, planes, epoch_mjd, config)
     s, n = len(tables.stars), len(r)
     found = astrometric_model.Found(
-        np.zeros(n, np.int8),
-        np.zeros((n, 2), np.float32),
-        np.zeros((s, 5)),
-        np.zeros((s, 5, 5)),
-        np.zeros(s, np.int8),
-        np.zeros(s),
-        np.zeros_like(model.c),
-        np.zeros_like(model.q),
-        np.zeros((len(visits), 5)),
+        state=np.zeros(n, np.int8),
+        residual=np.zeros((n, 2), np.float32),
+        shift=np.zeros((s, 5)),
+        covariance=np.zeros((s, 5, 5)),
+        tied=np.zeros(s, np.int8),
+        chi2=np.zeros(s),
+        gradient_c=np.zeros_like(model.c),
+        gradient_q=np.zeros_like(model.q),
+        sums=np.zeros((len(tables.visits), 5)),
     )
     found.state[~np.isfinite(planes.place).all(axis=1)] = astrometric_model.EXCLUDED
     return Fit(
-        tables,
-        sorted_rows,
-        layout,
-        planes,
-        config,
-        rows,
-        sky,
-        model,
-        found,
-        Sizes.expected(config),
-        {},
+        tables=tables,
+        sorted_rows=sorted_rows,
+        layout=layout,
+        planes=planes,
+        config=config,
+        rows=rows,
+        sky=sky,
+        model=model,
+        found=found,
+        tells_mean=tells_mean,
+        sizes=expected_sizes(config),
+        variable=np.zeros(s, bool),
     )
 
 
 def _model_at_start(
-    visits: Visits,
-    layout: Layout,
-    planes: Planes,
-    epoch_mjd: float,
-    config: SolveAstrometryConfig,
+    tables: Tables, layout: Layout, planes: Planes, epoch_mjd: float, config: SolveAstrometryConfig
 ) -> astrometric_model.Model:
     """Return the maps at the start: what is linear in each visit."""
+    visits = tables.visits
     n_c, n_q = layout.map_basis[0].n_terms, layout.visit_basis.n_terms + 1
     q = np.zeros((len(visits), 2, n_q))
     (x, y), (dx, dy) = layout.visit_basis.domain.center, layout.visit_basis.domain.half_size
@@ -336,15 +362,15 @@ def _model_at_start(
         q[:, :, 1], q[:, :, 2] = linear[:, :, 1] * dx, linear[:, :, 2] * dy
     scatter = np.where(np.isfinite(planes.scatter_mas), planes.scatter_mas, 0.0)
     return astrometric_model.Model(
-        layout.map_domain,
-        layout.visit_domain,
-        n_terms(layout.map_order),
-        n_terms(layout.visit_order),
-        np.zeros((layout.n_maps, 2, n_c)),
-        q,
-        layout.map_basis[0].order,
-        layout.visit_basis.order,
-        (visits.mjd - epoch_mjd) / 365.25,
-        np.ascontiguousarray(visits.earth_au),
-        np.maximum(scatter, config.noise.floor_mas) ** 2,
+        map_domain=layout.map_domain,
+        visit_domain=layout.visit_domain,
+        map_terms=layout.map_terms,
+        visit_terms=layout.visit_terms,
+        c=np.zeros((layout.n_maps, 2, n_c)),
+        q=q,
+        map_order=layout.map_basis[0].order,
+        visit_order=layout.visit_basis.order,
+        t=(visits.mjd - epoch_mjd) / 365.25,
+        earth=np.ascontiguousarray(visits.earth_au),
+        floor=np.maximum(scatter, config.noise.floor_mas) ** 2,
     )

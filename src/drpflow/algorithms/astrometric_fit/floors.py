@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from drpflow.kernels.astrometric_model import USED
+from drpflow.algorithms.astrometric_fit.variables import count_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,11 +28,17 @@ _SMALL = 0.03
 _FAR = 1.5
 _MEDIAN_RAYLEIGH = 1.17741
 _MOST_ROWS = 1000
+# Of its residuals that a star of few rows leaves over.
+_LEAST_SHARE = 0.25
 _PRIOR_OBSERVATIONS = 20.0
 
 
-def update_floors(fit: Fit) -> bool:
-    """Return whether the floors of a fit, its stars solved for, are right; change them if not."""
+def update_floors(fit: Fit, *, medians: bool = False, damped: bool = False) -> bool:
+    """Return whether the floors of a fit, its stars solved for, are right; change them if not.
+
+    With `medians`, outliers are still among the rows, and floors are those of medians; steps that
+    are `damped` go half the way, lest maps and floors of few stars take turns.
+    """
     noise = fit.config.noise
     sums, old = fit.found.sums, fit.model.floor
     n = sums[:, 0]
@@ -50,8 +56,9 @@ def update_floors(fit: Fit) -> bool:
         (n * np.log(np.maximum(new, 1e-6)) + _PRIOR_OBSERVATIONS * np.log(max(typical, 1e-6)))
         / (n + _PRIOR_OBSERVATIONS)
     )
-    far = _far(fit)
+    far = _far(fit, everywhere=medians)
     new = np.where(np.isfinite(far), far, new)
+    new = np.sqrt(old * new) if damped else new
     new = np.clip(new, noise.min_floor_mas**2, noise.max_floor_mas**2)
     error = np.sqrt(2 / np.maximum(sums[solved, 4] * share[solved], 1e-300))
     small = np.maximum(_SETTLED * error, _SMALL * old[solved])
@@ -64,7 +71,7 @@ def update_floors(fit: Fit) -> bool:
 def _map_share(fit: Fit) -> Floats:
     """Return the part of each visit's residuals that the maps take up."""
     visit, static = fit.rows.visit, fit.rows.map
-    used = (fit.found.state == USED) & (fit.sky.fit[fit.sorted_rows.star] == 1)
+    used = fit.counted()
     n_visits, n_maps = len(fit.tables.visits), fit.layout.n_maps
     by_map = np.bincount(static[used], minlength=n_maps)
     by_visit = np.bincount(visit[used], minlength=n_visits)
@@ -73,12 +80,13 @@ def _map_share(fit: Fit) -> Floats:
     return np.asarray((fit.model.visit_terms + 1 + common) / np.maximum(by_visit, 1))
 
 
-def _far(fit: Fit) -> Floats:
-    """Return floors from medians where the present ones are far off, NaN where they are not."""
-    found, rows = fit.found, fit.rows
-    take = (found.state == USED) & (fit.sky.fit[fit.sorted_rows.star] == 1)
-    order = np.argsort(rows.visit.astype(np.int16), kind="stable")
-    ends = np.searchsorted(rows.visit[order], np.arange(len(fit.tables.visits) + 1))
+def _far(fit: Fit, *, everywhere: bool) -> Floats:
+    """Return floors from medians where the present ones are far off, or everywhere; else NaN."""
+    found, rows, star = fit.found, fit.rows, fit.sorted_rows.star
+    used, _, dof = count_rows(fit)
+    # What the star itself has not taken up.
+    share = dof / np.maximum(2 * used, 1)
+    take, (order, ends) = fit.counted() & (share > _LEAST_SHARE)[star], fit.sorted_rows.by_visit
     out = np.full(len(fit.tables.visits), np.nan)
     for v in range(out.size):
         own = order[ends[v] : ends[v + 1]]
@@ -86,10 +94,10 @@ def _far(fit: Fit) -> Floats:
         own = own[take[own]]
         if own.size < 10:
             continue
-        r2 = (found.residual[own].astype(np.float64) ** 2).sum(axis=1)
+        r2 = (found.residual[own].astype(np.float64) ** 2).sum(axis=1) / share[star[own]]
         known = (rows.c[own, 0] + rows.c[own, 2]) / 2.0
         scale = np.sqrt(np.median(r2 / (known + fit.model.floor[v]))) / _MEDIAN_RAYLEIGH
-        if not 1 / _FAR < scale < _FAR:
+        if everywhere or not 1 / _FAR < scale < _FAR:
             out[v] = _median_floor(r2, known)
     return out
 

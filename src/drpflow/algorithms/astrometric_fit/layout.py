@@ -61,6 +61,22 @@ class Layout:
         return self.map_detector.size
 
     @property
+    def n_shared(self) -> int:
+        """Terms of a visit's map that static maps have as well, at their highest order."""
+        order = min(self.map_basis[0].order, self.visit_basis.order)
+        return (order + 1) * (order + 2) // 2
+
+    @property
+    def map_terms(self) -> Ints:
+        """Number of terms of each static map, (M,)."""
+        return n_terms(self.map_order)
+
+    @property
+    def visit_terms(self) -> Ints:
+        """Number of terms of each visit, (V,)."""
+        return n_terms(self.visit_order)
+
+    @property
     def map_domain(self) -> Floats:
         """Centres and inverse half sizes, (M, 4)."""
         return np.array([_as_kernel(b.domain) for b in self.map_basis]).reshape(-1, 4)
@@ -104,19 +120,28 @@ def make_layout(rows: SortedRows, tables: Tables, config: AstrometricModelConfig
     whole = _widened(
         Domain(edges[:, 0].min(), edges[:, 1].max(), edges[:, 2].min(), edges[:, 3].max())
     )
-    fit = ~tables.stars.reserved[rows.star]
-    n_map = count_stars(rows.first, map_of[rows.visit, rows.detector], fit, map_detector.size)
-    n_visit = count_stars(rows.first, rows.visit, fit, len(visits))
+    tells = _telling(rows, tables)
+    n_map = count_stars(rows.first, map_of[rows.visit, rows.detector], tells, map_detector.size)
+    n_visit = count_stars(rows.first, rows.visit, tells, len(visits))
     return Layout(
-        map_detector,
-        np.repeat(np.arange(epochs.size, dtype=np.int32), n_detectors),
-        tuple(Basis2D(config.detector_order, boxes[d]) for d in map_detector),
-        Basis2D(config.visit_order, whole),
-        map_of,
-        _allowed(n_map, config.detector_order),
-        _allowed(n_visit, config.visit_order),
-        np.array(grid),
+        map_detector=map_detector,
+        map_epoch=np.repeat(np.arange(epochs.size, dtype=np.int32), n_detectors),
+        map_basis=tuple(Basis2D(config.detector_order, boxes[d]) for d in map_detector),
+        visit_basis=Basis2D(config.visit_order, whole),
+        map_of=map_of,
+        map_order=_allowed(n_map, config.detector_order),
+        visit_order=_allowed(n_visit, config.visit_order),
+        grid=np.array(grid),
     )
+
+
+def _telling(rows: SortedRows, tables: Tables) -> Bools:
+    """Return which rows tell something of the maps: of stars seen again or in the catalogue."""
+    stars = tables.stars
+    again = np.diff(rows.first) > 1
+    if stars.reference is not None:
+        again = again | stars.reference.known
+    return np.asarray((again & ~stars.reserved)[rows.star])
 
 
 def n_terms(order: Ints) -> Ints:

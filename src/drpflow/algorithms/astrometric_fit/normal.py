@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drpflow.algorithms.astrometric_fit.packed import CholeskyFactor
+    from drpflow.algorithms.astrometric_fit.priors import MapPrior
 
     Factor: TypeAlias = "CholeskyFactor | BlockFactor"
     Floats: TypeAlias = NDArray[np.float64]
@@ -52,10 +53,10 @@ class System:
     ----------
     rows, sky, model, found
         As the kernels want them.
-    prior_c, prior_q
-        Precisions of the maps' parameters, (M, 2, K) and (V, 2, L + 1).
+    prior
+        Precisions of the maps' parameters.
     epoch
-        Epoch of the instrument of each visit, (V,).
+        Epoch of the instrument of each visit, -1 for visits that take no part, (V,).
     n_shared
         Terms of a visit's map that static maps can take over, when all visits of an epoch share
         them: their means over the visits stay where they are.
@@ -67,21 +68,15 @@ class System:
     sky: astrometric_model.Sky
     model: astrometric_model.Model
     found: astrometric_model.Found
-    prior_c: Floats
-    prior_q: Floats
+    prior: MapPrior
     epoch: NDArray[np.int32]
     n_shared: int
     max_dense: int
 
-    @property
-    def prior(self) -> Floats:
-        """Precisions of all parameters."""
-        return join(self.prior_c, self.prior_q)
-
     def split(self, vector: Floats) -> tuple[Floats, Floats]:
         """Return c and q of a parameter vector, views."""
-        n = self.prior_c.size
-        return vector[:n].reshape(self.prior_c.shape), vector[n:].reshape(self.prior_q.shape)
+        c, q = self.prior.c, self.prior.q
+        return vector[: c.size].reshape(c.shape), vector[c.size :].reshape(q.shape)
 
     def multiply(self, vector: Floats) -> Floats:
         """Return S times a vector."""
@@ -94,7 +89,7 @@ class System:
             *self.split(vector),
             *self.split(out),
         )
-        out += self.prior * vector
+        out += self.prior.times(vector)
         _, q = self.split(vector)
         _, out_q = self.split(out)
         for e in range(int(self.epoch.max()) + 1):
@@ -115,11 +110,35 @@ class System:
     def gradient(self) -> Floats:
         """Return the descent direction -dχ²/2 of the last pass, priors included."""
         data = join(self.found.gradient_c, self.found.gradient_q)
-        return -data - self.prior * join(self.model.c, self.model.q)
+        return -data - self.prior.times(join(self.model.c, self.model.q))
+
+    def noise(self, rng: np.random.Generator) -> Floats:
+        """Return a random vector with the covariance S: S⁻¹ times it has the parameters'.
+
+        Observations, priors of the stars and priors of the maps each have errors as told.
+        """
+        rows, stars = self.found.state.size, self.found.tied.size
+        out = join(np.empty_like(self.prior.c), np.empty_like(self.prior.q))
+        kernels.draw_noise(
+            self.rows,
+            self.sky,
+            self.model,
+            self.found,
+            rng.standard_normal((rows, 2), np.float32),
+            rng.standard_normal((stars, 5)),
+            *self.split(out),
+        )
+        return out + self.prior.root_times(rng.standard_normal(out.size))
+
+    def alone(self) -> tuple[Floats, Floats]:
+        """Return the variance of each term if all others and the stars were known: c and q."""
+        c, q = self.prior.c.copy(), self.prior.q.copy()
+        astrometric_normal.own_information(self.rows, self.sky, self.model, self.found, c, q)
+        return 1 / c, 1 / q
 
     def factor(self) -> tuple[Factor, Floats]:
         """Return the factor of S made from some of the stars, and its diagonal without priors."""
-        prior = self.prior
+        prior = self.prior.diagonal
         if prior.size > self.max_dense:
             return self._block_factor()
         matrix = PackedMatrix(prior.size)
@@ -131,28 +150,37 @@ class System:
             self._add_stars(stars, weights[stars], matrix, room)
         diagonal = matrix.diagonal
         matrix.add_diagonal(prior)
+        self._add_cross(matrix)
         self._hold_means(matrix)
         return matrix.factor(), diagonal
 
     def _block_factor(self) -> tuple[Factor, Floats]:
         """Return the blocks of each map and visit alone, without what the stars share."""
-        (n_maps, _, n_c), (n_visits, _, n_q) = self.prior_c.shape, self.prior_q.shape
+        (n_maps, _, n_c), (n_visits, _, n_q) = self.prior.c.shape, self.prior.q.shape
         blocks_c = np.zeros((n_maps, 2 * n_c, 2 * n_c))
         blocks_q = np.zeros((n_visits, 2 * n_q, 2 * n_q))
         astrometric_normal.own_blocks(
             self.rows, self.sky, self.model, self.found, blocks_c, blocks_q
         )
         diagonal = np.concatenate([np.einsum("mii->mi", b).ravel() for b in (blocks_c, blocks_q)])
-        for blocks, prior in ((blocks_c, self.prior_c), (blocks_q, self.prior_q)):
+        for blocks, prior in ((blocks_c, self.prior.c), (blocks_q, self.prior.q)):
             k = np.arange(blocks.shape[1])
             blocks[:, k, k] += prior.reshape(len(prior), -1)
+        blocks_q[:, n_q - 1, -1] += self.prior.cross
+        blocks_q[:, -1, n_q - 1] += self.prior.cross
         return BlockFactor(np.linalg.cholesky(blocks_c), np.linalg.cholesky(blocks_q)), diagonal
+
+    def _add_cross(self, matrix: PackedMatrix) -> None:
+        """Add the priors between the two refractions of each visit."""
+        terms = self.prior.q.shape[2]
+        last = self.prior.c.size + (np.arange(len(self.prior.q)) + 1) * 2 * terms - 1
+        matrix.values[matrix.start[last] + last - terms] += self.prior.cross
 
     def _hold_means(self, matrix: PackedMatrix) -> None:
         """Add the weight on the sums of shared terms."""
-        terms = self.prior_q.shape[2]
+        terms = self.prior.q.shape[2]
         for e in range(int(self.epoch.max()) + 1):
-            origin = self.prior_c.size + np.flatnonzero(self.epoch == e) * 2 * terms
+            origin = self.prior.c.size + np.flatnonzero(self.epoch == e) * 2 * terms
             weight = self._stiffness(e)
             for k in [*range(self.n_shared), *range(terms, terms + self.n_shared)]:
                 places = origin + k
@@ -161,7 +189,7 @@ class System:
 
     def _add_stars(self, stars: Int64, weights: Floats, matrix: PackedMatrix, room: _Room) -> None:
         """Add what some neighbouring stars say."""
-        (n_maps, _, n_c), (n_visits, _, n_q) = self.prior_c.shape, self.prior_q.shape
+        (n_maps, _, n_c), (n_visits, _, n_q) = self.prior.c.shape, self.prior.q.shape
         slot = np.empty(n_maps + n_visits, np.int64)
         own = (matrix.start, matrix.values)
         n_own = astrometric_normal.touched(
@@ -185,18 +213,18 @@ class System:
         first, fit = self.rows.first, self.sky.fit == 1
         n = np.diff(first).astype(np.float64)
         # Each row has a visit of its own; maps are shared by some rows.
-        size = 2 * n * (self.prior_q.shape[2] + self.prior_c.shape[2])
+        size = 2 * n * (self.prior.q.shape[2] + self.prior.c.shape[2])
         cost = fit * 5 * size**2 / 2
         chance = min(1.0, _BUDGET / max(float(cost.sum()), 1.0))
         if chance == 1.0:
             return fit.astype(np.float64)
         wanted = np.full(n.size, chance)
-        wanted[(self.sky.known == 1)] = max(
-            chance, min(1.0, _CATALOGUE_STARS / max(int((self.sky.known * fit).sum()), 1))
+        wanted[self.sky.known > 0] = max(
+            chance, min(1.0, _CATALOGUE_STARS / max(int(((self.sky.known > 0) & fit).sum()), 1))
         )
         for index, count in (
-            (self.rows.visit, self.prior_q.shape[::2]),
-            (self.rows.map, self.prior_c.shape[::2]),
+            (self.rows.visit, self.prior.q.shape[::2]),
+            (self.rows.map, self.prior.c.shape[::2]),
         ):
             rows = np.bincount(index, minlength=count[0])
             need = np.minimum(1.0, _ROWS_PER_PARAMETER * count[1] / np.maximum(rows, 1))

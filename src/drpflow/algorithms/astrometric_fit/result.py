@@ -52,8 +52,8 @@ class SolvedStars:
     parallax
         mas; NaN where it was not fitted.
     covariance
-        Of (east, north, pm_ra, pm_dec, parallax), mas and mas/yr, (S, 5, 5). The errors of the maps
-        are in it.
+        Of (east, north, pm_ra, pm_dec, parallax), mas and mas/yr, (S, 5, 5); NaN for what was not
+        fitted. The errors of the maps are in it.
     epoch_mjd
         Time of all positions, MJD TAI.
     n_observations, n_rejected
@@ -220,6 +220,8 @@ class AstrometrySolution:
         The passes.
     held
         What the data leave open, and what holds it, a sentence each.
+    converged
+        Whether nothing changed any more in the end.
     """
 
     wcs: Mapping[tuple[int, int], SkyWcs]
@@ -232,3 +234,4 @@ class AstrometrySolution:
     notes: tuple[str, ...]
     history: tuple[Pass, ...]
     held: tuple[str, ...] = ()
+    converged: bool = True

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from drpflow.algorithms.astrometric_fit.sky import MAS_PER_DEG
 from drpflow.kernels import astrometric_rows
 
 if TYPE_CHECKING:
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     Int64: TypeAlias = NDArray[np.int64]
     Int32: TypeAlias = NDArray[np.int32]
     Bools: TypeAlias = NDArray[np.bool_]
-
-_MAS_PER_DEG = 3.6e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +108,8 @@ class SortedRows:
         Of the centroid along its axes, mas²: xx, xy, yy, (N, 3).
     unusable
         What was left out.
+    n_visits
+        Number of visits.
     """
 
     source: Int64
@@ -119,8 +121,15 @@ class SortedRows:
     covariance: Float32
     unusable: Unusable
 
+    n_visits: int
+
     def __len__(self) -> int:
         return self.source.size
+
+    @cached_property
+    def by_visit(self) -> tuple[Int64, Int64]:
+        """Rows by visit, and where those of each visit begin: (N,), (V + 1)."""
+        return grouped(self.visit, self.n_visits)
 
 
 def sort_rows(
@@ -153,6 +162,7 @@ def sort_rows(
         field,
         covariance,
         Unusable(bad, int((usable & uncertain).sum()), repeated, contradicting),
+        len(tables.visits),
     )
 
 
@@ -183,7 +193,7 @@ def _scale_mas(detectors: Detectors, detector: int) -> float:
 def _jacobian_mas(detectors: Detectors, detector: int) -> Floats:
     """Return d(field)/d(pixel) at the centre of a detector, mas/pix."""
     nx, ny = detectors.size_pix[detector]
-    return np.asarray(detectors.jacobian(detector, (nx - 1) / 2, (ny - 1) / 2) * _MAS_PER_DEG)
+    return np.asarray(detectors.jacobian(detector, (nx - 1) / 2, (ny - 1) / 2) * MAS_PER_DEG)
 
 
 def _distinct(rows: Int64, key: Int64, observations: Observations) -> tuple[Bools, int, int]:
@@ -210,8 +220,7 @@ def _in_field(
 ) -> tuple[Floats, Float32]:
     """Return places in the field and covariances along its axes."""
     field, covariance = np.empty((rows.size, 2)), np.empty((rows.size, 3), np.float32)
-    order = np.argsort(detector.astype(np.int16), kind="stable")
-    ends = np.searchsorted(detector[order], np.arange(len(detectors) + 1))
+    order, ends = grouped(detector, len(detectors))
     for d in range(len(detectors)):
         own = order[ends[d] : ends[d + 1]]
         source = rows[own]
@@ -224,6 +233,14 @@ def _in_field(
         covariance[own, 1] = a * c * xx + (a * e + b * c) * xy + b * e * yy
         covariance[own, 2] = c * c * xx + 2 * c * e * xy + e * e * yy
     return field, covariance
+
+
+def grouped(group: Int32, n_groups: int) -> tuple[Int64, Int64]:
+    """Return indices by group, in their order within each, and where each group begins."""
+    # Numbers of 16 bits are sorted in linear time.
+    narrow = group.astype(np.int16) if n_groups <= np.iinfo(np.int16).max else group
+    order = np.argsort(narrow, kind="stable")
+    return order, np.searchsorted(group[order], np.arange(n_groups + 1))
 
 
 def count_stars(first: Int64, group: Int32, take: Bools, n_groups: int) -> Int64:

@@ -14,16 +14,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drpflow.config.solve_astrometry import SolveAstrometryConfig
-    from drpflow.data.astrometric_tables import ReferenceAstrometry, Stars
+    from drpflow.data.astrometric_tables import Stars
+    from drpflow.kernels.astrometric_model import Found
 
     Floats: TypeAlias = NDArray[np.float64]
     Bools: TypeAlias = NDArray[np.bool_]
+    Int8: TypeAlias = NDArray[np.int8]
 
 DAYS_PER_YEAR = 365.25
-MAS_PER_RAD = 180 * 3.6e6 / np.pi
+MAS_PER_DEG = 3.6e6
+MAS_PER_RAD = MAS_PER_DEG * 180 / np.pi
 _STILL = 1e-4
 _MAD = 1.4826
-_MOST_ASKED = 4000
+_FEWEST_ASKED, _MOST_ASKED = 10, 4000
 # Changes of the population that matter, in units of its scatter.
 _CHANGE = 0.1
 
@@ -51,6 +54,8 @@ class Population:
 def make_sky(stars: Stars, epoch_mjd: float, moving: Bools, config: SolveAstrometryConfig) -> Sky:
     """Return the stars for the kernels.
 
+    Stars of the catalogue may always move: it saw them at another time.
+
     Parameters
     ----------
     stars
@@ -62,22 +67,21 @@ def make_sky(stars: Stars, epoch_mjd: float, moving: Bools, config: SolveAstrome
     config
         Parameters.
     """
-    n = len(stars)
     axes = np.stack(local_axes(stars.ra_deg, stars.dec_deg), axis=1)
     kappa, variance = _colors(stars.color, config.model.reference_color_mag)
     known, share, mean = _catalogue(stars, axes, epoch_mjd, config)
     precision, prior_mean = population_prior(Population.expected(config), config)
     return Sky(
-        axes,
-        kappa,
-        variance,
-        (moving | _moves(stars.reference, known)).astype(np.int8),
-        precision,
-        prior_mean,
-        known.astype(np.int8),
-        share,
-        mean,
-        np.where(stars.reserved, 0, 1).astype(np.int8) if n else np.zeros(0, np.int8),
+        axes=axes,
+        kappa=kappa,
+        kappa_var=variance,
+        kind=(moving | (known > 0)).astype(np.int8),
+        prior=precision,
+        prior_mean=prior_mean,
+        known=known,
+        share=share,
+        share_mean=mean,
+        fit=(~stars.reserved).astype(np.int8),
     )
 
 
@@ -111,37 +115,47 @@ def _colors(color: Floats, reference: float) -> tuple[Floats, Floats]:
     return np.where(known, color, middle) - reference, np.where(known, 0.0, spread**2)
 
 
-def _moves(reference: ReferenceAstrometry | None, known: Bools) -> Bools:
-    """Return of which stars the catalogue knows the proper motion."""
-    if reference is None:
-        return np.zeros(known.size, bool)
-    return known & np.isfinite(reference.pm_ra) & np.isfinite(reference.pm_dec)
+def tells_mean_motion(stars: Stars, config: SolveAstrometryConfig) -> Bools:
+    """Return whether a catalogue tells the mean of (pm_ra, pm_dec, parallax) of the stars.
+
+    If it does not, shifts of the visits can take any mean up.
+    """
+    r = stars.reference
+    if r is None or not config.reference.use:
+        return np.zeros(3, bool)
+    values = np.column_stack([r.pm_ra, r.pm_dec, r.parallax])
+    has = np.isfinite(values) & (np.einsum("sii->si", r.covariance)[:, 2:] > 0)
+    return np.asarray((has & (r.known & ~stars.reserved)[:, None]).any(axis=0))
 
 
 def _catalogue(
     stars: Stars, axes: Floats, epoch_mjd: float, config: SolveAstrometryConfig
-) -> tuple[Bools, Floats, Floats]:
-    """Return which stars a catalogue knows, and its precision and mean at the epoch of the fit.
+) -> tuple[Int8, Floats, Floats]:
+    """Return how many values of each star a catalogue knows, its precision and its mean.
 
-    With θ at the epoch of the fit and Δ years from that of the catalogue, the catalogue's
+    Both are for the epoch of the fit.
+
+    With θ at that epoch and Δ years from that of the catalogue, the catalogue's
     parameters are F θ, F the identity but for -Δ between position and proper motion.
     """
     n = len(stars)
     share, mean = np.zeros((n, 5, 5)), np.zeros((n, 5))
     r = stars.reference
     if r is None or not config.reference.use:
-        return np.zeros(n, bool), share, mean
+        return np.zeros(n, np.int8), share, mean
     known = r.known
+    number = np.zeros(n, np.int8)
     direction = unit_vectors(r.ra_deg[known], r.dec_deg[known]).T
     depth = (direction * unit_vectors(stars.ra_deg[known], stars.dec_deg[known]).T).sum(axis=1)
     offset = np.einsum("sik,sk->si", axes[known], direction) / depth[:, None] * MAS_PER_RAD
     values = np.column_stack([offset, r.pm_ra[known], r.pm_dec[known], r.parallax[known]])
     precision = _precision(r.covariance[known], np.isfinite(values), config.reference.floor_mas)
+    number[known] = (np.einsum("sii->si", precision) > 0).sum(axis=1)
     back = np.tile(np.eye(5), (len(values), 1, 1))
     back[:, [0, 1], [2, 3]] = -(epoch_mjd - r.epoch_mjd[known])[:, None] / DAYS_PER_YEAR
     share[known] = np.swapaxes(back, 1, 2) @ precision @ back
     mean[known] = np.linalg.solve(back, np.nan_to_num(values)[:, :, None])[:, :, 0]
-    return known, share, mean
+    return number, share, mean
 
 
 def _precision(covariance: Floats, has: Bools, floor_mas: float) -> Floats:
@@ -156,20 +170,22 @@ def _precision(covariance: Floats, has: Bools, floor_mas: float) -> Floats:
 
 
 def refine_population(
-    sky: Sky, shift: Floats, covariance: Floats, config: SolveAstrometryConfig, take: Bools
+    sky: Sky, found: Found, tells: Bools, config: SolveAstrometryConfig
 ) -> Population:
     """Return mean and scatter of motions and parallaxes by expectation and maximisation.
+
+    The stars that are fitted and may move are asked.
 
     Parameters
     ----------
     sky
         The stars with the population's prior as it was.
-    shift, covariance
-        Their parameters, (S, 5), and covariances, (S, 5, 5).
+    found
+        Their parameters and covariances.
+    tells
+        Of which of the three values the catalogue tells the mean; others keep that expected.
     config
         Parameters.
-    take
-        Which stars to ask; those that stand still are not asked.
 
     Returns
     -------
@@ -177,25 +193,25 @@ def refine_population(
         As it was, if it has hardly changed.
     """
     expected = Population.expected(config)
-    rows = np.flatnonzero(take & (sky.kind == 1))
-    if rows.size < 10:
+    rows = np.flatnonzero((sky.fit == 1) & (sky.kind == 1))
+    if rows.size < _FEWEST_ASKED:
         return expected
     rows = rows[:: -(-rows.size // _MOST_ASKED)]
-    precision = np.linalg.inv(covariance[rows, 2:, 2:])
-    target = np.einsum("sij,sj->si", precision, shift[rows, 2:])
-    old = np.diag(sky.prior[1])[2:]
+    precision = np.linalg.inv(found.covariance[rows, 2:, 2:])
+    target = np.einsum("sij,sj->si", precision, found.shift[rows, 2:])
+    old, old_mean = np.diag(sky.prior[1])[2:], sky.prior_mean[1, 2:]
     precision[:, np.arange(3), np.arange(3)] -= old
-    target -= old * sky.prior_mean[1, 2:]
-    mean, variance = sky.prior_mean[1, 2:].copy(), 1 / old
+    target -= old * old_mean
+    mean, variance = old_mean.copy(), 1 / old
     for _ in range(20):
         posterior = np.linalg.inv(precision + np.diag(1 / variance))
         value = np.einsum("sij,sj->si", posterior, target + mean / variance)
-        mean = value.mean(axis=0)
+        mean = np.where(tells, value.mean(axis=0), expected.mean)
         scatter = (value - mean) ** 2 + np.einsum("sii->si", posterior)
         # An imaginary star or three of the expected size keep it from zero.
         variance = (scatter.sum(axis=0) + 3 * expected.sigma**2) / (rows.size + 3)
     sigma = np.sqrt(variance)
-    small = (np.abs(mean - sky.prior_mean[1, 2:]) < _CHANGE * sigma).all()
+    small = (np.abs(mean - old_mean) < _CHANGE * sigma).all()
     if small and (np.abs(np.log(variance * old)) < 2 * _CHANGE).all():
-        return Population(sky.prior_mean[1, 2:], 1 / np.sqrt(old))
+        return Population(old_mean, 1 / np.sqrt(old))
     return Population(mean, sigma)

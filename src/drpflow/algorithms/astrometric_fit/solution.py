@@ -8,6 +8,7 @@ import numpy as np
 
 from drpflow.algorithms.astrometric_fit.coherence import coherence
 from drpflow.algorithms.astrometric_fit.draws import draw
+from drpflow.algorithms.astrometric_fit.frame import without_frame
 from drpflow.algorithms.astrometric_fit.held import describe_held
 from drpflow.algorithms.astrometric_fit.layout import n_terms
 from drpflow.algorithms.astrometric_fit.result import (
@@ -18,7 +19,7 @@ from drpflow.algorithms.astrometric_fit.result import (
     SolvedVisits,
     StarFlag,
 )
-from drpflow.algorithms.astrometric_fit.sky import MAS_PER_RAD
+from drpflow.algorithms.astrometric_fit.sky import MAS_PER_DEG, MAS_PER_RAD, Population
 from drpflow.algorithms.astrometric_fit.variables import count_rows, variable_stars
 from drpflow.data.plane_maps import PolynomialMap
 from drpflow.data.sky_geometry import in_circle_deg
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
 STATIC = "static"
 """Stage from the field to the field as the detectors really are, degrees."""
 
-_MAS_PER_DEG = 3.6e6
-
 
 def make_solution(
     fit: Fit,
@@ -54,9 +53,11 @@ def make_solution(
     history: tuple[Pass, ...],
 ) -> AstrometrySolution:
     """Return the result of a fit that has ended."""
-    draws, held = draw(fit, coherence(fit)), tuple(describe_held(fit))
+    draws = draw(fit)
+    held = tuple(describe_held(fit, draws))
     # The factor is the largest thing in memory, and done with.
-    fit.factor = None
+    fit.factored = None
+    draws = without_frame(fit, draws, groups).grown(coherence(fit))
     shape = len(fit.tables.visits), len(fit.tables.detectors)
     errors = _image_errors(fit, draws)
     covariance = _star_covariance(fit, draws)
@@ -71,11 +72,12 @@ def make_solution(
         notes=tuple(notes),
         history=history,
         held=held,
+        converged=fit.converged,
     )
 
 
 def _solved(fit: Fit) -> list[int]:
-    return [v for v in range(len(fit.tables.visits)) if v not in fit.dropped]
+    return np.flatnonzero(fit.kept()).tolist()
 
 
 def _all_wcs(fit: Fit) -> dict[tuple[int, int], SkyWcs]:
@@ -102,7 +104,7 @@ def _near(basis: Basis2D, terms_mas: Floats) -> PolynomialMap:
     order = max(basis.order, 1)
     identity = PolynomialMap.identity(type(basis)(order, basis.domain))
     coefficients = identity.coefficients.copy()
-    coefficients[:, : terms_mas.shape[1]] += terms_mas / _MAS_PER_DEG
+    coefficients[:, : terms_mas.shape[1]] += terms_mas / MAS_PER_DEG
     return PolynomialMap(identity.basis, coefficients)
 
 
@@ -118,6 +120,9 @@ def _star_covariance(fit: Fit, draws: Draws) -> Floats:
     """Return the covariances of the stars with what the maps' errors do."""
     covariance = fit.found.covariance.copy()
     kernels.add_map_errors(fit.rows, fit.sky, fit.model, fit.found, draws.c, draws.q, covariance)
+    if not fit.tells_mean[2]:
+        # All parallaxes are about a mean that nothing tells.
+        covariance[:, 4, 4] += Population.expected(fit.config).sigma[2] ** 2
     return covariance
 
 
@@ -139,10 +144,11 @@ def _images(fit: Fit, errors: Floats, shape: tuple[int, int]) -> SolvedImages:
     visit, detector = tables.visit_order[v[kept]], tables.detector_order[d[kept]]
     order = np.lexsort((detector, visit))
     columns = (errors.ravel(), *counts, *rms)
+    names = ("error_arcsec", "n_stars", "n_reserved", "rms_mas", "reserved_rms_mas")
     return SolvedImages(
-        visit[order].astype(np.int32),
-        detector[order].astype(np.int32),
-        *(column[kept][order] for column in columns),
+        visit=visit[order].astype(np.int32),
+        detector=detector[order].astype(np.int32),
+        **{n: column[kept][order] for n, column in zip(names, columns, strict=True)},
     )
 
 
@@ -156,16 +162,16 @@ def _visits(fit: Fit, groups: Ints, draws: Draws) -> SolvedVisits:
     unknown = np.where(solved, 0.0, np.nan)
     back = np.argsort(tables.visit_order)
     return SolvedVisits(
-        solved[back],
-        tuple(fit.dropped.get(int(v), "") for v in back),
-        np.where(solved, groups, -1)[back],
-        (np.sqrt(fit.model.floor) + unknown)[back],
-        (dcr + unknown[:, None])[back],
-        (np.sqrt(np.mean(spread**2, axis=0)) + unknown[:, None])[back],
-        fit.layout.visit_order[back],
-        fit.planes.offset_arcsec[back],
-        sums[back, 0].astype(np.int32),
-        sums[back, 1].astype(np.int32),
+        solved=solved[back],
+        reason=tuple(fit.dropped.get(int(v), "") for v in back),
+        group=np.where(solved, groups, -1)[back],
+        floor_mas=(np.sqrt(fit.model.floor) + unknown)[back],
+        dcr=(dcr + unknown[:, None])[back],
+        dcr_error=(np.sqrt(np.mean(spread**2, axis=0)) + unknown[:, None])[back],
+        order=fit.layout.visit_order[back],
+        offset_arcsec=fit.planes.offset_arcsec[back],
+        n_observations=sums[back, 0].astype(np.int32),
+        n_rejected=sums[back, 1].astype(np.int32),
     )
 
 
@@ -177,35 +183,36 @@ def _stars(fit: Fit, covariance: Floats, epoch_mjd: float) -> SolvedStars:
     ra, dec = _moved(stars.ra_deg, stars.dec_deg, sky.axes, shift[:, :2])
     moving = (sky.kind == 1) & ((count > 0) | (found.tied == 1))
     motion = np.where(moving[:, None], shift[:, 2:], np.nan)
+    covariance[~moving, 2:, :] = covariance[~moving, :, 2:] = np.nan
     flag = _flags(fit, count, moving)
     back = np.argsort(tables.star_order)
     return SolvedStars(
-        ra[back],
-        dec[back],
-        motion[back, 0],
-        motion[back, 1],
-        motion[back, 2],
-        covariance[back],
-        epoch_mjd,
-        count[back],
-        rejected[back],
-        found.chi2[back],
-        dof[back],
-        flag[back],
+        ra_deg=ra[back],
+        dec_deg=dec[back],
+        pm_ra=motion[back, 0],
+        pm_dec=motion[back, 1],
+        parallax=motion[back, 2],
+        covariance=covariance[back],
+        epoch_mjd=epoch_mjd,
+        n_observations=count[back],
+        n_rejected=rejected[back],
+        chi2=found.chi2[back],
+        dof=dof[back],
+        flag=flag[back],
     )
 
 
 def _flags(fit: Fit, count: Ints, moving: Bools) -> Ints:
     stars, sky, found = fit.tables.stars, fit.sky, fit.found
     flag = np.zeros(len(stars), np.int32)
-    known = sky.known == 1
+    known = sky.known > 0
     for bit, where in (
         (StarFlag.RESERVED, stars.reserved),
         (StarFlag.REFERENCE, known & (found.tied == 1)),
         (StarFlag.REFERENCE_REJECTED, known & (found.tied == 0)),
         (StarFlag.NO_COLOR, ~np.isfinite(stars.color)),
         (StarFlag.NO_MOTION, ~moving),
-        (StarFlag.VARIABLE, variable_stars(fit)),
+        (StarFlag.VARIABLE, fit.variable | variable_stars(fit)),
         (StarFlag.NO_OBSERVATION, count == 0),
     ):
         flag[where] |= int(bit)
@@ -230,8 +237,9 @@ def _residuals(fit: Fit, n_input: int) -> Residuals:
     used, rejected = np.zeros(n_input, bool), np.zeros(n_input, bool)
     used[r.source] = found.state == astrometric_model.USED
     rejected[r.source] = found.state == astrometric_model.REJECTED
-    x, y, dx, dy, xx, xy, yy = out
-    return Residuals(x, y, dx, dy, xx, xy, yy, used, rejected)
+    names = ("x_deg", "y_deg", "dx_mas", "dy_mas", "xx", "xy", "yy")
+    columns = dict(zip(names, out, strict=True))
+    return Residuals(**columns, used=used, rejected=rejected)
 
 
 def describe_orders(fit: Fit) -> list[str]:

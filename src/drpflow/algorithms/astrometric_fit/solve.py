@@ -10,11 +10,13 @@ from drpflow.algorithms.astrometric_fit.connect import isolated_visits, visit_gr
 from drpflow.algorithms.astrometric_fit.fit import begin
 from drpflow.algorithms.astrometric_fit.layout import make_layout
 from drpflow.algorithms.astrometric_fit.rows import Tables, sort_rows
-from drpflow.algorithms.astrometric_fit.sky import DAYS_PER_YEAR, make_sky
+from drpflow.algorithms.astrometric_fit.sky import DAYS_PER_YEAR, make_sky, tells_mean_motion
 from drpflow.algorithms.astrometric_fit.solution import describe_orders, make_solution
 from drpflow.algorithms.astrometric_fit.start import find_planes
+from drpflow.algorithms.astrometric_fit.visit_checks import shares_too_few
 from drpflow.data.astrometric_tables import check_tables
 from drpflow.errors import AlgorithmError
+from drpflow.kernels.astrometric_model import EXCLUDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,13 +25,11 @@ if TYPE_CHECKING:
 
     from drpflow.algorithms.astrometric_fit.fit import Fit
     from drpflow.algorithms.astrometric_fit.result import AstrometrySolution, Pass
-    from drpflow.algorithms.astrometric_fit.rows import SortedRows
-    from drpflow.algorithms.astrometric_fit.start import Planes
     from drpflow.config.solve_astrometry import SolveAstrometryConfig
     from drpflow.data.astrometric_tables import Detectors, Observations, Stars, Visits
     from drpflow.data.sky_wcs import SkyWcs
 
-    Bools: TypeAlias = NDArray[np.bool_]
+    Floats: TypeAlias = NDArray[np.float64]
     Ints: TypeAlias = NDArray[np.int32]
     Start: TypeAlias = Mapping[tuple[int, int], SkyWcs | None]
 
@@ -77,19 +77,17 @@ def solve(
     span = float(np.ptp(tables.visits.mjd)) / DAYS_PER_YEAR if len(visits) else 0.0
     moving = config.stars.motions and span >= config.stars.min_span_yr
     sky = make_sky(tables.stars, epoch_mjd, np.full(len(stars), moving), config)
-    planes = find_planes(rows, tables, sky.axes, _sorted_start(start, tables))
-    anchor = (sky.known == 1) & (sky.fit == 1)
-    dropped = _unfit_visits(rows, tables, planes, anchor, start is not None, config)
+    start = _sorted_start(start, tables)
+    planes = find_planes(rows, tables, sky.axes, start)
     layout = make_layout(rows, tables, config.model)
-    fit = begin(tables, rows, layout, planes, sky, epoch_mjd, config)
-    for visit, reason in dropped.items():
-        fit.dropped[visit] = reason
-        fit.exclude(visit)
+    tells_mean = tells_mean_motion(tables.stars, config)
+    fit = begin(tables, rows, layout, planes, sky, tells_mean, epoch_mjd, config)
+    for visit, reason in _unfit_visits(fit, _visits_with(start)).items():
+        fit.drop(visit, reason)
     history = fit.run(progress or (lambda _: None))
-    kept = ~np.isin(np.arange(len(visits)), list(fit.dropped))
-    if not kept.any():
+    if not fit.kept().any():
         raise _nothing_left(fit)
-    groups = visit_groups(rows, len(visits), anchor, fit.sky.fit == 1, kept)
+    groups = visit_groups(rows, fit.counted(), fit.anchors(), fit.kept())
     notes = rows.unusable.notes() + _notes(fit, groups, moving=moving, span=span)
     return make_solution(fit, groups, epoch_mjd, len(observations), notes, history)
 
@@ -102,38 +100,40 @@ def _sorted_start(start: Start | None, tables: Tables) -> Start | None:
     return {(int(visit[v]), int(detector[d])): wcs for (v, d), wcs in start.items()}
 
 
-def _unfit_visits(
-    rows: SortedRows,
-    tables: Tables,
-    planes: Planes,
-    anchor: Bools,
-    has_start: bool,
-    config: SolveAstrometryConfig,
-) -> dict[int, str]:
-    """Return the visits that can not take part, with the reason."""
-    n_visits, checks = len(tables.visits), config.visits
-    count = np.bincount(rows.visit, minlength=n_visits)
+def _visits_with(start: Start | None) -> set[int]:
+    """Return the visits that have a first WCS."""
+    return {v for (v, _), wcs in (start or {}).items() if wcs is not None}
+
+
+def _unfit_visits(fit: Fit, started: set[int]) -> dict[int, str]:
+    """Return the visits that can not take part, with the reason.
+
+    Where a visit points is checked if it has a first WCS: pointings that are merely recorded are
+    off by more.
+    """
+    rows, checks = fit.sorted_rows, fit.config.visits
+    count = np.diff(rows.by_visit[1])
     dropped = {int(v): "no usable observation" for v in np.flatnonzero(count == 0)}
-    for v in np.flatnonzero(count > 0):
-        offset = planes.offset_arcsec[v]
-        if has_start and offset > checks.max_offset_arcsec:
-            dropped[int(v)] = f"its first WCS is {offset:.1f} arcsec off"
-    kept = ~np.isin(np.arange(n_visits), list(dropped))
-    fit = ~tables.stars.reserved
-    alone = isolated_visits(rows, n_visits, anchor, fit, kept, checks.min_stars)
+    for v in sorted(started - set(dropped)):
+        offset = fit.planes.offset_arcsec[v]
+        if offset > checks.max_offset_arcsec:
+            dropped[v] = f"its first WCS is {offset:.1f} arcsec off"
+    kept = ~np.isin(np.arange(count.size), list(dropped))
+    counts = ~fit.tables.stars.reserved[rows.star]
+    counts &= fit.found.state != EXCLUDED
+    anchor = (fit.sky.known > 0) & (fit.sky.fit == 1)
+    alone = isolated_visits(rows, counts, anchor, kept, checks.min_stars)
     if len(alone) == int(kept.sum()):
         raise AlgorithmError(
             "no visit shares enough stars with another one or with the catalogue",
             {
-                "visits": n_visits,
+                "visits": count.size,
                 "observations": len(rows),
                 "most shared": max(alone.values(), default=0),
             },
             "Do the visits overlap, and does the reference catalogue cover the field?",
         )
-    return dropped | {
-        v: f"it shares {n} stars with other visits and the catalogue" for v, n in alone.items()
-    }
+    return dropped | {v: shares_too_few(n) for v, n in alone.items()}
 
 
 def _nothing_left(fit: Fit) -> AlgorithmError:
@@ -147,18 +147,43 @@ def _nothing_left(fit: Fit) -> AlgorithmError:
 
 def _notes(fit: Fit, groups: Ints, *, moving: bool, span: float) -> list[str]:
     """Return a sentence for each thing that is not as usual."""
-    tables, sky = fit.tables, fit.sky
     notes = [
-        f"visit {tables.visits.id[v]} dropped: {reason}"
+        f"visit {fit.tables.visits.id[v]} dropped: {reason}"
         for v, reason in sorted(fit.dropped.items())
     ]
-    tied = int(((fit.found.tied == 1) & (sky.fit == 1)).sum())
-    if tied == 0:
+    notes += _notes_on_stars(fit, moving=moving, span=span)
+    n_groups = int(groups.max()) + 1
+    if n_groups > 1:
+        notes.append(f"{n_groups} groups of visits share no stars; they are tied by nothing")
+    if not fit.converged:
+        notes.append(
+            f"positions still changed after {fit.config.solver.max_passes} passes "
+            "(solver.max_passes)"
+        )
+    if fit.slow:
+        notes.append(f"the linear problem of {fit.slow} passes was not solved to the end")
+    return notes + describe_orders(fit)
+
+
+def _notes_on_stars(fit: Fit, *, moving: bool, span: float) -> list[str]:
+    """Return what is not as usual with catalogue, colours and motions."""
+    notes, stars = [], fit.tables.stars
+    known = fit.sky.known > 0
+    if not fit.anchors().any():
         notes.append(
             "no reference star takes part: position, scale and rotation of the whole, and the mean "
             "motion, are those of the stars' first positions; held by priors"
         )
-    missing = ~np.isfinite(tables.stars.color)
+    elif not fit.tells_mean[:2].all():
+        notes.append(
+            "the catalogue tells no proper motions: their mean over all stars is held at 0"
+        )
+    still = int((known & ~np.isfinite(_motions(stars)).all(axis=1)).sum())
+    if still:
+        notes.append(f"{still} stars of the catalogue have no proper motion there")
+    if (fit.sky.kind == 1).any() and not fit.tells_mean[2]:
+        notes.append("parallaxes are about a mean that nothing tells, held at 0")
+    missing = ~np.isfinite(stars.color)
     if missing.all():
         notes.append("no star has a colour: no differential refraction is fitted")
     elif missing.any():
@@ -166,7 +191,12 @@ def _notes(fit: Fit, groups: Ints, *, moving: bool, span: float) -> list[str]:
     if not moving:
         why = f"the visits span {span:.2f} years" if fit.config.stars.motions else "not asked for"
         notes.append(f"no proper motions and parallaxes beyond the catalogue's: {why}")
-    n_groups = int(groups.max()) + 1
-    if n_groups > 1:
-        notes.append(f"{n_groups} groups of visits share no stars; they are tied by nothing")
-    return notes + describe_orders(fit)
+    return notes
+
+
+def _motions(stars: Stars) -> Floats:
+    """Return the proper motions of the catalogue, (S, 2)."""
+    r = stars.reference
+    if r is None:
+        return np.full((len(stars), 2), np.nan)
+    return np.stack([r.pm_ra, r.pm_dec], axis=1)

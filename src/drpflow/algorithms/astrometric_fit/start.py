@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from drpflow.algorithms.astrometric_fit.sky import MAS_PER_DEG
 from drpflow.data.tan_projection import TanProjection, unit_vectors
 from drpflow.kernels import astrometric_rows
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     Bools: TypeAlias = NDArray[np.bool_]
     Start: TypeAlias = Mapping[tuple[int, int], SkyWcs | None]
 
-_MAS_PER_DEG = 3.6e6
 _MOST_ROWS = 2000
 _ROUNDS = 12
 _MAD = 1.4826
@@ -80,7 +80,7 @@ def find_planes(rows: SortedRows, tables: Tables, axes: Floats, start: Start | N
         First WCSs by (visit, detector), rows of the sorted tables.
     """
     given = [_given(tables, v, start) for v in range(len(tables.visits))]
-    by_visit = _by_visit(rows, len(tables.visits))
+    by_visit = _by_visit(rows)
     place, turn = np.empty((len(rows), 2)), np.empty((len(rows), 4), np.float32)
     _project(rows, tables, axes, given, place, turn)
     planes, offsets = [], []
@@ -97,10 +97,9 @@ def find_planes(rows: SortedRows, tables: Tables, axes: Floats, start: Start | N
     return Planes(tuple(planes), place, turn, linear, scatter, np.array(offsets))
 
 
-def _by_visit(rows: SortedRows, n_visits: int) -> list[NDArray[np.intp]]:
+def _by_visit(rows: SortedRows) -> list[NDArray[np.intp]]:
     """Return some rows of each visit, at most 2,000, spread over its stars."""
-    order = np.argsort(rows.visit.astype(np.int16), kind="stable")
-    ends = np.searchsorted(rows.visit[order], np.arange(n_visits + 1))
+    order, ends = rows.by_visit
     own = [order[a:b] for a, b in pairwise(ends)]
     return [item[:: max(1, -(-item.size // _MOST_ROWS))] for item in own]
 
@@ -151,7 +150,7 @@ def _robust(field: Floats, place: Floats) -> tuple[Floats, float]:
     wrong matches, if they are less than half, do not count.
     """
     good = np.isfinite(place).all(axis=1)
-    field, delta = field[good], (place[good] - field[good]) * _MAS_PER_DEG
+    field, delta = field[good], (place[good] - field[good]) * MAS_PER_DEG
     if len(field) < 3:
         return np.zeros((2, 3)), np.inf
     design = np.column_stack([np.ones(len(field)), field])
@@ -173,8 +172,8 @@ def _robust(field: Floats, place: Floats) -> tuple[Floats, float]:
 
 def _turned(projection: TanProjection, linear: Floats) -> TanProjection:
     """Return the plane in which the shift and the turn of a linear map are gone."""
-    shift = linear[:, 0] / _MAS_PER_DEG
-    angle = np.degrees((linear[1, 1] - linear[0, 2]) / 2 / _MAS_PER_DEG)
+    shift = linear[:, 0] / MAS_PER_DEG
+    angle = np.degrees((linear[1, 1] - linear[0, 2]) / 2 / MAS_PER_DEG)
     ra, dec = projection.to_sky(*shift)
     sense = 1.0 if projection.x_axis == "west" else -1.0
     # Meridians converge: the direction of north turns along with the point of contact.

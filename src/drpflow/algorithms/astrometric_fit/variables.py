@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Bools: TypeAlias = NDArray[np.bool_]
 
 _MANY = 4
+# Of the significance, for a star that had left to come back.
+_BACK = 0.8
 
 
 class Counts(NamedTuple):
@@ -28,20 +30,29 @@ class Counts(NamedTuple):
     dof: Floats
 
 
+def star_parameters(fit: Fit) -> Floats:
+    """Return how many of each star's five parameters the observations determine, (S,)."""
+    found, sky = fit.found, fit.sky
+    prior = sky.prior[sky.kind] + found.tied[:, None, None] * sky.share
+    return np.asarray(5 - np.einsum("sij,sji->s", prior, found.covariance))
+
+
 def count_rows(fit: Fit) -> Counts:
     """Return how many rows of each star count, and what χ² they should have."""
-    found, sky, first = fit.found, fit.sky, fit.rows.first
+    found, first = fit.found, fit.rows.first
     used, rejected = (_per_star(found.state == state, first) for state in (USED, REJECTED))
-    prior = sky.prior[sky.kind] + found.tied[:, None, None] * sky.share
-    held = np.einsum("sij,sji->s", prior, found.covariance)
-    return Counts(used, rejected, np.maximum(2 * used - (5 - held), 0.0))
+    return Counts(used, rejected, np.maximum(2 * used - star_parameters(fit), 0.0))
 
 
-def variable_stars(fit: Fit) -> Bools:
-    """Return which stars scatter too much, or have more rows rejected than used."""
+def variable_stars(fit: Fit, before: Bools | None = None) -> Bools:
+    """Return which stars scatter too much, or have more rows rejected than used.
+
+    Stars that did `before` must do so clearly less, so that none leaves and returns in turn.
+    """
     used, rejected, dof = count_rows(fit)
     sigma = fit.config.noise.variable_sigma
-    excess = fit.found.chi2 - dof > sigma * np.sqrt(2 * np.maximum(dof, 1.0))
+    limit = sigma if before is None else sigma * np.where(before, _BACK, 1.0)
+    excess = fit.found.chi2 - dof > limit * np.sqrt(2 * np.maximum(dof, 1.0))
     return np.asarray((excess & (dof > 2)) | ((rejected >= _MANY) & (rejected > used)))
 
 

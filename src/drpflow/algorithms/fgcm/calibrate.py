@@ -14,11 +14,13 @@ import numpy as np
 from drpflow.algorithms.fgcm.cycles import Cycle, GlobalFit, Solution
 from drpflow.algorithms.fgcm.groups import connect
 from drpflow.algorithms.fgcm.layout import Block, Layout
-from drpflow.algorithms.fgcm.model import Model
+from drpflow.algorithms.fgcm.model import Model, band_passbands
+from drpflow.algorithms.fgcm.notes import notes
 from drpflow.algorithms.fgcm.parameters import parameter_table
-from drpflow.algorithms.fgcm.result import FgcmResult, StandardStars, chromatic
-from drpflow.algorithms.fgcm.rows import Rejected, Rows, build_rows
-from drpflow.algorithms.fgcm.standard_stars import standard_stars
+from drpflow.algorithms.fgcm.result import FgcmResult, StandardStars
+from drpflow.algorithms.fgcm.rows import Rejected, build_rows
+from drpflow.algorithms.fgcm.second_flux import second_flux
+from drpflow.algorithms.fgcm.standard_stars import standard_stars, with_own_slopes
 from drpflow.algorithms.fgcm.zero_points import ZeroPoints, zero_points
 from drpflow.data.photometric_tables import check_tables
 from drpflow.errors import AlgorithmError
@@ -34,9 +36,6 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = NDArray[np.float64]
     Ints: TypeAlias = NDArray[np.int32]
-
-# Share of outliers from which they are told.
-_MANY_OUTLIERS = 0.05
 
 
 def calibrate(
@@ -75,7 +74,8 @@ def calibrate(
         If the tables do not belong together.
     """
     check_tables(observations, visits, detectors, stars)
-    rows, rejected = build_rows(observations, visits, detectors, stars, config)
+    _, wavelength_nm = band_passbands(visits, look_up_table)
+    rows, rejected = build_rows(observations, visits, detectors, stars, config, wavelength_nm)
     if len(rows) == 0:
         raise AlgorithmError(
             "no star was seen twice, and none is in the reference catalogue",
@@ -84,18 +84,20 @@ def calibrate(
         )
     layout = Layout.of(visits, detectors, config, rows.regions)
     model = Model(visits, detectors, look_up_table, layout, config)
-    fit = GlobalFit(rows, model, visits, stars, config)
-    solution = fit.run(progress or (lambda _: None))
-    rejected = _with_outliers(rejected, solution)
-    slope = solution.slope * solution.state.kappa
-    reference_slope = np.array(
-        [_median_slope(slope[:, b], solution, b) for b in range(len(visits.bands))]
-    )
+    solution = GlobalFit(rows, model, visits, stars, config).run(progress or (lambda _: None))
     group = connect(rows, len(visits), len(detectors), len(visits.bands))
-    found = zero_points(solution, group, reference_slope, config)
-    shell = _result(solution, found, group, reference_slope, rejected, rows)
+    second = second_flux(solution, observations, stars, config)
+    reference_slope = _reference_slopes(solution)
+    found = zero_points(solution, group, reference_slope, config, second)
+    rejected = _with_outliers(rejected, solution)
+    told = notes(solution, found.n_star, group, rejected, len(observations))
+    shell = _result(solution, found, group, reference_slope, rejected, told)
     final = standard_stars(shell, observations, stars, solution, config)
-    return _result(solution, found, group, reference_slope, rejected, rows, final)
+    better = with_own_slopes(final, solution, config)
+    if better is not None:
+        shell = replace(shell, stars=better)
+        final = standard_stars(shell, observations, stars, solution, config)
+    return replace(shell, stars=final)
 
 
 def _with_outliers(rejected: Rejected, solution: Solution) -> Rejected:
@@ -110,11 +112,15 @@ def _with_outliers(rejected: Rejected, solution: Solution) -> Rejected:
     )
 
 
-def _median_slope(slope: Floats, solution: Solution, band: int) -> float:
-    """Return the median slope of the stars of the fit in a band."""
-    rows = solution.problem.rows
-    used = rows.star[(rows.band == band) & (solution.residuals.weight > 0)]
-    return float(np.median(slope[used])) if used.size else float(np.median(slope))
+def _reference_slopes(solution: Solution) -> Floats:
+    """Return the median κ F' of the stars of the fit in each band, (B,)."""
+    rows, slope = solution.problem.rows, solution.slope * solution.state.kappa
+    out = np.median(slope, axis=0)
+    for band in range(out.size):
+        used = rows.star[(rows.band == band) & (solution.residuals.weight > 0)]
+        if used.size:
+            out[band] = np.median(slope[used, band])
+    return out
 
 
 def _result(
@@ -123,9 +129,9 @@ def _result(
     group: Ints,
     reference_slope: Floats,
     rejected: Rejected,
-    rows: Rows,
-    stars: StandardStars | None = None,
+    told: tuple[str, ...],
 ) -> FgcmResult:
+    """Return the result without standard magnitudes."""
     model, layout = solution.problem.model, solution.problem.model.layout
     v, d = layout.n_visits, layout.n_detectors
     flat = layout.block(Block.FLAT, solution.parameters)[:, : layout.n_local]
@@ -141,81 +147,26 @@ def _result(
         flag=found.flag,
         gray=found.gray,
         n_star=found.n_star,
+        n_fit=found.n_fit,
         field=found.local[:, :, 1:],
+        patches={visit: patches[:, 1:] for visit, patches in found.patches.items()},
         star_flat=flat.reshape(-1, d, layout.n_local),
         star_flat_of=layout.throughputs,
         i10=solution.state.i10[: v * d].reshape(v, d),
         i10_standard=model.i10_std,
         reference_slope=reference_slope,
         photometric=solution.clouds.photometric(model.config.gray),
-        clear_probability=solution.clouds.clear,
+        clear_probability=np.where(found.n_star.any(axis=1), solution.clouds.clear, np.nan),
         group=group,
-        patchy=found.patchy,
+        tied=found.tied,
+        cloud_flux_offset=found.cloud_flux_offset,
         air=model.air_of_visits(solution.parameters),
-        stars=stars
-        or StandardStars(
+        stars=StandardStars(
             empty, empty, none, none, empty, slope, solution.slope_measured, solution.variable
         ),
         parameters=parameter_table(solution),
         noise_floor_mag=solution.noise.floor[: layout.n_bands],
         history=solution.history,
         rejected=rejected,
-        notes=(*_notes(solution, found, group, rows), *_outlier_notes(rejected, rows)),
+        notes=told,
     )
-
-
-def _notes(solution: Solution, found: ZeroPoints, group: Ints, rows: Rows) -> tuple[str, ...]:
-    """Return what is unusual about the calibration, in sentences."""
-    model, layout = solution.problem.model, solution.problem.model.layout
-    visits, notes = model.visits, []
-    used = np.unique(rows.band[rows.pair[~rows.is_reference]])
-    tied = set(np.unique(rows.band[rows.pair[rows.is_reference]]).tolist())
-    names = [visits.bands[b] for b in used if b not in tied]
-    if names:
-        notes.append(
-            f"no reference stars in {', '.join(names)}: the calibration is relative, magnitudes "
-            "have an arbitrary offset"
-        )
-    if used.size == 1 and not solution.slope_measured.any():
-        notes.append("one band only: all stars count as having the colour of a usual star")
-    seen = found.n_star.sum(axis=1) > 0
-    for band in used:
-        groups = np.unique(group[seen & (visits.band == band)])
-        if groups.size > 1:
-            notes.append(
-                f"the visits in {visits.bands[band]} fall into {groups.size} groups without common "
-                "stars: what ties them is that clear nights are alike"
-            )
-    lost = int((~seen).sum())
-    if lost:
-        notes.append(f"{lost} visits have no usable stars, and no zero point")
-    per_night = np.bincount(
-        layout.night[solution.clouds.photometric(model.config.gray) & seen],
-        minlength=layout.nights.size,
-    )
-    unfit = int((per_night < model.config.air.min_visits).sum())
-    if unfit:
-        notes.append(
-            f"{unfit} of {layout.nights.size} nights have too few photometric visits to "
-            "tell their air: it is the standard air there"
-        )
-    if layout.gray_order < min(model.config.gray.order, layout.flat_order):
-        notes.append(f"many visits: gray is fitted with order {layout.gray_order}")
-    return tuple(notes)
-
-
-def _outlier_notes(rejected: Rejected, rows: Rows) -> list[str]:
-    """Return a sentence for observations, and for references, of which many were left out."""
-    n_references = int(rows.is_reference.sum())
-    counts = [
-        ("observations disagree", rejected.outlying, len(rows) - n_references),
-        ("reference magnitudes disagree", rejected.outlying_references, n_references),
-    ]
-    return [
-        f"{out} of {number} {what} with the rest of their stars, and were left out"
-        for what, out, number in counts
-        if out > _MANY_OUTLIERS * number
-    ]
-
-
-__all__ = ["calibrate", "chromatic"]

@@ -7,7 +7,7 @@ new error model, new weights and variable stars.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -17,9 +17,9 @@ from drpflow.algorithms.fgcm.gross import gross_outliers
 from drpflow.algorithms.fgcm.layout import Block, Layout, Prior, first_prior
 from drpflow.algorithms.fgcm.noise import Noise, Weigher
 from drpflow.algorithms.fgcm.pools import Pool, pools_of, update_pools
-from drpflow.algorithms.fgcm.slopes import spectral_slopes
+from drpflow.algorithms.fgcm.robust import medians
+from drpflow.algorithms.fgcm.slopes import sensitivities, slopes_of_stars
 from drpflow.algorithms.fgcm.solver import Posterior, Problem, Quadratic, Residuals
-from drpflow.config.fgcm import DEFAULT_SENSITIVITY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,9 @@ _SETTLING_MAG = (0.3, 0.1, 0.05, 0.03, 0.02, 0.012, 0.008)
 _FIRST_FLOOR_MAG = 0.02
 # Rounds of evidence in the first cycle and the later ones.
 _EVIDENCE_ROUNDS = (2, 1)
-_MAX_HALVINGS = 6
+MAX_HALVINGS = 6
+"""How often a step that does not lower χ² is halved."""
+
 # 2.5 log10 of the photons of a star of AB magnitude 0 per second, m² and unit of ln λ.
 _ONE_M2_MAG = 26.847
 _CORRECTIONS = 2
@@ -55,13 +57,17 @@ class Cycle:
     number
         From 0.
     change_mag
-        rms change of the zero points of all detectors that have stars.
+        rms change of the zero points of all detectors that have stars; in bands without reference
+        stars, beside what all have in common.
     n_photometric, n_variable
         Photometric visits and variable stars so far.
     used_fraction
         Part of the observations with weight.
     scatter_mag
         σ of clear visits.
+    halvings
+        How often the step was halved until χ² fell; `MAX_HALVINGS` if it never did, and the
+        parameters stayed.
     """
 
     number: int
@@ -70,11 +76,34 @@ class Cycle:
     n_variable: int
     used_fraction: float
     scatter_mag: float
+    halvings: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """The end of the cycles."""
+    """The end of the cycles.
+
+    Parameters
+    ----------
+    problem, state, parameters, covariance, prior
+        Data and model, the model at the most probable parameters, those, their covariance, and
+        what was expected of them.
+    clouds, noise
+        What was found of visits and errors.
+    residuals, weight
+        Of the rows.
+    variable
+        Stars taken to be variable, (S,).
+    mags
+        Magnitudes that the slopes of the spectra are from: those of the fit, else of the
+        catalogue, (S, B).
+    slope, slope_measured
+        F' of the stars without κ, and where it is their own, (S, B).
+    converged
+        Whether zero points had settled when the cycles ended.
+    history
+        The cycles.
+    """
 
     problem: Problem
     state: State
@@ -86,8 +115,10 @@ class Solution:
     residuals: Residuals
     weight: Floats
     variable: Bools
+    mags: Floats
     slope: Floats
     slope_measured: Bools
+    converged: bool
     history: tuple[Cycle, ...]
 
 
@@ -111,6 +142,7 @@ class GlobalFit:
     stars: Stars
     config: FgcmConfig
     history: list[Cycle] = field(default_factory=list)
+    halvings: int = 0
 
     def __post_init__(self) -> None:
         layout = self.model.layout
@@ -126,12 +158,7 @@ class GlobalFit:
         self.weigher = Weigher(self.rows, layout.n_bands, layout.n_detectors, self.config)
         self.variable = np.zeros(len(self.stars), np.bool_)
         self.row_star = self.rows.star[self.rows.pair]
-        self.sensitivity = np.array(
-            [
-                self.config.instrument.sensitivity.get(b, DEFAULT_SENSITIVITY.get(b, 1.0))
-                for b in self.visits.bands
-            ]
-        )
+        self.sensitivity = sensitivities(self.visits.bands, self.config)
         self.mags = np.full((len(self.stars), layout.n_bands), np.nan)
         if self.config.reference.use and self.stars.reference_mag is not None:
             self.mags = self.stars.reference_mag.copy()
@@ -139,8 +166,9 @@ class GlobalFit:
 
     def _set_slopes(self) -> None:
         wavelength = self.model.wavelength_nm
-        self.slope, self.slope_measured = spectral_slopes(
-            self.mags, wavelength, self.sensitivity, self.config.default_color_mag
+        stars = self.stars if self.config.reference.use else self.stars.without_reference()
+        self.slope, self.slope_measured = slopes_of_stars(
+            stars, self.mags, wavelength, self.sensitivity, self.config.default_color_mag
         )
         pairs = self.slope[self.rows.star, self.rows.band]
         self.problem = Problem(self.rows, self.model, pairs)
@@ -148,27 +176,32 @@ class GlobalFit:
     def run(self, report: Callable[[Cycle], None]) -> Solution:
         """Run the cycles."""
         weight = full = self._first_weights()
-        state = self.model.at(self.parameters)
         for number in range(self.config.max_cycles):
-            before = state.local[:, 0]
-            state, posterior = self._solve(state, weight, first=number == 0)
+            begin = self.model.at(self.parameters)
+            before = begin.local[:, 0]
+            state, posterior = self._solve(begin, weight, first=number == 0)
             residuals = self.problem.residuals(state, weight)
             cycle = self._summary(number, state, before, weight)
             self.history.append(cycle)
             report(cycle)
-            settled = cycle.change_mag < self.config.tolerance_mag
             last = number + 1 >= self.config.max_cycles
-            if last or (settled and number + 1 >= self.config.min_cycles):
+            if last or (self.settled and number + 1 >= self.config.min_cycles):
+                del begin
+                state = self.model.at(self.parameters)
                 return self._solution(state, posterior, residuals, weight)
             full = self._look(state, residuals, weight, full)
             weight = np.where(self.variable[self.row_star], 0.0, full)
         raise AssertionError("max_cycles is at least 2")
 
+    @property
+    def settled(self) -> bool:
+        """Whether the last cycle went to the minimum, and changed next to nothing."""
+        last = self.history[-1]
+        return last.change_mag < self.config.tolerance_mag and last.halvings < MAX_HALVINGS
+
     def _first_weights(self) -> Floats:
         noise = self.noise
-        wide = Noise(
-            noise.factor, np.hypot(noise.floor, _FIRST_FLOOR_MAG), noise.extra, noise.extra
-        )
+        wide = replace(noise, floor=np.hypot(noise.floor, _FIRST_FLOOR_MAG))
         layout = self.layout
         gross = gross_outliers(self.rows, layout.n_visits, layout.n_detectors, layout.n_bands)
         return self.weigher.weights(wide, left_out=gross)
@@ -186,12 +219,12 @@ class GlobalFit:
         for _ in range(_EVIDENCE_ROUNDS[0] if first else _EVIDENCE_ROUNDS[1]):
             self._expect(quadratic.solve(self._prior()), 0.0, pools=True)
         posterior = quadratic.solve(self._prior())
-        there = self._step(posterior.mean, weight, state)
+        there, self.halvings = self._step(posterior.mean, weight, state)
         # What the linear step left over, as the air is not linear.
         for _ in range(_CORRECTIONS):
             gradient = self.problem.gradient(there, weight, derivatives=state)
             rest = posterior.corrected(self.parameters, gradient, self._prior())
-            there = self._step(rest, weight, there)
+            there, _ = self._step(rest, weight, there)
         return there, posterior
 
     def _prior(self) -> Prior:
@@ -216,18 +249,28 @@ class GlobalFit:
             least_scatter=least_scatter,
         )
 
-    def _step(self, goal: Floats, weight: Floats, state: State) -> State:
-        """Go to the solution, or towards it as far as χ² falls; stay where it does not fall."""
+    def _step(self, goal: Floats, weight: Floats, state: State) -> tuple[State, int]:
+        """Go to the solution, or towards it as far as χ² falls; stay where it does not fall.
+
+        States come without derivatives: χ² needs none.
+
+        Returns
+        -------
+        state : State
+            Where that is.
+        halvings : int
+            How often the way was halved.
+        """
         prior, begin = self._prior(), self.parameters
         full = goal - begin
         here = self.problem.chi2(state, weight) + prior.value(begin)
-        for halving in range(_MAX_HALVINGS):
+        for halving in range(MAX_HALVINGS):
             trial = begin + full * 0.5**halving
-            there = self.model.at(trial)
+            there = self.model.at(trial, derivatives=False)
             if self.problem.chi2(there, weight) + prior.value(trial) < here:
                 self.parameters = trial
-                return there
-        return state
+                return there, halving
+        return state, MAX_HALVINGS
 
     def _look(self, state: State, residuals: Residuals, weight: Floats, full: Floats) -> Floats:
         """Update everything that the residuals tell; return new weights.
@@ -252,9 +295,7 @@ class GlobalFit:
         return self.weigher.weights(self.noise, every, full)
 
     def _summary(self, number: int, state: State, before: Floats, weight: Floats) -> Cycle:
-        has = np.bincount(self.rows.group, weight, minlength=before.size) > 0
-        has[self.rows.n_groups :] = False
-        change = (state.local[:, 0] - before)[has]
+        change = self._change(state, before, weight)
         observed = ~self.rows.is_reference
         return Cycle(
             number,
@@ -263,7 +304,23 @@ class GlobalFit:
             int(self.variable.sum()),
             float((weight[observed] > 0).mean()) if observed.any() else 0.0,
             self.clouds.scatter,
+            self.halvings,
         )
+
+    def _change(self, state: State, before: Floats, weight: Floats) -> Floats:
+        """Return how zero points of images with stars have changed.
+
+        What all of a band have in common is left out if no reference star ties it: nothing tells
+        it, it drifts with the expected scatter of clear visits, and no star is the brighter for it.
+        """
+        rows, n = self.rows, self.rows.n_groups
+        has = np.bincount(rows.group, weight, minlength=n)[:n] > 0
+        change = (state.local[:n, 0] - before[:n])[has]
+        band = np.repeat(self.visits.band, self.layout.n_detectors)[has]
+        tied = np.unique(rows.band[rows.pair[rows.is_reference]])
+        for loose in np.setdiff1d(band, tied):
+            change[band == loose] -= change[band == loose].mean()
+        return change
 
     def _solution(
         self, state: State, posterior: Posterior, residuals: Residuals, weight: Floats
@@ -279,8 +336,10 @@ class GlobalFit:
             residuals,
             weight,
             self.variable,
+            self.mags,
             self.slope,
             self.slope_measured,
+            self.settled,
             tuple(self.history),
         )
 
@@ -305,13 +364,10 @@ def first_throughput(rows: Rows, layout: Layout, light: Floats) -> Floats:
     both = np.isfinite(reference[rows.pair]) & ~rows.is_reference
     difference = (reference[rows.pair] - rows.mag)[both]
     visit = rows.group[both] // layout.n_detectors
-    order = np.argsort(visit, kind="stable")
-    count = np.bincount(visit, minlength=layout.n_visits)
-    parts = np.split(difference[order], np.cumsum(count)[:-1])
-    medians = np.array([np.median(part) if part.size else np.nan for part in parts])
+    of_visits = medians(visit, difference, layout.n_visits)
     out = np.full(light.size, np.nan)
     for block in range(out.size):
-        found = medians[(layout.filter_epoch == block) & np.isfinite(medians)]
+        found = of_visits[(layout.filter_epoch == block) & np.isfinite(of_visits)]
         if found.size:
             out[block] = np.median(found[found >= np.median(found)])
     known = np.isfinite(out)

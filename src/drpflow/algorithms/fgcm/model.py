@@ -9,6 +9,7 @@ import numpy as np
 
 from drpflow.algorithms.fgcm.field import field_terms
 from drpflow.algorithms.fgcm.layout import Band, Block, Layout, Night
+from drpflow.kernels.fgcm import MAG_PER_LN
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = NDArray[np.float64]
 
-_A = 2.5 / np.log(10.0)
 # Air beyond these is no air; they keep a step that overshoots from overflowing.
 _LN_PWV = (np.log(0.02), np.log(60.0))
 _TAU = (1e-3, 2.0)
@@ -117,7 +117,8 @@ class State:
     kappa
         Sensitivity of each band, (B,).
     transfer
-        Derivatives of a group's polynomial, i10 and κ by its columns, (G, K + 2, W).
+        Derivatives of a group's polynomial, i10 and κ by its columns, (G, K + 2, W); of no group if
+        they were not asked for.
     """
 
     local: Floats
@@ -139,6 +140,11 @@ class Model:
         Places of the parameters.
     config
         Which terms are held.
+
+    Attributes
+    ----------
+    i10_std, wavelength_nm
+        Of the bands, as :func:`band_passbands` returns them.
     """
 
     def __init__(
@@ -156,55 +162,38 @@ class Model:
         self.seeing = _seeing_terms(visits)
         self.phase = _phase(visits, layout)
         self.standard = [table.standard(name) for name in visits.physical_filters]
+        self.i10_std, self.wavelength_nm = band_passbands(visits, table)
         self._rows = _table_rows(table, detectors)
-
-    @property
-    def i10_std(self) -> Floats:
-        """First moment of each band's standard passband [nm], (B,)."""
-        out = np.zeros(self.layout.n_bands)
-        for index in range(len(self.visits.physical_filters)):
-            bands = np.unique(self.visits.band[self.visits.physical_filter == index])
-            out[bands] = self.standard[index].i10
-        return out
-
-    @property
-    def wavelength_nm(self) -> Floats:
-        """Effective wavelength of each band, (B,); NaN for a band without visits."""
-        out = np.full(self.layout.n_bands, np.nan)
-        for index in range(len(self.visits.physical_filters)):
-            bands = np.unique(self.visits.band[self.visits.physical_filter == index])
-            out[bands] = self.standard[index].wavelength_nm
-        return out
 
     @property
     def light(self) -> Floats:
         """2.5 log10 of I0 of the standard passband of each block of throughput, (E,)."""
         filters = self.layout.throughputs[:, 0]
-        return np.array([_A * np.log(self.standard[f].i0) for f in filters])
+        return np.array([MAG_PER_LN * np.log(self.standard[f].i0) for f in filters])
 
-    def at(self, parameters: Floats) -> State:
-        """Return the model at some parameters."""
+    def at(self, parameters: Floats, *, derivatives: bool = True) -> State:
+        """Return the model at some parameters, with derivatives (2 kB an image) or without."""
         lay = self.layout
         v, d, k = lay.n_visits, lay.n_detectors, lay.n_local
-        local = np.zeros((v, d, k))
-        i10 = np.empty((v, d))
-        transfer = np.zeros((v, d, k + 2, int(lay.offset[-1])))
-        self._air(parameters, local, i10, transfer)
-        self._gray_terms(parameters, local, transfer)
+        n_regions, columns = len(lay.regions), int(lay.offset[-1])
+        local = np.zeros((v * d + n_regions, k))
+        i10 = np.empty(v * d + n_regions)
+        transfer = np.zeros((local.shape[0] if derivatives else 0, k + 2, columns))
+        of_images = transfer[: v * d].reshape(v if derivatives else 0, d, k + 2, columns)
+        image_local, image_i10 = local[: v * d].reshape(v, d, k), i10[: v * d].reshape(v, d)
+        self._air(parameters, image_local, image_i10, of_images)
+        self._gray(parameters, image_local)
         flat = lay.block(Block.FLAT, parameters)[self._flat_rows()]
-        local += flat[..., :k]
-        i10 += flat[..., k]
-        begin = lay.offset[Block.FLAT]
-        transfer[:, :, np.arange(k), begin + np.arange(k)] = 1.0
-        if self.config.instrument.passband_nm > 0:
-            transfer[:, :, k, begin + k] = 1.0
-        references = self._references(parameters)
-        return State(
-            np.concatenate([local.reshape(v * d, k), references.local]),
-            np.concatenate([i10.ravel(), references.i10]),
-            references.kappa,
-            np.concatenate([transfer.reshape(v * d, k + 2, -1), references.transfer]),
-        )
+        image_local += flat[..., :k]
+        image_i10 += flat[..., k]
+        self._references(parameters, local[v * d :], i10[v * d :])
+        if derivatives:
+            self._linear_derivatives(of_images)
+            transfer[v * d :, 0, lay.offset[Block.REGION : -1]] = 1.0
+            color_term = lay.offset[Block.BAND] + Band.REFERENCE_COLOR
+            transfer[v * d :, 1, color_term] = 1 / np.sqrt(3.0)
+        kappa = lay.block(Block.BAND, parameters)[:, Band.SENSITIVITY]
+        return State(local, i10, kappa, transfer)
 
     def _flat_rows(self) -> NDArray[np.intp]:
         """Return the block of the star flat of each visit and detector, (V, D)."""
@@ -230,7 +219,7 @@ class Model:
         }
 
     def _air(self, parameters: Floats, local: Floats, i10: Floats, transfer: Floats) -> None:
-        """Fill in what air and passbands do."""
+        """Fill in what air and passbands do, and its derivatives if there is room for them."""
         air = self.air_of_visits(parameters)
         k = self.layout.n_local
         for index, name in enumerate(self.visits.physical_filters):
@@ -238,17 +227,17 @@ class Model:
             if rows.size == 0:
                 continue
             found = self._integrals(name, {key: value[rows] for key, value in air.items()}, rows)
-            local[rows, :, 0] += _A * np.log(found.i0 / self.standard[index].i0)
+            local[rows, :, 0] += MAG_PER_LN * np.log(found.i0 / self.standard[index].i0)
             i10[rows] = found.i10
-            if not self.config.air.free:
+            if not (len(transfer) and self.config.air.free):
                 continue
-            by_light = _A * found.d_i0 / found.i0[..., None]
+            by_light = MAG_PER_LN * found.d_i0 / found.i0[..., None]
             for of_table, of_night in _BY_AIR:
                 # τ enters nearly linearly, ln τ does not.
                 unit = air["aerosol_tau"][rows, None] if of_night == Night.TAU else 1.0
                 transfer[rows, :, 0, of_night] = by_light[..., of_table] / unit
                 transfer[rows, :, k, of_night] = found.d_i10[..., of_table] / unit
-        hour = self.visits.hour[:, None, None]
+        hour = self.visits.hour[: len(transfer), None, None]
         for constant, slope in _SLOPES:
             transfer[:, :, :, slope] = transfer[:, :, :, constant] * hour
 
@@ -275,9 +264,9 @@ class Model:
             )
         )
 
-    def _gray_terms(self, parameters: Floats, local: Floats, transfer: Floats) -> None:
+    def _gray(self, parameters: Floats, local: Floats) -> None:
         """Fill in what has no colour: throughput, seeing, clouds."""
-        lay, off = self.layout, self.layout.offset
+        lay = self.layout
         through = lay.block(Block.THROUGHPUT, parameters)[lay.filter_epoch]
         band = lay.block(Block.BAND, parameters)[self.visits.band]
         night = lay.block(Block.NIGHT, parameters)[lay.night, Night.GRAY]
@@ -286,8 +275,11 @@ class Model:
         constant = constant + band[:, 0] * self.seeing[0] + band[:, 1] * self.seeing[1]
         local[:, :, 0] += constant[:, None]
         gray = lay.block(Block.GRAY, parameters)
-        terms = gray.shape[1]
-        local[:, :, :terms] += np.einsum("dkt,vt->vdk", self.gray_maps, gray)
+        local[:, :, : gray.shape[1]] += np.einsum("dkt,vt->vdk", self.gray_maps, gray)
+
+    def _linear_derivatives(self, transfer: Floats) -> None:
+        """Fill in the derivatives of all that is linear: throughput, seeing, clouds, star flat."""
+        off, k = self.layout.offset, self.layout.n_local
         transfer[:, :, 0, off[Block.NIGHT] + Night.GRAY] = 1.0
         transfer[:, :, 0, off[Block.NIGHT_FILTER]] = 1.0
         transfer[:, :, 0, off[Block.THROUGHPUT]] = 1.0
@@ -296,25 +288,42 @@ class Model:
         transfer[:, :, 0, begin + Band.SEEING] = self.seeing[0][:, None]
         transfer[:, :, 0, begin + Band.SEEING_SQUARE] = self.seeing[1][:, None]
         if self.config.instrument.sensitivity_sigma > 0:
-            transfer[:, :, lay.n_local + 1, begin + Band.SENSITIVITY] = 1.0
-        begin = off[Block.GRAY]
+            transfer[:, :, k + 1, begin + Band.SENSITIVITY] = 1.0
+        begin, terms = off[Block.GRAY], self.gray_maps.shape[1]
         transfer[:, :, :terms, begin : begin + terms] = self.gray_maps
+        begin = off[Block.FLAT]
+        transfer[:, :, np.arange(k), begin + np.arange(k)] = 1.0
+        if self.config.instrument.passband_nm > 0:
+            transfer[:, :, k, begin + k] = 1.0
 
-    def _references(self, parameters: Floats) -> State:
-        """Return the groups of the reference magnitudes, one a region and band."""
+    def _references(self, parameters: Floats, local: Floats, i10: Floats) -> None:
+        """Fill in the groups of the reference magnitudes, one a region and band."""
         lay = self.layout
         of = lay.regions.band
         band = lay.block(Block.BAND, parameters)[of]
-        local = np.zeros((of.size, lay.n_local))
         wide = lay.block(Block.WIDE_REGION, parameters)[lay.regions.wide, 0]
         local[:, 0] = lay.block(Block.REGION, parameters)[:, 0] + wide
         # P_1 = √3 u, with the colour in the place of u.
         local[:, 1] = band[:, Band.REFERENCE_COLOR] / np.sqrt(3.0)
-        transfer = np.zeros((of.size, lay.n_local + 2, int(lay.offset[-1])))
-        transfer[:, 0, lay.offset[Block.REGION : -1]] = 1.0
-        transfer[:, 1, lay.offset[Block.BAND] + Band.REFERENCE_COLOR] = 1 / np.sqrt(3.0)
-        kappa = lay.block(Block.BAND, parameters)[:, Band.SENSITIVITY]
-        return State(local, self.i10_std[of], kappa, transfer)
+        i10[:] = self.i10_std[of]
+
+
+def band_passbands(visits: Visits, table: Table) -> tuple[Floats, Floats]:
+    """Return what is asked of the standard passbands of the bands.
+
+    Returns
+    -------
+    i10 : ndarray, shape (B,)
+        First moments [nm]; 0 for a band without visits.
+    wavelength_nm : ndarray, shape (B,)
+        Effective wavelengths; NaN for a band without visits.
+    """
+    i10, wavelength_nm = np.zeros(len(visits.bands)), np.full(len(visits.bands), np.nan)
+    for index, name in enumerate(visits.physical_filters):
+        bands = np.unique(visits.band[visits.physical_filter == index])
+        passband = table.standard(name)
+        i10[bands], wavelength_nm[bands] = passband.i10, passband.wavelength_nm
+    return i10, wavelength_nm
 
 
 def _table_rows(table: Table, detectors: Detectors) -> NDArray[np.intp]:

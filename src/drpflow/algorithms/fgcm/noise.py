@@ -37,6 +37,8 @@ _BISECTIONS = 16
 _HYSTERESIS = 0.7
 # What a single observation adds at most to the evidence that a star varies.
 _LARGEST_SQUARE = 100.0
+# Largest residual that passes for a fluctuation of the flux [mag]: 4.5σ at the largest error used.
+_FLUCTUATION_MAG = 0.5
 # Share of constant stars that may have more outliers than they are granted.
 _BAD_LUCK = 0.05
 
@@ -88,16 +90,12 @@ class Weigher:
         self.visit = np.where(self.is_reference, 0, rows.group // n_detectors)
 
     def variance(self, noise: Noise, residual: Floats | None = None) -> Floats:
-        """Return var_i, (N,).
-
-        Errors are those expected of the star's mean flux, not of the measured one: a measurement
-        that came out bright would have too small an error, and too much weight.
-        """
-        error = self.rows.err
-        if residual is not None:
-            factor = 10 ** (-0.4 * np.clip(np.nan_to_num(residual), -0.5, 0.5))
-            error = np.where(self.is_reference, error, error * factor)
-        variance = (noise.factor[self.kind] * error) ** 2 + noise.floor[self.kind] ** 2
+        """Return var_i, (N,), with errors as those of the stars' mean fluxes if residuals tell."""
+        factor, floor = noise.factor[self.kind], noise.floor[self.kind]
+        if residual is None:
+            residual = np.zeros(len(self.rows))
+        about_mean = np.where(self.is_reference, 0.0, residual)
+        variance = variance_of_mean_flux(self.rows.err, about_mean, factor, floor)
         return variance + np.where(self.is_reference, 0.0, noise.extra[self.visit])
 
     def weights(
@@ -171,7 +169,7 @@ class Weigher:
         for kind in range(2 * self.n_bands):
             rows = np.flatnonzero(typical & (self.kind == kind))
             if rows.size >= _MIN_ROWS:
-                factor[kind], floor[kind] = _error_model(self.rows.err[rows], square[rows])
+                factor[kind], floor[kind] = error_model(self.rows.err[rows], square[rows])
         floor = np.maximum(floor, self.config.noise.min_floor_mag)
         found = replace(noise, factor=factor, floor=floor)
         means, total = self._group_means(noise, residuals, weight)
@@ -206,7 +204,7 @@ class Weigher:
         extra = np.zeros(noise.extra.size)
         for visit, part in zip(visits, np.split(rows, begin[1:]) if rows.size else [], strict=True):
             if part.size >= 10:
-                extra[visit] = _extra_variance(square[part], variance[part])
+                extra[visit] = extra_variance(square[part], variance[part])
         return extra
 
     def _shared(self, before: Floats, means: Floats, total: Floats, clear: Bools) -> Floats:
@@ -279,6 +277,35 @@ def _spared(
     return spared, np.bincount(owner[more], minlength=n_stars) + 1
 
 
+def variance_of_mean_flux(
+    error: Floats,
+    residual: Floats,
+    factor: Floats | float = 1.0,
+    floor: Floats | float = 0.0,
+) -> Floats:
+    """Return variances of magnitudes with the errors that the stars' mean fluxes have, (N,).
+
+    The error of a magnitude is that of a flux over the *measured* flux: a measurement that came out
+    bright has too small an error, and with weights of these errors a mean is too bright, by
+    1.09/(S/N)² mag twice over: 16 mmag at a signal-to-noise ratio of 10. With the error over the
+    mean flux, weights do not depend on what the noise did. The noise is taken to be that of the
+    background; where the star's own photons prevail, S/N is high, and the error small either way.
+
+    Parameters
+    ----------
+    error
+        As measured [mag].
+    residual
+        Magnitude less the star's mean, NaN where that is not known, (N,). Beyond half a magnitude
+        it tells of something else than noise, and counts as that.
+    factor, floor
+        Of the error model: ``(factor · error)² + floor²``.
+    """
+    about_mean = np.clip(np.nan_to_num(residual), -_FLUCTUATION_MAG, _FLUCTUATION_MAG)
+    expected = factor * error * 10 ** (-0.4 * about_mean)
+    return np.asarray(expected**2 + np.square(floor))
+
+
 def taper(t: Floats, config: FitNoiseConfig) -> Floats:
     """Return 1 up to taper_sigma, then falling in proportion to 1/t, 0 from clip_sigma on."""
     size = np.abs(t)
@@ -286,7 +313,7 @@ def taper(t: Floats, config: FitNoiseConfig) -> Floats:
     return np.where(size < config.clip_sigma, weight, 0.0)
 
 
-def _extra_variance(square: Floats, variance: Floats) -> float:
+def extra_variance(square: Floats, variance: Floats) -> float:
     """Return what must be added to variances for the median of squares to be as expected.
 
     The ratio of squares to variances has the error 1.65/√n; up to 4/√n above 1 it is left as it is.
@@ -304,11 +331,18 @@ def _extra_variance(square: Floats, variance: Floats) -> float:
     return (low + high) / 2
 
 
-def _error_model(error: Floats, square: Floats) -> tuple[float, float]:
+def error_model(error: Floats, square: Floats) -> tuple[float, float]:
     """Return f and σ_0 from squared residuals of known errors, robustly.
 
     Medians of r² in bins of the error, fitted by ``f² err² + σ_0²`` with relative weights; f is
     expected to be 1 ± 0.1.
+
+    Parameters
+    ----------
+    error
+        Known errors [mag], (N,).
+    square
+        Squared residuals [mag²] over the part that the residual's own weight leaves of them, (N,).
     """
     n_bins = int(np.clip(error.size // _MIN_PER_BIN, 1, _BINS))
     order = np.argsort(error, kind="stable")

@@ -31,6 +31,9 @@ _BANDS = {
     "I": (798.0, 154.0),
     "vr": (615.0, 255.0),
 }
+NOMINAL_WAVELENGTH_NM = {band: center for band, (center, _) in _BANDS.items()}
+"""Centres of the bands of common names."""
+
 # A CCD without a filter.
 _CLEAR = (640.0, 450.0)
 _RELATIVE_WIDTH = 0.2

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from drpflow.algorithms.fgcm.field import local_design, nodes
-from drpflow.algorithms.fgcm.noise import taper
+from drpflow.algorithms.fgcm.noise import extra_variance, taper
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +38,10 @@ _LEAST_ORDER = 4
 # How many of the likeliest fields are averaged, and how unlikely they may be.
 _MAX_AVERAGED = 8
 _LEAST_ODDS = 4.0
+# Stars that are less than nine tenths of their cell's mean tell what scatters inside cells, if they
+# are so many.
+_LEAST_FREEDOM = 0.1
+_MIN_TOLD = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,8 @@ class StarResiduals:
         Place on it.
     value, variance
         Residual [mag] and its variance.
+    shared
+        Variance that the stars of a detector have in common, by detector, (D,).
     """
 
     detector: NDArray[np.int32]
@@ -59,6 +65,7 @@ class StarResiduals:
     v: Floats
     value: Floats
     variance: Floats
+    shared: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +78,23 @@ class Cells:
         Mean place of the stars, (n,).
     value, variance
         Mean residual [mag] and its variance, (n,).
+    detector
+        Row of the detector, (n,).
+    shared
+        Variance that all cells of a detector have in common, by detector, (D,).
     """
 
     x_deg: Floats
     y_deg: Floats
     value: Floats
     variance: Floats
+    detector: NDArray[np.int32]
+    shared: Floats
+
+    def noise(self) -> Floats:
+        """Return the covariance of the cells' errors, (n, n)."""
+        together = self.detector[:, None] == self.detector
+        return np.diag(self.variance) + together * self.shared[self.detector]
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +169,7 @@ def visit_patches(
         stars.v[kept],
         stars.value[kept],
         stars.variance[kept] / weight[kept],
+        stars.shared,
     )
     return fit_patches(cells_of(again), detectors, order, evidence)
 
@@ -158,22 +177,40 @@ def visit_patches(
 def _one_by_one(stars: StarResiduals, detectors: Detectors) -> Cells:
     """Return each star as a cell of its own."""
     x, y = detectors.field(stars.detector, stars.u, stars.v)
-    return Cells(x, y, stars.value, stars.variance)
+    return Cells(x, y, stars.value, stars.variance, stars.detector, stars.shared)
 
 
 def split_cells(stars: StarResiduals, detectors: Detectors, per_side: int) -> Cells:
-    """Average residuals of a visit's stars in per_side² cells of each detector."""
+    """Average residuals of a visit's stars in per_side² cells of each detector.
+
+    What scatters inside cells beyond the stars' noise is structure that cells do not resolve: the
+    mean of a few stars is off the mean of the cell by as much.
+    """
     i, j = (
         np.clip(((t + 1) / 2 * per_side).astype(np.int64), 0, per_side - 1)
         for t in (stars.u, stars.v)
     )
     cell = (stars.detector.astype(np.int64) * per_side + i) * per_side + j
-    _, cell = np.unique(cell, return_inverse=True)
-    weight = 1 / stars.variance
+    found, cell = np.unique(cell, return_inverse=True)
+    weight = 1 / (stars.variance + _inside(stars, cell))
     total = np.bincount(cell, weight)
     x, y = detectors.field(stars.detector, stars.u, stars.v)
     mean = [np.bincount(cell, weight * a) / total for a in (x, y, stars.value)]
-    return Cells(mean[0], mean[1], mean[2], 1 / total)
+    detector = (found // per_side**2).astype(np.int32)
+    return Cells(mean[0], mean[1], mean[2], 1 / total, detector, stars.shared)
+
+
+def _inside(stars: StarResiduals, cell: Ints) -> float:
+    """Return the variance of the stars inside their cells beyond their own."""
+    weight = 1 / stars.variance
+    total = np.bincount(cell, weight)
+    mean = np.bincount(cell, weight * stars.value) / total
+    free = 1 - weight / total[cell]
+    told = free > _LEAST_FREEDOM
+    if told.sum() < _MIN_TOLD:
+        return 0.0
+    square = (stars.value - mean[cell])[told] ** 2 / free[told]
+    return extra_variance(square, stars.variance[told])
 
 
 def fit_patches(
@@ -211,11 +248,11 @@ def fit_patches(
 def _evidence(cells: Cells, radius_deg: float) -> list[tuple[float, float, float]]:
     """Return ln p(y | A, ℓ) - ln p(y | 0), A and ℓ on the grid."""
     grid = []
-    white = cells.value / np.sqrt(cells.variance)
+    whiten = np.linalg.inv(np.linalg.cholesky(cells.noise()))
+    white = whiten @ cells.value
     for length in np.array(_LENGTHS) * radius_deg:
         shape = _matern(_distance(cells, cells.x_deg, cells.y_deg), length)
-        shape /= np.sqrt(np.outer(cells.variance, cells.variance))
-        eigenvalue, vector = np.linalg.eigh(shape)
+        eigenvalue, vector = np.linalg.eigh(whiten @ shape @ whiten.T)
         projected = (vector.T @ white) ** 2
         for amplitude in _AMPLITUDES:
             power = amplitude**2 * np.maximum(eigenvalue, 0.0)
@@ -238,7 +275,7 @@ def _predict(
     row = np.arange(len(detectors))
     x, y = detectors.field(row[:, None], u, v)
     between = amplitude**2 * _matern(_distance(cells, cells.x_deg, cells.y_deg), length)
-    inverse = np.linalg.inv(between + np.diag(cells.variance))
+    inverse = np.linalg.inv(between + cells.noise())
     to_nodes = amplitude**2 * _matern(_distance(cells, x.ravel(), y.ravel()), length)
     field = (to_nodes.T @ (inverse @ cells.value)).reshape(x.shape)
     local = np.einsum("n,nk,dn->dk", weight, local_design(u, v, order), field)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from drpflow.algorithms.fgcm.field import local_design
+from drpflow.algorithms.fgcm.layout import n_terms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,17 +100,22 @@ class FgcmResult:
     zero_point_error
         Error beside what the zero points of a band (and connected group) have in common, (V, D).
     offset_error
-        Error of that common part, (V,).
+        Error of that common part, NaN in visits without stars, (V,).
     flag
         Bits of :class:`drpflow.algorithms.fgcm.zero_points.Flag`, (V, D).
     gray
-        Gain against a clear sky, negative for clouds [mag], (V, D).
+        Gain against a clear sky, negative for clouds [mag], NaN in visits without stars, (V, D).
     n_star
         Observations behind each zero point, (V, D).
+    n_fit
+        Observations in the fit, whether they count or not, (V, D).
     field
-        Star flat and gray over the detector, without the mean: Legendre coefficients of unit mean
-        square by total degree, then by growing power of v: (1,0), (0,1), (2,0), (1,1), (0,2); (V,
-        D, K).
+        Star flat and smooth gray over the detector, without the mean: Legendre coefficients of unit
+        mean square by total degree, then by growing power of v: (1,0), (0,1), (2,0), (1,1), (0,2);
+        (V, D, K).
+    patches
+        Clouds beyond it, by visit, alike, without the mean: (D, K') with any K'. :meth:`field_of`
+        gives the sum.
     star_flat
         The part of the star flat in it, (E, D, K + 1), with E the rows of `star_flat_of`; [..., 0]
         is the mean.
@@ -122,11 +128,15 @@ class FgcmResult:
     photometric
         Which visits are, (V,).
     clear_probability
-        To be without clouds, (V,).
+        To be without clouds, NaN in visits without stars, (V,).
     group
         Connected group of each visit, (V,): zero points of different groups share no stars.
-    patchy
-        Visits whose clouds are finer than the polynomial, (V,).
+    tied
+        Whether there are reference stars in the visit's group, (V,): without, its scale is that of
+        clear nights being alike.
+    cloud_flux_offset
+        Flux of the fit less second flux, by which clouds were followed; NaN where it was not used
+        [mag], (V, D).
     air
         Parameters of the air of each visit, by the names of the look-up table, (V,) each.
     stars
@@ -151,7 +161,9 @@ class FgcmResult:
     flag: Ints
     gray: Floats
     n_star: Ints
+    n_fit: Ints
     field: Floats
+    patches: dict[int, Floats]
     star_flat: Floats
     star_flat_of: Ints
     i10: Floats
@@ -160,7 +172,8 @@ class FgcmResult:
     photometric: Bools
     clear_probability: Floats
     group: Ints
-    patchy: Bools
+    tied: Bools
+    cloud_flux_offset: Floats
     air: dict[str, Floats]
     stars: StandardStars
     parameters: tuple[Parameter, ...]
@@ -191,19 +204,43 @@ class FgcmResult:
             self.i10_standard[band],
         )
 
+    @property
+    def patchy(self) -> Bools:
+        """Visits whose clouds are finer than the polynomial, (V,)."""
+        return np.isin(np.arange(len(self.field)), list(self.patches))
+
+    def field_of(self, visit: int) -> Floats:
+        """Return star flat, gray and patches over the detectors of a visit, (D, K)."""
+        smooth, patches = self.field[visit], self.patches.get(visit)
+        if patches is None:
+            return smooth
+        out = np.zeros((len(smooth), max(smooth.shape[1], patches.shape[1])))
+        out[:, : smooth.shape[1]] = smooth
+        out[:, : patches.shape[1]] += patches
+        return out
+
     def calibrated(self, observations: Observations) -> Floats:
         """Return standard magnitudes of observations; NaN where a zero point is impossible."""
         o = observations
-        gray = self.zero_point[o.visit, o.detector].copy()
-        order = 0
-        while (order + 1) * (order + 2) // 2 < self.field.shape[2] + 1:
-            order += 1
+        out = o.mag + self.zero_point[o.visit, o.detector] + self.chromatic(o)
         for part in np.array_split(np.arange(len(o)), max(1, len(o) // 100_000)):
-            place = o.u[part].astype(np.float64), o.v[part].astype(np.float64)
-            terms = local_design(*place, order)[:, 1:]
-            field = self.field[o.visit[part], o.detector[part]]
-            gray[part] += np.einsum("nk,nk->n", terms, field)
-        return o.mag + gray + self.chromatic(o)
+            out[part] += _values(self.field[o.visit[part], o.detector[part]], o, part)
+        rows = np.flatnonzero(self.patchy[o.visit])
+        rows = rows[np.argsort(o.visit[rows], kind="stable")]
+        for part in np.split(rows, np.flatnonzero(np.diff(o.visit[rows])) + 1):
+            if part.size:
+                patches = self.patches[int(o.visit[part[0]])]
+                out[part] += _values(patches[o.detector[part]], o, part)
+        return out
+
+
+def _values(field: Floats, o: Observations, rows: NDArray[np.intp]) -> Floats:
+    """Return the polynomials without constant (n, K) at the places of some observations."""
+    order = 0
+    while n_terms(order) < field.shape[1] + 1:
+        order += 1
+    terms = local_design(o.u[rows].astype(np.float64), o.v[rows].astype(np.float64), order)
+    return np.asarray(np.einsum("nk,nk->n", terms[:, 1:], field))
 
 
 def chromatic(slope: Floats, i10: Floats, i10_standard: Floats) -> Floats:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from drpflow.algorithms.fgcm.layout import NO_REGIONS, Regions
+from drpflow.algorithms.fgcm.references import reference_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from drpflow.config.fgcm import FgcmConfig, ReferenceConfig
+    from drpflow.algorithms.fgcm.references import ReferenceRows
+    from drpflow.config.fgcm import FgcmConfig
     from drpflow.data.photometric_tables import Detectors, Observations, Stars, Visits
 
     Floats: TypeAlias = NDArray[np.float64]
     Float32: TypeAlias = NDArray[np.float32]
     Int32: TypeAlias = NDArray[np.int32]
     Bools: TypeAlias = NDArray[np.bool_]
-
-
-# Each costs a parameter of the dense fit.
-_MAX_REGIONS = 400
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,12 +75,14 @@ class Rows:
 
 @dataclass(frozen=True)
 class Rejected:
-    """Observations that are not used, by reason.
+    """Observations, and magnitudes of the catalogue, that are not used, by reason.
 
     Parameters
     ----------
     not_finite, large_error, duplicate, reserved, single
-        Left out before the fit.
+        Observations left out before the fit.
+    references_large_error, references_unusual_color, references_without_color
+        Reference magnitudes of observed stars left out before the fit.
     outlying, outlying_references
         Without weight in the end, though their stars count as constant: observations, and
         magnitudes of the catalogue.
@@ -93,6 +93,9 @@ class Rejected:
     duplicate: int
     reserved: int
     single: int
+    references_large_error: int = 0
+    references_unusual_color: int = 0
+    references_without_color: int = 0
     outlying: int = 0
     outlying_references: int = 0
 
@@ -103,35 +106,72 @@ def build_rows(
     detectors: Detectors,
     stars: Stars,
     config: FgcmConfig,
+    wavelength_nm: Floats | None = None,
 ) -> tuple[Rows, Rejected]:
     """Clean and sort the observations, and append the reference magnitudes.
 
-    A star may be seen once a visit: of duplicates the one of smallest error counts. Stars of a
-    single observation and without reference magnitude say nothing, and are left out.
+    Stars of a single observation and without reference magnitude say nothing, and are left out.
+
+    Parameters
+    ----------
+    observations, visits, detectors, stars
+        The tables.
+    config
+        Largest errors, and what is expected of the references.
+    wavelength_nm
+        Effective wavelengths of the bands, (B,); they tell which colour of the catalogue is wide.
+        If not given, bands follow each other at equal distances.
+    """
+    o = observations
+    kept, rejected = _kept(o, stars, config.noise.max_error_mag)
+    table = _Unsorted.of(o, kept, visits, detectors)
+    if wavelength_nm is None:
+        wavelength_nm = np.arange(len(visits.bands), dtype=np.float64)
+    seen = np.zeros((len(stars), len(visits.bands)), np.bool_)
+    seen[table.star, table.band] = True
+    n_groups = len(visits) * len(detectors)
+    found = reference_rows(stars, seen, wavelength_nm, config) if config.reference.use else None
+    if found is not None:
+        table = table.with_references(found, n_groups)
+        rejected = replace(
+            rejected,
+            references_large_error=found.n_large_error,
+            references_unusual_color=found.n_unusual_color,
+            references_without_color=found.n_without_color,
+        )
+    rows, n_single = table.sorted(n_groups, _sky_order(stars, detectors))
+    return rows, replace(rejected, single=n_single)
+
+
+def distinct(observations: Observations) -> tuple[NDArray[np.intp], int, int]:
+    """Return the observations that say something, and how many do not.
+
+    A star may be seen once a visit: of duplicates the one of smallest error counts.
+
+    Returns
+    -------
+    rows : ndarray
+        By star and visit.
+    n_not_finite, n_duplicate : int
+        Observations without magnitude, error or place, and those that another one supersedes.
     """
     o = observations
     finite = np.isfinite(o.mag) & np.isfinite(o.mag_err) & np.isfinite(o.u) & np.isfinite(o.v)
-    finite &= o.mag_err > 0
-    precise = finite & (o.mag_err <= config.noise.max_error_mag)
-    kept = np.flatnonzero(precise & ~stars.reserved[o.star])
-    order = np.lexsort((o.mag_err[kept], o.visit[kept], o.star[kept]))
-    kept = kept[order]
-    same = (o.star[kept][1:] == o.star[kept][:-1]) & (o.visit[kept][1:] == o.visit[kept][:-1])
-    unique = np.concatenate([[True], ~same])[: kept.size]
-    n_duplicates = int(kept.size - unique.sum())
-    kept = kept[unique]
-    table = _Unsorted.of(o, kept, visits, detectors)
-    if config.reference.use:
-        table = table.with_references(stars, visits, detectors, config)
-    rows, n_single = table.sorted(len(visits) * len(detectors), _sky_order(stars, detectors))
-    rejected = Rejected(
-        int((~finite).sum()),
-        int((finite & ~precise).sum()),
-        n_duplicates,
-        int((precise & stars.reserved[o.star]).sum()),
-        n_single,
-    )
-    return rows, rejected
+    rows = np.flatnonzero(finite & (o.mag_err > 0))
+    rows = rows[np.lexsort((o.mag[rows], o.mag_err[rows], o.visit[rows], o.star[rows]))]
+    star, visit = o.star[rows], o.visit[rows]
+    first = np.ones(rows.size, np.bool_)
+    first[1:] = (star[1:] != star[:-1]) | (visit[1:] != visit[:-1])
+    return rows[first], len(o) - rows.size, int((~first).sum())
+
+
+def _kept(o: Observations, stars: Stars, max_error_mag: float) -> tuple[NDArray[np.intp], Rejected]:
+    """Return the observations of the fit by star and visit, and the counts of the others."""
+    rows, n_not_finite, n_duplicate = distinct(o)
+    precise = o.mag_err[rows] <= max_error_mag
+    reserved = stars.reserved[o.star[rows]]
+    counts = n_not_finite, int((~precise).sum()), n_duplicate, int((precise & reserved).sum())
+    return rows[precise & ~reserved], Rejected(*counts, single=0)
 
 
 @dataclass
@@ -161,32 +201,20 @@ class _Unsorted:
             o.v[kept],
         )
 
-    def with_references(
-        self, stars: Stars, visits: Visits, detectors: Detectors, config: FgcmConfig
-    ) -> _Unsorted:
-        """Append a row for each usable reference magnitude of a star that was observed.
+    def with_references(self, found: ReferenceRows, n_groups: int) -> _Unsorted:
+        """Append a row for each reference magnitude.
 
         In the place of u stands the colour, on which the colour term acts.
         """
-        if stars.reference_mag is None or stars.reference_err is None:
-            return self
-        seen = np.zeros((len(stars), len(visits.bands)), np.bool_)
-        seen[self.star, self.band] = True
-        mag, err = stars.reference_mag, stars.reference_err
-        color, usual = _reference_color(mag, config.reference)
-        usable = np.isfinite(mag) & ~(err > config.reference.max_error_mag) & seen & usual[:, None]
-        star, band = (a.astype(np.int32) for a in np.nonzero(usable))
-        region, regions = _regions(stars, star, band, config)
-        group = len(visits) * len(detectors) + region
         return _Unsorted(
-            np.concatenate([self.star, star]),
-            np.concatenate([self.band, band]),
-            np.concatenate([self.group, group.astype(np.int32)]),
-            np.concatenate([self.mag, mag[usable]]),
-            np.concatenate([self.err, _reference_errors(err, usable)]),
-            np.concatenate([self.u, color[star].astype(np.float32)]),
-            np.concatenate([self.v, np.zeros(star.size, np.float32)]),
-            regions,
+            np.concatenate([self.star, found.star]),
+            np.concatenate([self.band, found.band]),
+            np.concatenate([self.group, (n_groups + found.region).astype(np.int32)]),
+            np.concatenate([self.mag, found.mag]),
+            np.concatenate([self.err, found.err]),
+            np.concatenate([self.u, found.color.astype(np.float32)]),
+            np.concatenate([self.v, np.zeros(found.star.size, np.float32)]),
+            found.regions,
         )
 
     def sorted(self, n_groups: int, rank: NDArray[np.intp]) -> tuple[Rows, int]:
@@ -221,20 +249,6 @@ class _Unsorted:
         return rows, int((~several).sum())
 
 
-def _reference_errors(err: Floats, usable: Bools) -> Floats:
-    """Return the errors of the usable reference magnitudes, (n,).
-
-    One that is unknown, or not positive, is the median of the known ones of its band: none is
-    perfect. Where none is known they are zero, and the scatter that is found is the whole.
-    """
-    known = usable & (err > 0)
-    out = np.where(known, err, 0.0)
-    for band in range(err.shape[1]):
-        if known[:, band].any():
-            out[~known[:, band], band] = np.median(err[known[:, band], band])
-    return np.asarray(out[usable], np.float64)
-
-
 def _sky_order(stars: Stars, detectors: Detectors) -> NDArray[np.intp]:
     """Return the rank of each star along strips of the sky, half a detector high.
 
@@ -246,54 +260,3 @@ def _sky_order(stars: Stars, detectors: Detectors) -> NDArray[np.intp]:
     rank = np.empty(order.size, np.intp)
     rank[order] = np.arange(order.size)
     return rank
-
-
-def _regions(
-    stars: Stars, star: Int32, band: Int32, config: FgcmConfig
-) -> tuple[NDArray[np.intp], Regions]:
-    """Return the region of each reference magnitude, (n,), and the regions.
-
-    Regions are cells of a grid in declination and right ascension, each band its own; wide ones
-    are twice the size. Over a sky so wide that there would be more than `_MAX_REGIONS`, both are
-    larger.
-    """
-    size_deg = config.reference.systematic_deg / 2
-    if star.size == 0:
-        return np.zeros(0, np.intp), NO_REGIONS
-    while True:
-        wide, part = _cell(stars, star, 2 * size_deg), _cell(stars, star, size_deg)
-        cells = np.stack([band.astype(float), *wide, *part], axis=1)
-        found, region = np.unique(cells, axis=0, return_inverse=True)
-        if len(found) <= _MAX_REGIONS:
-            parent = np.unique(found[:, :3], axis=0, return_inverse=True)[1].ravel()
-            return region.ravel(), Regions(found[:, 0].astype(np.int32), parent.astype(np.int32))
-        size_deg *= 2
-
-
-def _cell(stars: Stars, star: Int32, size_deg: float) -> tuple[Floats, Floats]:
-    """Return the strip in declination, and the place in it, of each star.
-
-    Stars of unknown position share a cell; NaN, which equals nothing, would make one of each.
-    """
-    ra, dec_deg = np.nan_to_num(stars.ra[star]), np.nan_to_num(stars.dec[star])
-    dec = np.floor(dec_deg / size_deg)
-    width = size_deg / np.cos(np.deg2rad(np.clip((dec + 0.5) * size_deg, -89.5, 89.5)))
-    return dec, np.floor(ra / width)
-
-
-def _reference_color(mag: Floats, config: ReferenceConfig) -> tuple[Floats, Bools]:
-    """Return the widest colour of the catalogue less the pivot, and which stars are usual.
-
-    Colour 0 for all where the catalogue has one band.
-    """
-    complete = np.flatnonzero(np.isfinite(mag).any(axis=0))
-    if complete.size < 2:
-        return np.zeros(len(mag)), np.ones(len(mag), np.bool_)
-    color = mag[:, complete[0]] - mag[:, complete[-1]]
-    known = np.isfinite(color)
-    if not known.any():
-        return np.zeros(len(mag)), np.ones(len(mag), np.bool_)
-    low, high = np.percentile(color[known], config.color_percentile)
-    with np.errstate(invalid="ignore"):
-        usual = (color >= low) & (color <= high)
-    return np.where(known, color - config.color_pivot_mag, 0.0), usual

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+    from drpflow.config.fgcm import FgcmConfig
+    from drpflow.data.photometric_tables import Stars
 
     Floats: TypeAlias = NDArray[np.float64]
     Bools: TypeAlias = NDArray[np.bool_]
@@ -21,6 +26,38 @@ _LN_PER_MAG = np.log(10.0) / 2.5
 _DEFAULT_DISTANCE_NM = 150.0
 # Beyond this a slope is that of no star, but of a wrong magnitude [1/nm].
 _LARGEST = 0.03
+
+
+def sensitivities(bands: Sequence[str], config: FgcmConfig) -> Floats:
+    """Return the slope inside each band over that between bands, as expected, (B,)."""
+    return np.array([config.instrument.sensitivity.get(band, 1.0) for band in bands])
+
+
+def slopes_of_stars(
+    stars: Stars, mags: Floats, wavelength_nm: Floats, sensitivity: Floats, default_color: float
+) -> tuple[Floats, Bools]:
+    """Return :func:`spectral_slopes`, by the catalogue's colours where a star has no others.
+
+    The catalogue may have bands that no visit has: they alone tell colours in a survey of one band.
+    Its magnitudes are never mixed with those of the visits, whose scale may be relative.
+
+    Parameters
+    ----------
+    stars
+        With the catalogue's magnitudes.
+    mags, wavelength_nm, sensitivity, default_color
+        As for :func:`spectral_slopes`.
+    """
+    slope, measured = spectral_slopes(mags, wavelength_nm, sensitivity, default_color)
+    catalog = stars.catalog(wavelength_nm)
+    if catalog is None or stars.color_mag is None:
+        return slope, measured
+    n_bands = mags.shape[1]
+    every = np.concatenate([sensitivity, np.ones(stars.color_mag.shape[1])])
+    own, told = spectral_slopes(*catalog, every, default_color)
+    own, told = own[:, :n_bands], told[:, :n_bands]
+    fallback = np.where(measured.any(axis=0), slope, own)
+    return np.where(told & ~measured, own, fallback), measured | told
 
 
 def spectral_slopes(
@@ -69,8 +106,9 @@ def _between(mags: Floats, wavelength_nm: Floats) -> Floats:
     """
     n_stars, n_bands = mags.shape
     out = np.full((n_stars, max(n_bands - 1, 0)), np.nan)
-    for left in range(n_bands - 1):
-        for right in range(left + 1, n_bands):
+    for step in range(1, n_bands):
+        for left in range(n_bands - step):
+            right = left + step
             distance = wavelength_nm[right] - wavelength_nm[left]
             slope = -_LN_PER_MAG * (mags[:, right] - mags[:, left]) / distance
             for k in range(left, right):

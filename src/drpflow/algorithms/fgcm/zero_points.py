@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from drpflow.algorithms.fgcm.layout import Block, n_terms
-from drpflow.algorithms.fgcm.patches import StarResiduals, visit_patches
+from drpflow.algorithms.fgcm.groups import tied
+from drpflow.algorithms.fgcm.layout import Block
+from drpflow.algorithms.fgcm.patches import Patches, StarResiduals, visit_patches
+from drpflow.algorithms.fgcm.second_flux import CloudRows, SecondFlux, first_flux
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,17 +51,24 @@ class ZeroPoints:
     error
         Beside what all zero points of a band and connected group have in common, (V, D).
     offset_error
-        Error of that, by visit, (V,).
+        Error of that, by visit, NaN without stars, (V,).
     flag
         (V, D).
     gray
-        Gain by clear sky, negative for clouds [mag], (V, D).
+        Gain by clear sky, negative for clouds [mag], NaN in visits without stars, (V, D).
     n_star
         Observations that count, (V, D).
+    n_fit
+        Observations in the fit, whether they count or not, (V, D).
     local
-        Legendre coefficients over the detectors, (V, D, K); [0] is the zero point without colour.
-    patchy
-        Whether the visit has a field beyond the polynomial, (V,).
+        Legendre coefficients over the detectors of the polynomial over the field and the star
+        flat, (V, D, K).
+    patches
+        Of the clouds beyond them, by visit: (D, K'), K' as the order that was used.
+    tied
+        Whether there are reference stars in the visit's group, (V,).
+    cloud_flux_offset
+        First less second flux, NaN where that was not used [mag], (V, D).
     """
 
     zero_point: Floats
@@ -68,12 +77,19 @@ class ZeroPoints:
     flag: Ints
     gray: Floats
     n_star: Ints
+    n_fit: Ints
     local: Floats
-    patchy: Bools
+    patches: dict[int, Floats]
+    tied: Bools
+    cloud_flux_offset: Floats
 
 
 def zero_points(
-    solution: Solution, group: Ints, reference_slope: Floats, config: FgcmConfig
+    solution: Solution,
+    group: Ints,
+    reference_slope: Floats,
+    config: FgcmConfig,
+    second: SecondFlux | None = None,
 ) -> ZeroPoints:
     """Return the zero points of a solution.
 
@@ -87,103 +103,98 @@ def zero_points(
         κ F' for which zero points hold, by band, (B,).
     config
         Limits.
+    second
+        What another flux tells of the clouds.
     """
     model, layout = solution.problem.model, solution.problem.model.layout
     v, d, k = layout.n_visits, layout.n_detectors, layout.n_local
-    patchy, patch_variance, patch = _all_patches(solution, config)
-    local = patch.copy()
-    local[:, :, :k] += solution.state.local[: v * d].reshape(v, d, k)
+    patches = _all_patches(solution, second, config)
+    beyond, beyond_variance = np.zeros((v, d)), np.zeros((v, d))
+    for visit, found in patches.items():
+        beyond[visit], beyond_variance[visit] = found.local[:, 0], found.variance
+    local = solution.state.local[: v * d].reshape(v, d, k)
     own = layout.block(Block.GRAY, solution.parameters)
-    gray = np.einsum("dt,vt->vd", model.gray_maps[:, 0], own)
-    gray += patch[:, :, 0]
+    n_fit, n_star = _count(solution, solution.weight >= 0), _count(solution, solution.weight > 0)
+    seen = n_star.sum(axis=1) > 0
+    gray = np.where(
+        seen[:, None], np.einsum("dt,vt->vd", model.gray_maps[:, 0], own) + beyond, np.nan
+    )
     band = model.visits.band
     slope, standard = reference_slope[band][:, None], model.i10_std[band][:, None]
     i10 = solution.state.i10[: v * d].reshape(v, d)
     color = _A * (np.log1p(slope * i10) - np.log1p(slope * standard))
     variance, common = _variances(solution, group, slope, standard)
-    variance = _without_own_polynomial(variance, patchy, solution)
-    error = np.sqrt(variance + patch_variance)
-    n_star = _count(solution)
+    patchy = np.isin(np.arange(v), list(patches))
+    error = np.sqrt(_without_own_polynomial(variance, patchy, solution) + beyond_variance)
     flag = _flags(solution, error, gray, n_star, config)
     impossible = (flag & Flag.IMPOSSIBLE) > 0
+    rows = solution.problem.rows
     return ZeroPoints(
-        np.where(impossible, np.nan, local[:, :, 0] + color),
+        np.where(impossible, np.nan, local[:, :, 0] + beyond + color),
         np.where(impossible, np.nan, error),
-        np.sqrt(common),
+        np.where(seen, np.sqrt(common), np.nan),
         flag,
         gray,
         n_star,
+        n_fit,
         local,
-        patchy,
+        {visit: found.local for visit, found in patches.items()},
+        tied(rows, group, solution.weight, d),
+        np.full((v, d), np.nan) if second is None else second.offset,
     )
 
 
-def _count(solution: Solution) -> Ints:
+def _count(solution: Solution, wanted: Bools) -> Ints:
+    """Return how many of the wanted observations each detector image has, (V, D)."""
     layout, rows = solution.problem.model.layout, solution.problem.rows
-    count = np.bincount(rows.group[solution.weight > 0], minlength=rows.n_groups)
+    count = np.bincount(rows.group[wanted], minlength=rows.n_groups)
     return count[: rows.n_groups].reshape(layout.n_visits, layout.n_detectors).astype(np.int32)
 
 
-def _all_patches(solution: Solution, config: FgcmConfig) -> tuple[Bools, Floats, Floats]:
-    """Return which visits have patches, their variances (V, D) and polynomials (V, D, K).
+def _all_patches(
+    solution: Solution, second: SecondFlux | None, config: FgcmConfig
+) -> dict[int, Patches]:
+    """Return the patches of the visits that have any.
 
-    K is the number of terms of the largest order that was used, or of the star flat if that has
-    more.
+    The second flux tells clouds; of clear visits it knows no more than the first, and less where
+    the background is uneven.
     """
-    problem = solution.problem
-    rows, layout = problem.rows, problem.model.layout
-    detectors = problem.model.detectors
-    v, d = layout.n_visits, layout.n_detectors
-    patchy, variance = np.zeros(v, np.bool_), np.zeros((v, d))
+    layout, detectors = solution.problem.model.layout, solution.problem.model.detectors
     z = config.zero_points
     degree = max(layout.flat_order, z.patch_order)
-    local = np.zeros((v, d, n_terms(degree)))
-    most = layout.n_local
-    used, value, noise = _left_out_residuals(solution)
+    is_clear = solution.clouds.clear > 0.5
+    none = np.zeros((layout.n_visits, layout.n_detectors))
+    by_first = _by_visit(first_flux(solution), none)
+    clouds = by_first if second is None else _by_visit(second.rows, second.offset_variance)
+    patches = {}
+    for visit, clear in enumerate(is_clear.tolist()):
+        stars = by_first[visit] if clear else clouds[visit]
+        if stars.value.size < 3 * z.min_stars:
+            continue
+        found = visit_patches(stars, detectors, degree, config, clear=clear)
+        if found is not None:
+            patches[visit] = found
+    return patches
+
+
+def _by_visit(rows: CloudRows, shared: Floats) -> list[StarResiduals]:
+    """Return the residuals of each visit's stars; `shared` is (V, D), NaN for none."""
+    v, d = shared.shape
+    used, value, variance = rows.left_out(v * d)
     visit = rows.group[used] // d
     order = np.argsort(visit, kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(visit, minlength=v))[:-1])
-    for number, part in enumerate(parts):
-        if part.size < 3 * z.min_stars:
-            continue
-        row = used[part]
-        stars = StarResiduals(
-            rows.group[row] % d,
-            rows.u[row].astype(np.float64),
-            rows.v[row].astype(np.float64),
+    return [
+        StarResiduals(
+            (rows.group[used[part]] % d).astype(np.int32),
+            rows.u[used[part]],
+            rows.v[used[part]],
             value[part],
-            noise[part],
+            variance[part],
+            np.nan_to_num(shared[number]),
         )
-        clear = bool(solution.clouds.clear[number] > 0.5)
-        found = visit_patches(stars, detectors, degree, config, clear=clear)
-        if found is not None:
-            patchy[number] = True
-            terms = found.local.shape[1]
-            most = max(most, terms)
-            local[number, :, :terms], variance[number] = found.local, found.variance
-    return patchy, variance, local[:, :, :most]
-
-
-def _left_out_residuals(solution: Solution) -> tuple[NDArray[np.intp], Floats, Floats]:
-    """Return rows, star less observation with the star's magnitude from its other rows, variance.
-
-    The extra scatter of its visit is left out of an observation's variance: what neighbours share
-    is what is looked for.
-    """
-    rows, noise = solution.problem.rows, solution.noise
-    reference = rows.is_reference
-    kind = rows.band[rows.pair] + noise.factor.size // 2 * reference
-    own = (noise.factor[kind] * rows.err) ** 2 + noise.floor[kind] ** 2
-    visit = np.where(reference, 0, rows.group // solution.problem.model.layout.n_detectors)
-    shared = np.where(reference, 0.0, (noise.extra + noise.shared)[visit])
-    weight = np.where(solution.weight > 0, 1 / (own + shared), 0.0)
-    value = solution.residuals.calibrated
-    total = np.bincount(rows.pair, weight, minlength=rows.n_pairs)[rows.pair]
-    sums = np.bincount(rows.pair, weight * value, minlength=rows.n_pairs)[rows.pair]
-    used = np.flatnonzero((weight > 0) & ~reference & (weight < (1 - 1e-6) * total))
-    rest = total[used] - weight[used]
-    left = (sums[used] - weight[used] * value[used]) / rest - value[used]
-    return used, left, own[used] + 1 / rest
+        for number, part in enumerate(parts)
+    ]
 
 
 def _variances(
@@ -213,7 +224,7 @@ def _variances(
         flat[part] = np.einsum("ga,gab,gb->g", vector[part], block, vector[part])
     own = flat.reshape(v, d)
     common = np.zeros(v)
-    seen = _count(solution) > 0
+    seen = _count(solution, solution.weight > 0) > 0
     clear = solution.clouds.clear > 0.5
     for label in np.unique(group):
         members = np.flatnonzero(group == label)
@@ -240,7 +251,8 @@ def _without_own_polynomial(variance: Floats, patchy: Bools, solution: Solution)
     """
     out = variance.copy()
     band = solution.problem.model.visits.band
-    clear = (solution.clouds.clear > 0.5) & ~patchy & (_count(solution).sum(axis=1) > 0)
+    seen = _count(solution, solution.weight > 0).any(axis=1)
+    clear = (solution.clouds.clear > 0.5) & ~patchy & seen
     for visit in np.flatnonzero(patchy):
         like = clear & (band == band[visit])
         if like.any():

@@ -89,6 +89,39 @@ def measure_on(
     return columns | _at_positions(work, mask, columns, sigma, config)
 
 
+def measure_stars(
+    x: ArrayLike, y: ArrayLike, work: WorkImage, mask: Mask, psf: Psf, config: MeasurementConfig
+) -> Columns:
+    """Measure stars near given places on an image from which their neighbours were taken.
+
+    Parameters
+    ----------
+    x, y
+        Where they are about, pixels, shape (n,).
+    work
+        Of `whole_image`.
+    mask
+        The mask.
+    psf
+        The PSF model.
+    config
+        How.
+
+    Returns
+    -------
+    dict
+        The columns of :func:`measure_sources` without those of footprints.
+    """
+    xs, ys = np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(y, float))
+    ny, nx = work.scene.image.shape
+    sigma = typical_sigma(psf, (ny, nx))
+    kurtosis = weighted_kurtosis(psf.compute_kernel_image(nx / 2, ny / 2))
+    shapes, start, covariance = shape_columns(work.scene, xs, ys, sigma, kurtosis, config.shape)
+    columns, _ = psf_columns(work.scene, start, covariance, psf, sigma, config)
+    columns |= shapes
+    return columns | _at_positions(work, mask, columns, sigma, config)
+
+
 def measure_positions_at(
     x: ArrayLike,
     y: ArrayLike,

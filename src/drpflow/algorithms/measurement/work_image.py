@@ -91,6 +91,37 @@ def neighbour_free(
     return WorkImage(scene, image, occupied)
 
 
+def whole_image(
+    image: Image,
+    variance: Image,
+    mask: Mask,
+    occupied: Bools,
+    n_sources: int,
+    config: MeasurementConfig,
+) -> WorkImage:
+    """Return the image as it is, for sources that have no pixels of their own.
+
+    Parameters
+    ----------
+    image, variance
+        Shape (ny, nx), background subtracted.
+    mask
+        Planes that exclude pixels are taken from it.
+    occupied
+        Pixels that are no background.
+    n_sources
+        How many sources are to be measured.
+    config
+        Names the planes.
+    """
+    empty = without_value(image, variance, mask.any(config.empty_planes))
+    ends = np.zeros(n_sources + 1, np.int64)
+    scene = plain_scene(image, variance, empty)._replace(
+        excluded=mask.any(config.excluded_planes), first_span=ends, first_value=ends
+    )
+    return WorkImage(scene, image, occupied)
+
+
 def plain_scene(image: Image, variance: Image, bad: Bools) -> Scene:
     """Return a scene of one row without pixels of its own: the image as it is.
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from drpflow.algorithms.psf_fit.model import N_MODES, PsfState
 from drpflow.algorithms.psf_fit.modes import ModeField, fit_modes
-from drpflow.algorithms.psf_fit.pixels import back_project, update_pixels
-from drpflow.algorithms.psf_fit.profile import Moffat, fit_moffat
+from drpflow.algorithms.psf_fit.pixels import improve_pixels
+from drpflow.algorithms.psf_fit.profile import Moffat, fit_moffat, mean_star
+from drpflow.algorithms.psf_fit.rejection import EARLY_ERROR, light_lost, outlying, plausible
 from drpflow.algorithms.psf_fit.reserve import reserve
 from drpflow.algorithms.psf_fit.stamps import Stamps, cut
 from drpflow.algorithms.psf_fit.stars import (
@@ -21,7 +22,6 @@ from drpflow.algorithms.psf_fit.stars import (
     project_modes,
 )
 from drpflow.data.polynomial import Basis2D, Domain
-from drpflow.data.psf import PixelGridPsf, sinc_matrix
 from drpflow.data.psf_moments import adaptive_moments
 from drpflow.errors import AlgorithmError
 
@@ -31,19 +31,12 @@ if TYPE_CHECKING:
     from drpflow.algorithms.psf_fit.neighbors import Neighbors
     from drpflow.config.psf import PsfConfig
     from drpflow.data.geometry import Box
+    from drpflow.data.psf import PixelGridPsf
 
     Floats: TypeAlias = NDArray[np.float64]
     Bools: TypeAlias = NDArray[np.bool_]
 
 _FWHM_PER_SIGMA = 2.3548
-# While the model is rough, what it misses must not be taken for outliers: from the second round on
-# the free pixels approach what the brightest stars show.
-_EARLY_ERROR = (0.2, 0.1, 0.05, 0.02)
-_EARLY_MASKED_LIGHT = 0.5
-_MAX_WANDER_PIX = 2.0
-# Bright stars show errors of the model that faint ones hide: χ² that is larger by a factor of
-# exp(4 × 0.25) = 2.7 is no reason to drop a star.
-_LOG_CHI2_SPREAD = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +115,7 @@ def fit_psf(
     _require(rows.size, config)
     start = _first_guess(image, variance, bad, x[rows], y[rows], flux[rows], config, neighbors)
     profile, stamps, places, step_pix = start
-    light = _light_lost(stamps, profile)
+    light = light_lost(stamps, profile)
     kept = light <= config.max_masked_light
     _require(int(kept.sum()), config)
     rows, stamps, places = rows[kept], stamps.select(kept), places.select(kept)
@@ -146,10 +139,10 @@ class _Fit:
     def improve(self, stamps: Stamps, places: Places, round_: int) -> tuple[Stamps, Places, Bools]:
         """Improve places, modes and pixels once, and drop stars that do not fit."""
         config = self.config
-        error = max([config.relative_error, *_EARLY_ERROR[round_ : round_ + 1]])
+        error = max([config.relative_error, *EARLY_ERROR[round_ : round_ + 1]])
         state = self._start(len(stamps), stamps.half_size)
         seen = self._place(state, stamps, places, error)
-        kept = _plausible(seen, config, last=round_ > 1)
+        kept = plausible(seen, config.max_masked_light, config.star_outlier_sigma, last=round_ > 1)
         if not kept.all():
             stamps, places = stamps.select(kept), seen.places.select(kept)
             _require(len(stamps), config)
@@ -166,12 +159,15 @@ class _Fit:
         degree = state.basis.exponents.sum(axis=1)
         field = fit_modes(right, precision, design, degree)
         state = state.with_modes(field.coefficients).normalized()
-        fits = ~_outlying(field, config) if round_ > 0 else np.ones(len(stamps), bool)
+        fits = np.ones(len(stamps), bool)
+        if round_ > 0:
+            fits = ~outlying(field.residual, field.residual_sigma, config.star_outlier_sigma)
         n_pixel_terms = self._pixel_terms(int(fits.sum()), state.basis)
         if round_ > 0:
             seen = compare(state.psf, stamps, places, error, config.outlier_sigma)
             seen = compare(state.psf, stamps, improve_places(seen), error, config.outlier_sigma)
-            state = _free_pixels(state, seen, design, fits, n_pixel_terms)
+            pixels = improve_pixels(state.pixels, seen, design, fits, n_pixel_terms)
+            state = state.with_pixels(pixels)
         self.state = state.normalized().centered(config.centering_tolerance_pix)
         self.field = field
         kept[kept] = fits
@@ -235,8 +231,8 @@ class _Fit:
         Left out, it would be taken for modes, which do not describe it.
         """
         every = np.ones(len(seen.places.flux), bool)
-        state = _free_pixels(state, seen, np.ones((every.size, 1)), every, 1)
-        return state.normalized().centered(self.config.centering_tolerance_pix)
+        pixels = improve_pixels(state.pixels, seen, np.ones((every.size, 1)), every, 1)
+        return state.with_pixels(pixels).normalized().centered(self.config.centering_tolerance_pix)
 
     def _design(self, state: PsfState, stamps: Stamps, places: Places) -> Floats:
         return state.basis.design(stamps.column + places.dx, stamps.row + places.dy)
@@ -246,20 +242,6 @@ class _Fit:
         while order and (order + 1) * (order + 2) / 2 * self.config.stars_per_pixel_term > n_stars:
             order -= 1
         return (order + 1) * (order + 2) // 2
-
-
-def _free_pixels(
-    state: PsfState, seen: Comparison, design: Floats, fits: Bools, n_terms: int
-) -> PsfState:
-    right, power = back_project(
-        seen.residual[fits],
-        seen.weight[fits],
-        seen.places.flux[fits],
-        seen.along_y[fits],
-        seen.along_x[fits],
-    )
-    pixels = update_pixels(state.pixels[:n_terms], right, power, design[fits, :n_terms])
-    return state.with_pixels(pixels)
 
 
 def _require(number: int, config: PsfConfig) -> None:
@@ -288,7 +270,7 @@ def _first_guess(
         seen = stamps.good[:, half - 1 : half + 2, half - 1 : half + 2].any(axis=(1, 2))
         _require(int(seen.sum()), config)
         places = Places(np.asarray(flux, float), x - stamps.column, y - stamps.row)
-        mean, weight = _mean_star(stamps, places, config.kernel_order)
+        mean, weight = mean_star(stamps, places, config.kernel_order)
         moments, _, _ = adaptive_moments(np.where(weight > 0, mean, 0.0))
         sigma = float(moments.determinant_radius)
         if not 0.3 < sigma < config.max_half_size_pix / 2:
@@ -305,53 +287,3 @@ def _first_guess(
     profile = fit_moffat(mean, weight, _FWHM_PER_SIGMA * sigma)
     step = 0.5 if sigma < config.fine_grid_sigma_pix else 1.0
     return profile, stamps, places, step
-
-
-def _mean_star(stamps: Stamps, places: Places, kernel_order: int) -> tuple[Floats, Floats]:
-    """Return the median of the stars, shifted and scaled to unit flux, and its weights."""
-    n = stamps.data.shape[1]
-    lattice = np.arange(n)[None, :]
-    along = [
-        sinc_matrix((lattice + shift[:, None]).ravel(), n, kernel_order).reshape(len(stamps), n, n)
-        for shift in (places.dx, places.dy)
-    ]
-    flux = np.where(places.flux > 0, places.flux, np.nan)[:, None, None]
-    shifted = along[1] @ stamps.data @ along[0].transpose(0, 2, 1) / flux
-    valid = along[1] @ (~stamps.good).astype(float) @ along[0].transpose(0, 2, 1)
-    shifted[(np.abs(valid) > 0.02) | ~np.isfinite(shifted)] = np.nan
-    # The median star, but the weight of each pixel follows the noise that a mean would have.
-    some = np.isfinite(shifted).any(axis=0)
-    mean = np.zeros((n, n))
-    mean[some] = np.nanmedian(shifted[:, some], axis=0)
-    noise = stamps.model_variance(np.where(flux > 0, flux, 1.0) * np.maximum(mean, 0), 0.02)
-    relative = np.sqrt(np.nanmedian(noise / flux**2, axis=0))
-    return mean, np.where(some, 1 / relative, 0.0)
-
-
-def _light_lost(stamps: Stamps, profile: Moffat) -> Floats:
-    """Return the fraction of each star's light on pixels that cannot be used."""
-    offsets = np.arange(-stamps.half_size, stamps.half_size + 1).astype(float)
-    light = profile(offsets[None, :], offsets[:, None])
-    return np.where(stamps.good, 0, light).sum(axis=(1, 2)) / light.sum()
-
-
-def _plausible(seen: Comparison, config: PsfConfig, *, last: bool) -> Bools:
-    """Return which stars have a flux, stand where they should, and resemble the model."""
-    places = seen.places
-    kept = np.isfinite(places.flux) & (places.flux > 0)
-    kept &= np.hypot(places.dx, places.dy) < _MAX_WANDER_PIX
-    # While the model is rough, it is the model that is masked.
-    kept &= seen.masked_light() <= (config.max_masked_light if last else _EARLY_MASKED_LIGHT)
-    if last and kept.sum() > 4:
-        chi2 = np.log(np.maximum(seen.chi2_per_pixel(), 1e-3))
-        middle = np.median(chi2[kept])
-        spread = max(1.4826 * float(np.median(np.abs(chi2[kept] - middle))), _LOG_CHI2_SPREAD)
-        kept &= chi2 - middle < config.star_outlier_sigma * spread
-    return kept
-
-
-def _outlying(field: ModeField, config: PsfConfig) -> Bools:
-    """Return which stars differ from the field of sizes and ellipticities."""
-    deviation = field.residual[:, :3] / field.residual_sigma[:, :3]
-    scale = np.maximum(1.4826 * np.median(np.abs(deviation), axis=0), 0.7)
-    return np.any(np.abs(deviation) > config.star_outlier_sigma * scale, axis=1)

@@ -83,12 +83,12 @@ def fit_modes(right: Floats, precision: Floats, design: Floats, degree: Ints) ->
     """
     n_stars, n_terms = design.shape
     n_modes = right.shape[1]
-    scale = _typical_variance(precision)
+    scale = typical_variance(precision)
     expected2 = np.square(_AMPLITUDE * _SHARE) * scale / scale[:_SECOND_ORDER].mean()
     scatter2 = 0.1 * scale
     prior2 = np.where(degree[:, None] == 0, np.inf, np.maximum(scale, 1e-4))
     for _ in range(_ROUNDS):
-        weighted, hessian = _with_scatter(right, precision, scatter2)
+        weighted, hessian = with_scatter(right, precision, scatter2)
         normal = np.einsum("nj,nk,nab->jakb", design, design, hessian, optimize=True)
         normal = normal.reshape(n_terms * n_modes, -1)
         target = np.einsum("nj,na->ja", design, weighted).ravel()
@@ -111,7 +111,7 @@ def fit_modes(right: Floats, precision: Floats, design: Floats, degree: Ints) ->
     return ModeField(c, np.sqrt(scatter2), measured - design @ c, np.sqrt(variance))
 
 
-def _with_scatter(right: Floats, precision: Floats, scatter2: Floats) -> tuple[Floats, Floats]:
+def with_scatter(right: Floats, precision: Floats, scatter2: Floats) -> tuple[Floats, Floats]:
     """Return H a and H for H = (G⁻¹ + S)⁻¹ = (1 + G S)⁻¹ G, without inverting G."""
     system = np.eye(right.shape[1]) + precision * scatter2
     both = np.linalg.solve(system, np.concatenate([right[:, :, None], precision], axis=2))
@@ -145,7 +145,7 @@ def _update_scatter(pull: Floats, hessian: Floats, leverage: Floats, scatter2: F
     return updated
 
 
-def _typical_variance(precision: Floats) -> Floats:
+def typical_variance(precision: Floats) -> Floats:
     """Return the median variance of each mode for a star, other modes known."""
     diagonal = np.einsum("naa->na", precision)
     return 1 / np.maximum(np.median(diagonal, axis=0), 1e-6)

@@ -104,6 +104,23 @@ class Neighbors:
             light[star][np.ix_(held_i, held_j)] -= self.flux[own] * stamp
         return light
 
+    def without(self, x: Floats, y: Floats) -> Float32:
+        """Return the light of all sources but some stars on the whole image, shape (ny, nx)."""
+        light = self.total.copy()
+        if not self.x.size:
+            return light
+        (ny, nx), size = light.shape, self.stamps.shape[1]
+        for own in np.unique(self._own(x, y)):
+            if own < 0:
+                continue
+            x0, y0 = int(self.x0[own]), int(self.y0[own])
+            rows = slice(max(y0, 0), min(y0 + size, ny))
+            columns = slice(max(x0, 0), min(x0 + size, nx))
+            stamp = self.stamps[own, rows.start - y0 : rows.stop - y0]
+            stamp = stamp[:, columns.start - x0 : columns.stop - x0]
+            light[rows, columns] -= np.float32(self.flux[own]) * stamp
+        return light
+
     def _own(self, x: Floats, y: Floats) -> NDArray[np.intp]:
         """Return which source each star is, -1 for none."""
         from scipy.spatial import cKDTree

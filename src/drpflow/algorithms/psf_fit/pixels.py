@@ -15,7 +15,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from drpflow.algorithms.psf_fit.stars import Comparison
+
     Floats: TypeAlias = NDArray[np.float64]
+    Bools: TypeAlias = NDArray[np.bool_]
 
 _RING_PIX = 1.5
 
@@ -37,6 +40,34 @@ def back_project(
     right = along_y.transpose(0, 2, 1) @ (weight * residual) @ along_x
     power = np.square(along_y).transpose(0, 2, 1) @ weight @ np.square(along_x)
     return flux[:, None, None] * right, np.square(flux)[:, None, None] * power
+
+
+def improve_pixels(
+    current: Floats, seen: Comparison, design: Floats, fits: Bools, n_terms: int
+) -> Floats:
+    """Return new free values of the grid's first terms, from the residuals of some stars.
+
+    Parameters
+    ----------
+    current
+        Values that the residuals were formed with, shape (T, n_grid, n_grid).
+    seen
+        The model beside N stars.
+    design
+        Polynomial terms at the stars, shape (N, T).
+    fits
+        Which stars count, (N,).
+    n_terms
+        How many terms there shall be.
+    """
+    right, power = back_project(
+        seen.residual[fits],
+        seen.weight[fits],
+        seen.places.flux[fits],
+        seen.along_y[fits],
+        seen.along_x[fits],
+    )
+    return update_pixels(current[:n_terms], right, power, design[fits, :n_terms])
 
 
 def update_pixels(current: Floats, right: Floats, power: Floats, design: Floats) -> Floats:

@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from drpflow.data.psf import sinc_matrix
 from drpflow.errors import AlgorithmError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from drpflow.algorithms.psf_fit.stamps import Stamps
+    from drpflow.algorithms.psf_fit.stars import Places
 
     Floats: TypeAlias = NDArray[np.float64]
 
@@ -103,6 +107,27 @@ def fit_moffat(image: Floats, weight: Floats, fwhm_pix: float) -> Moffat:
             "Too few of the selected sources are stars; look at star_selection.",
         )
     return found
+
+
+def mean_star(stamps: Stamps, places: Places, kernel_order: int) -> tuple[Floats, Floats]:
+    """Return the median of the stars, shifted and scaled to unit flux, and its weights."""
+    n = stamps.data.shape[1]
+    lattice = np.arange(n)[None, :]
+    along = [
+        sinc_matrix((lattice + shift[:, None]).ravel(), n, kernel_order).reshape(len(stamps), n, n)
+        for shift in (places.dx, places.dy)
+    ]
+    flux = np.where(places.flux > 0, places.flux, np.nan)[:, None, None]
+    shifted = along[1] @ stamps.data @ along[0].transpose(0, 2, 1) / flux
+    valid = along[1] @ (~stamps.good).astype(float) @ along[0].transpose(0, 2, 1)
+    shifted[(np.abs(valid) > 0.02) | ~np.isfinite(shifted)] = np.nan
+    # The median star, but the weight of each pixel follows the noise that a mean would have.
+    some = np.isfinite(shifted).any(axis=0)
+    mean = np.zeros((n, n))
+    mean[some] = np.nanmedian(shifted[:, some], axis=0)
+    noise = stamps.model_variance(np.where(flux > 0, flux, 1.0) * np.maximum(mean, 0), 0.02)
+    relative = np.sqrt(np.nanmedian(noise / flux**2, axis=0))
+    return mean, np.where(some, 1 / relative, 0.0)
 
 
 def grid_offsets(n_grid: int, step_pix: float) -> tuple[Floats, Floats]:

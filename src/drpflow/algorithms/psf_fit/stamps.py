@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from drpflow.algorithms.psf_fit.neighbors import Neighbors
@@ -71,6 +73,16 @@ class Stamps:
             self.per_flux,
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Stamps]) -> Stamps:
+        """Return stamps of one size together; the variance per flux is their mean."""
+        column, row, data, good, sky = (
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("column", "row", "data", "good", "sky_variance")
+        )
+        per_flux = float(np.mean([part.per_flux for part in parts]))
+        return cls(column, row, data, good, sky, per_flux)
+
 
 def cut(
     image: Float32,
@@ -119,7 +131,7 @@ def _variance_slope(data: Floats, noise: Floats, good: Bools) -> float:
 
 def _median(values: Floats) -> Floats:
     """Return the median of each stamp's numbers, NaN where it has none."""
-    flat = values.reshape(len(values), -1)
+    flat = values.reshape(len(values), values.shape[1] * values.shape[2])
     found = np.full(len(flat), np.nan)
     some = np.isfinite(flat).any(axis=1)
     if some.any():

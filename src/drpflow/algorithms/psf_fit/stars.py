@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from drpflow.algorithms.psf_fit.stamps import Stamps
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     Floats: TypeAlias = NDArray[np.float64]
     Bools: TypeAlias = NDArray[np.bool_]
+    Rows: TypeAlias = Bools | NDArray[np.intp] | slice
 
 _DERIVATIVE_STEP = 0.01
 _MAX_STEP_PIX = 0.5
@@ -38,9 +41,40 @@ class Places:
     dx: Floats
     dy: Floats
 
-    def select(self, rows: Bools) -> Places:
+    def select(self, rows: Rows) -> Places:
         """Return some of the stars."""
         return Places(self.flux[rows], self.dx[rows], self.dy[rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Places]) -> Places:
+        """Return the stars of several sets together."""
+        return cls(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("flux", "dx", "dy")))
+
+
+@dataclass(frozen=True, eq=False)
+class PlacePrior:
+    """Where stars are known to stand, relative to their central pixel.
+
+    Parameters
+    ----------
+    dx, dy
+        Expected places, pixels, shape (N,).
+    weight
+        Inverse variances of each coordinate, pix⁻²; 0 where nothing is known.
+    """
+
+    dx: Floats
+    dy: Floats
+    weight: Floats
+
+    def select(self, rows: Rows) -> PlacePrior:
+        """Return that of some of the stars."""
+        return PlacePrior(self.dx[rows], self.dy[rows], self.weight[rows])
+
+    def pull(self, places: Places) -> Floats:
+        """Return the derivatives of the log probability by x and y at places, shape (N, 2)."""
+        off = np.column_stack([self.dx - places.dx, self.dy - places.dy])
+        return self.weight[:, None] * off
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,15 +121,20 @@ class Comparison:
 
 
 def compare(
-    psf: PixelGridPsf, stamps: Stamps, places: Places, relative_error: float, clip_sigma: float
+    psf: PixelGridPsf,
+    stamps: Stamps,
+    places: Places,
+    relative_error: float,
+    clip_sigma: float,
+    color: Floats | None = None,
 ) -> Comparison:
     """Place the model on the stars and form residuals and weights.
 
     Pixels whose residual exceeds `clip_sigma` get no weight, nor do their neighbours: other
     sources, and what is left of cosmic rays. What all stars show is an error of the model instead,
-    and is not counted.
+    and is not counted. Colours are those of the stars, mag; None for the model's own.
     """
-    grids = psf.grids(stamps.column + places.dx, stamps.row + places.dy)
+    grids = psf.grids(stamps.column + places.dx, stamps.row + places.dy, color)
     along_x, along_y = (psf.sampling_matrices(shift) for shift in (places.dx, places.dy))
     slope_x, slope_y = (_derivatives(psf, shift) for shift in (places.dx, places.dy))
     half_sampled = along_y @ grids
@@ -140,19 +179,24 @@ def _common(residual: Floats, variance: Floats, good: Bools, flux: Floats) -> Fl
     return common
 
 
-def improve_places(comparison: Comparison) -> Places:
+def improve_places(comparison: Comparison, prior: PlacePrior | None = None) -> Places:
     """Return fluxes and places after one step of Gauss and Newton."""
     columns = comparison.nuisance
     weighted = columns * comparison.weight[:, None]
     normal = np.einsum("nayx,nbyx->nab", weighted, columns, optimize=True)
     right = np.einsum("nayx,nyx->na", weighted, comparison.residual)
+    if prior is not None:
+        normal += _place_terms(prior)
+        right[:, 1:] += prior.pull(comparison.places)
     step = np.einsum("nab,nb->na", np.linalg.pinv(normal, hermitian=True), right)
     shift = np.clip(step[:, 1:], -_MAX_STEP_PIX, _MAX_STEP_PIX)
     old = comparison.places
     return Places(old.flux + step[:, 0], old.dx + shift[:, 0], old.dy + shift[:, 1])
 
 
-def project_modes(comparison: Comparison, modes: Floats) -> tuple[Floats, Floats]:
+def project_modes(
+    comparison: Comparison, modes: Floats, prior: PlacePrior | None = None
+) -> tuple[Floats, Floats]:
     """Return what each star says about M images on the grid, flux and place marginalised.
 
     Parameters
@@ -161,6 +205,8 @@ def project_modes(comparison: Comparison, modes: Floats) -> tuple[Floats, Floats
         Model beside the stars.
     modes
         Images on the grid, shape (M, n_grid, n_grid); a star shows ``flux × amplitude × mode``.
+    prior
+        What is known of the places, if anything.
 
     Returns
     -------
@@ -181,10 +227,19 @@ def project_modes(comparison: Comparison, modes: Floats) -> tuple[Floats, Floats
         weight = comparison.weight[k].reshape(len(both), 1, -1)
         normal = (both * weight) @ both.transpose(0, 2, 1)
         target = (both * weight) @ comparison.residual[k].reshape(len(both), -1, 1)
+        if prior is not None:
+            known = prior.select(k)
+            normal[:, :3, :3] += _place_terms(known)
+            target[:, 1:3, 0] += known.pull(comparison.places.select(k))
         cross = normal[:, 3:, :3] @ np.linalg.pinv(normal[:, :3, :3], hermitian=True)
         precision[k] = normal[:, 3:, 3:] - cross @ normal[:, :3, 3:]
         right[k] = (target[:, 3:] - cross @ target[:, :3])[:, :, 0]
     return right, precision
+
+
+def _place_terms(prior: PlacePrior) -> Floats:
+    """Return what a prior adds to the normal equations of flux, x and y, shape (N, 3, 3)."""
+    return prior.weight[:, None, None] * np.diag([0.0, 1.0, 1.0])
 
 
 def _derivatives(psf: PixelGridPsf, shift: Floats) -> Floats:

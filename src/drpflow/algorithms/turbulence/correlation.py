@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from drpflow.algorithms.turbulence.projection import FittedField
 from drpflow.algorithms.turbulence.spectrum import Spectrum, modes
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class LagSums:
         Σ w₁² w₂², shape (L, L).
     variance_mas2
         Weighted mean variance of a coordinate, of what was summed.
+    field
+        What they were taken over.
     """
 
     step_deg: float
@@ -55,9 +58,10 @@ class LagSums:
     weights: Floats
     squares: Floats
     variance_mas2: float
+    field: FittedField
 
 
-def lag_sums(residuals: ResidualSet, reach_deg: float) -> LagSums:
+def lag_sums(residuals: ResidualSet, reach_deg: float, order: int = -1) -> LagSums:
     """Correlate the residuals of a visit.
 
     Parameters
@@ -66,6 +70,8 @@ def lag_sums(residuals: ResidualSet, reach_deg: float) -> LagSums:
         Residuals with the variance of their noise.
     reach_deg
         Largest separation.
+    order
+        Of the polynomial over the field that was fitted before; -1 for none.
     """
     step = reach_deg / _LAG_STEPS
     weight = _weights(residuals)
@@ -85,7 +91,9 @@ def lag_sums(residuals: ResidualSet, reach_deg: float) -> LagSums:
     for item, (i, j) in zip(found, pairs, strict=True):
         item[_LAG_STEPS, _LAG_STEPS] -= float((layers[i] * layers[j]).sum())
     variance = float((weight * vectors**2).sum() / (2 * weight.sum()))
-    return LagSums(step, np.array(found[:3]), found[3], found[4], variance)
+    side = float(np.ptp(residuals.x_deg)), float(np.ptp(residuals.y_deg))
+    field = FittedField(side, order)
+    return LagSums(step, np.array(found[:3]), found[3], found[4], variance, field)
 
 
 def _weights(residuals: ResidualSet) -> Floats:
@@ -114,7 +122,14 @@ def together(parts: Sequence[LagSums]) -> LagSums:
         weights,
         np.sum([p.squares for p in parts], axis=0),
         variance,
+        _typical_field(parts),
     )
+
+
+def _typical_field(parts: Sequence[LagSums]) -> FittedField:
+    sides = np.median([p.field.side_deg for p in parts], axis=0)
+    order = int(np.median([p.field.order for p in parts]))
+    return FittedField((float(sides[0]), float(sides[1])), order)
 
 
 def fit_spectrum(sums: LagSums, start: Spectrum, *, common: bool, visits: int = 1) -> Spectrum:
@@ -148,7 +163,7 @@ class _Problem:
         self.common, self.first = common, start
         self.reach = _LAG_STEPS
         self.step = sums.step_deg
-        lags = np.arange(-self.reach, self.reach + 1)
+        lags = np.arange(-self.reach, self.reach + 1, dtype=np.int64)
         used = np.hypot(lags[:, None], lags) <= self.reach
         used &= sums.weights > 1e-6 * sums.weights.max()
         self.used = used
@@ -162,6 +177,9 @@ class _Problem:
         shared = max(start.coherence_deg / self.step, 1.0)
         self.sigma = np.hypot(shot, patch) * shared
         self.lags = lags
+        self.field = sums.field
+        # Visits differ little in what a polynomial takes of a given strength.
+        self.taken = None if common else self._taken(start) / start.rms_mas**2
         self.shape = (8 * self.reach, 8 * self.reach)
         k = 2 * np.pi * np.fft.fftfreq(self.shape[0], 1.0)
         half = 2 * np.pi * np.fft.rfftfreq(self.shape[1], 1.0)
@@ -192,13 +210,19 @@ class _Problem:
             curl,
         )
 
+    def _taken(self, spectrum: Spectrum) -> Floats:
+        """Return what polynomials change of the correlations that are used, shape (3, n)."""
+        return self.field.taken(spectrum, self.step * self.lags.astype(np.float64))[:, self.used]
+
     def residuals(self, parameters: Floats) -> Floats:
         """Return deviations in units of their errors, those from what is expected among them."""
         spectrum = self.spectrum(parameters)
         waves = modes(spectrum, self.shape, self.step)
         model = waves.correlation(self.window)
         at_lags = np.array([c[np.ix_(self.lags, self.lags)][self.used] for c in model])
-        # What the polynomials took away is the same at all separations, nearly.
+        taken = self._taken(spectrum) if self.taken is None else self.taken * spectrum.rms_mas**2
+        at_lags += taken
+        # What else was fitted has taken the same at all separations, nearly.
         offset = np.asarray(parameters[-3:])[:, None] * self.first.rms_mas**2
         off = (self.measured - at_lags - offset) / self.sigma
         width = _COMMON_LOG if self.common else _PRIOR_LOG

@@ -11,6 +11,11 @@ multiplications: nothing is ever factored, and 10⁴ stars take seconds instead 
 Cholesky decomposition. Stars spread evenly would make the matrix diagonal in k; that diagonal is
 the preconditioner. (The grid stands for the process itself as long as it is finer than the
 patches: Wilson & Nickisch 2015, ICML, section 4, call this structured kernel interpolation.)
+
+Residuals are those of a fit that has polynomials H b over the field, whose b took what it could of
+the displacement. They are found together with it: in the place of C⁻¹ stands
+Q = C⁻¹ - C⁻¹H (HᵀC⁻¹H + 1)⁻¹ HᵀC⁻¹, the columns of H multiplied by the expected sizes of their
+coefficients.
 """
 
 from __future__ import annotations
@@ -23,8 +28,11 @@ import numpy as np
 
 from drpflow.algorithms.turbulence.spectrum import Modes, Spectrum, modes
 from drpflow.data.displacement_map import cubic_weights
+from drpflow.data.polynomial import Basis2D, Domain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Floats: TypeAlias = NDArray[np.float64]
@@ -66,10 +74,10 @@ class ResidualSet:
         """Return the given rows (indices or a mask)."""
         return ResidualSet(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
-    def weights(self) -> tuple[Floats, Floats, Floats]:
-        """Return the elements xx, xy and yy of the inverse covariances."""
+    def weights(self) -> Floats:
+        """Return the elements xx, xy and yy of the inverse covariances, shape (3, N)."""
         determinant = self.xx * self.yy - self.xy**2
-        return self.yy / determinant, -self.xy / determinant, self.xx / determinant
+        return np.stack([self.yy, -self.xy, self.xx]) / determinant
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +112,10 @@ def infer_field(
     spectrum: Spectrum,
     nodes: float = 5.0,
     box_deg: tuple[float, float, float, float] | None = None,
+    free_mas: Sequence[float] = (),
 ) -> GriddedField:
     """Return the mean of the process given residuals; see :class:`VisitProcess`."""
-    return VisitProcess(residuals, spectrum, nodes, box_deg).field
+    return VisitProcess(residuals, spectrum, nodes, box_deg, free_mas).field
 
 
 class VisitProcess:
@@ -122,6 +131,9 @@ class VisitProcess:
         Nodes over the shortest coherence length.
     box_deg
         (x0, x1, y0, y1) that the grid shall cover besides the stars.
+    free_mas
+        Expected size of the terms of each order, from 0, of a polynomial over the field that is
+        found with the process and is no part of it; empty for none.
     """
 
     def __init__(
@@ -130,6 +142,7 @@ class VisitProcess:
         spectrum: Spectrum,
         nodes: float = 5.0,
         box_deg: tuple[float, float, float, float] | None = None,
+        free_mas: Sequence[float] = (),
     ) -> None:
         from scipy.fft import next_fast_len
 
@@ -144,7 +157,8 @@ class VisitProcess:
         padding = _PADDING * spectrum.coherence_deg * np.sqrt(spectrum.stretch)
         nx, ny = (next_fast_len(int(np.ceil((r + padding) / spacing)) + 1, True) for r in reach)
         self._grid = GriddedField((low[0], low[1]), spacing, np.zeros((2, ny, nx)), 0)
-        self._system = _System(modes(spectrum, (ny, nx), spacing), self._grid, residuals)
+        waves = modes(spectrum, (ny, nx), spacing)
+        self._system = _System(waves, self._grid, residuals, free_mas)
         # The density of information to expect: that over the box of the stars.
         self._inside = reach[0] * reach[1] / spacing**2
         kept = [int(np.ceil(r / spacing)) + 2 for r in reach]
@@ -162,21 +176,33 @@ class VisitProcess:
         values = np.ascontiguousarray(self._system.field(white)[:, :ny, :nx])
         return GriddedField(self._grid.origin_deg, self._grid.spacing_deg, values, steps)
 
-    def predicted_by_others(self, fold: NDArray[np.int64]) -> Floats:
-        """Return for each star what the stars of other folds predict, mas, shape (2, N).
+    @cached_property
+    def polynomial(self) -> Floats:
+        """The polynomial that was found with the field, at the stars, mas, shape (2, N)."""
+        return self._system.polynomial(self._whole[0], np.ones(self.number)).T
+
+    def predicted_by_others(self, fold: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """Return for each star what the stars of other folds predict, mas.
 
         Parameters
         ----------
         fold
             Number of the fold of each star, shape (N,).
+
+        Returns
+        -------
+        tuple of ndarray
+            By a polynomial alone, and by the field and the polynomial that goes with it, shapes
+            (2, N).
         """
-        out = np.zeros((2, self.number))
+        plain, whole = np.zeros((2, 2, self.number))
         for k in np.unique(fold):
-            others = (fold != k).astype(np.float64)
+            here, others = fold == k, (fold != k).astype(np.float64)
             white, _ = self._system.solve(others, self._inside, self._whole[0])
-            values = self._system.field(white).reshape(2, -1)
-            out[:, fold == k] = (self._system.matrix[fold == k] @ values.T).T
-        return out
+            plain[:, here] = self._system.polynomial(0 * white, others)[here].T
+            both = self._system.at_stars(white) + self._system.polynomial(white, others)
+            whole[:, here] = both[here].T
+        return plain, whole
 
 
 def _interpolation(field: GriddedField, x_deg: Floats, y_deg: Floats) -> Any:
@@ -193,15 +219,80 @@ def _interpolation(field: GriddedField, x_deg: Floats, y_deg: Floats) -> Any:
     return csr_matrix((weights.ravel(), nodes.ravel(), ends), shape=(x_deg.size, ny * nx))
 
 
+def _design(residuals: ResidualSet, size_mas: Sequence[float]) -> Floats:
+    """Return the terms of a polynomial over the stars times their sizes, shape (N, T)."""
+    x, y = residuals.x_deg, residuals.y_deg
+    if not len(size_mas):
+        return np.zeros((x.size, 0))
+    edge = 1e-6
+    domain = Domain(x.min() - edge, x.max() + edge, y.min() - edge, y.max() + edge)
+    basis = Basis2D(len(size_mas) - 1, domain)
+    return basis.design(x, y) * np.asarray(size_mas)[basis.exponents.sum(axis=1)]
+
+
+class _Weights:
+    """Q v of vectors at stars: their weights, less what a polynomial takes.
+
+    Parameters
+    ----------
+    elements
+        xx, xy and yy of the inverse covariances, shape (3, N).
+    design
+        Terms of the polynomial times their expected sizes, shape (N, T).
+    """
+
+    def __init__(self, elements: Floats, design: Floats) -> None:
+        self.elements, self.design = elements, design
+        xx, xy, yy = (design.T @ (w[:, None] * design) for w in elements)
+        gram = np.block([[xx, xy], [xy, yy]])
+        self.inverse = np.linalg.inv(gram + np.eye(len(gram)))
+
+    def whole(self, vectors: Floats) -> Floats:
+        """Return C⁻¹ v of vectors of shape (N, 2)."""
+        xx, xy, yy = self.elements
+        x, y = vectors.T
+        return np.column_stack([xx * x + xy * y, xy * x + yy * y])
+
+    def polynomial(self, weighted: Floats) -> Floats:
+        """Return the polynomial through vectors of which C⁻¹ v is given, at the stars, (N, 2)."""
+        terms = self.inverse @ (self.design.T @ weighted).T.ravel()
+        return np.asarray(self.design @ terms.reshape(2, -1).T)
+
+    def __call__(self, vectors: Floats) -> Floats:
+        """Return Q v of vectors of shape (N, 2)."""
+        weighted = self.whole(vectors)
+        if not self.inverse.size:
+            return weighted
+        return weighted - self.whole(self.polynomial(weighted))
+
+
 class _System:
     """The linear system in the Fourier plane, for one visit."""
 
-    def __init__(self, waves: Modes, grid: GriddedField, residuals: ResidualSet) -> None:
+    def __init__(
+        self, waves: Modes, grid: GriddedField, residuals: ResidualSet, free_mas: Sequence[float]
+    ) -> None:
         self.waves = waves
         self.matrix = _interpolation(grid, residuals.x_deg, residuals.y_deg)
         self.transposed = self.matrix.T.tocsr()
-        self.weights = residuals.weights()
+        self.elements = residuals.weights()
+        self.design = _design(residuals, free_mas)
         self.vectors = np.column_stack([residuals.dx_mas, residuals.dy_mas])
+
+    def weights(self, share: Floats) -> _Weights:
+        """Return the weights of the stars, multiplied by a share of each: 0 leaves it out."""
+        return _Weights(self.elements * share, self.design)
+
+    def at_stars(self, white: Complexes) -> Floats:
+        """Return W B z, shape (N, 2)."""
+        return np.asarray(self.matrix @ self.field(white).reshape(2, -1).T)
+
+    def polynomial(self, white: Complexes, share: Floats) -> Floats:
+        """Return H b of what a field leaves, shape (N, 2)."""
+        weights = self.weights(share)
+        if not weights.inverse.size:
+            return np.zeros_like(self.vectors)
+        return weights.polynomial(weights.whole(self.vectors - self.at_stars(white)))
 
     def field(self, white: Complexes) -> Floats:
         """Return B z, shape (2, ny, nx), from the two parts of z."""
@@ -225,16 +316,13 @@ class _System:
             ]
         )
 
-    def apply(self, white: Complexes, weights: tuple[Floats, Floats, Floats]) -> Complexes:
-        """Return (1 + Bᵀ Wᵀ C⁻¹ W B) z."""
-        at_stars = self.matrix @ self.field(white).reshape(2, -1).T
-        return white + self.gathered(at_stars, weights)
+    def apply(self, white: Complexes, weights: _Weights) -> Complexes:
+        """Return (1 + Bᵀ Wᵀ Q W B) z."""
+        return white + self.gathered(self.at_stars(white), weights)
 
-    def gathered(self, vectors: Floats, weights: tuple[Floats, Floats, Floats]) -> Complexes:
-        """Return Bᵀ Wᵀ C⁻¹ r of vectors at the stars, shape (N, 2)."""
-        xx, xy, yy = weights
-        x, y = vectors.T
-        return self.adjoint(self.transposed @ np.column_stack([xx * x + xy * y, xy * x + yy * y]))
+    def gathered(self, vectors: Floats, weights: _Weights) -> Complexes:
+        """Return Bᵀ Wᵀ Q r of vectors at the stars, shape (N, 2)."""
+        return self.adjoint(self.transposed @ weights(vectors))
 
     def dot(self, a: Complexes, b: Complexes) -> float:
         """Return the scalar product over the whole plane."""
@@ -254,8 +342,8 @@ class _System:
         start
             A solution nearby.
         """
-        weights = (self.weights[0] * share, self.weights[1] * share, self.weights[2] * share)
-        density = float((weights[0] + weights[2]).sum()) / 2 / nodes_inside
+        weights = self.weights(share)
+        density = float(weights.elements[[0, 2]].sum()) / 2 / nodes_inside
         powers = np.stack([self.waves.root_along**2, self.waves.root_across**2])
         inverse = 1 / (1 + density * powers)
         rest = self.gathered(self.vectors, weights)

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from drpflow.algorithms.astrometric_fit import solve
-from drpflow.algorithms.astrometric_fit.result import AstrometrySolution, StarFlag
+from drpflow.algorithms.astrometric_fit.result import AstrometrySolution
 from drpflow.algorithms.turbulence.correlation import LagSums, fit_spectrum, lag_sums, together
 from drpflow.algorithms.turbulence.process import GriddedField, ResidualSet, VisitProcess
+from drpflow.algorithms.turbulence.residuals import fitted_residuals
 from drpflow.algorithms.turbulence.spectrum import Spectrum
 from drpflow.data.displacement_map import TURBULENCE, DisplacementMap
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from drpflow.algorithms.astrometric_fit.result import Pass
+    from drpflow.algorithms.astrometric_fit.result import Pass, SolvedImages
     from drpflow.config.solve_astrometry import SolveAstrometryConfig
     from drpflow.config.turbulence import TurbulenceConfig
     from drpflow.data.astrometric_tables import Detectors, Observations, Stars, Visits
@@ -38,9 +39,11 @@ if TYPE_CHECKING:
     Ints: TypeAlias = NDArray[np.int64]
 
 MAS_PER_DEG = 3.6e6
-_MIN_NOISE_MAS = 0.3
-"""Errors of centroids below this are taken for this."""
 _MARGIN_NODES = 3
+_LEAST_COHERENCE = 0.3
+"""Distances of neighbouring stars that turbulence must be coherent over to be found."""
+_COMMON_STARS = 100.0
+"""Stars of a visit that say as much of its gain as all visits together."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,14 @@ class VisitTurbulence:
         Its spectrum; None if there were too few stars.
     gain
         Share by which it reduces the weighted squares of the residuals of stars that it has not
-        seen; NaN if it was not tried.
+        seen, drawn towards that of all visits; NaN if it was not tried.
     field
         The displacement; None if it does not help.
     rows
         Observations from which it was found; None likewise.
     predicted_mas
-        What others of these predict for each, along the axes of the field, shape (2, n); None
-        likewise.
+        What others of these predict for each, along the axes of the field and without a
+        polynomial, which the map of the visit has, shape (2, n); None likewise.
     """
 
     spectrum: Spectrum | None
@@ -103,30 +106,52 @@ def solve_with_turbulence(
     Parameters and faults are those of :func:`drpflow.algorithms.astrometric_fit.solve`.
     """
     solution = solve(observations, visits, detectors, stars, config, start=start, progress=progress)
-    found: tuple[VisitTurbulence, ...] = tuple(_none() for _ in range(len(visits)))
+    still, found = solution, tuple(_none() for _ in range(len(visits)))
     moved = np.zeros((2, len(observations)))
     for _ in range(config.turbulence.rounds):
-        places = field_places(observations, solution.wcs)
-        found = find_turbulence(observations, stars, solution, (places, moved), config.turbulence)
+        before = field_places(observations, solution.wcs), moved
+        found = find_turbulence(observations, visits, stars, solution, before, config.turbulence)
         if not any(item.kept for item in found):
+            # What an earlier round has taken off would be in no coordinate system.
+            solution = still
             break
-        moved = _displacements(observations, places, found)
+        moved = _displacements(observations, before[0], found)
         corrected = _corrected(observations, detectors, moved)
         solution = solve(
             corrected, visits, detectors, stars, config, start=solution.wcs, progress=progress
         )
     wcs = {(v, d): with_turbulence(item, found[v].field) for (v, d), item in solution.wcs.items()}
     values = {f.name: getattr(solution, f.name) for f in fields(AstrometrySolution)}
-    notes = (*solution.notes, *_notes(found, solution))
-    return TurbulenceSolution(**{**values, "wcs": wcs, "notes": notes}, turbulence=found)
+    values |= {
+        "wcs": wcs,
+        "images": _with_errors_of(still.images, solution.images),
+        "notes": (*solution.notes, *_notes(found, solution)),
+    }
+    return TurbulenceSolution(**values, turbulence=found)
 
 
-def _none() -> VisitTurbulence:
-    return VisitTurbulence(None, float("nan"), None, None, None)
+def _with_errors_of(still: SolvedImages, images: SolvedImages) -> SolvedImages:
+    """Return images with the stated errors of a solution from which nothing was taken off.
+
+    Turbulence that was found is not known without error, least of all where it is like a
+    polynomial: residuals without it would make the maps look better than they are.
+    """
+    width = int(max(still.detector.max(initial=0), images.detector.max(initial=0))) + 1
+    known, wanted = (i.visit.astype(np.int64) * width + i.detector for i in (still, images))
+    order = np.argsort(known)
+    row = order[np.minimum(np.searchsorted(known, wanted, sorter=order), known.size - 1)]
+    same = known[row] == wanted
+    error = np.where(same, still.error_arcsec[row], images.error_arcsec)
+    return replace(images, error_arcsec=error)
+
+
+def _none(spectrum: Spectrum | None = None, gain: float = float("nan")) -> VisitTurbulence:
+    return VisitTurbulence(spectrum, gain, None, None, None)
 
 
 def find_turbulence(
     observations: Observations,
+    visits: Visits,
     stars: Stars,
     solution: AstrometrySolution,
     before: tuple[Floats, Floats],
@@ -136,7 +161,7 @@ def find_turbulence(
 
     Parameters
     ----------
-    observations, stars
+    observations, visits, stars
         The tables.
     solution
         A solution of them.
@@ -146,86 +171,84 @@ def find_turbulence(
     config
         The parameters.
     """
-    rows = _rows(observations, stars, solution)
-    sets = {v: _residuals(observations, solution, before, own) for v, own in rows.items()}
-    usable = {v: item for v, item in sets.items() if len(item) >= config.min_stars}
-    boxes = _boxes(solution)
-    found = [_none() for _ in range(len(solution.visits.solved))]
+    found = [_none() for _ in range(len(visits))]
+    parts = fitted_residuals(observations, visits, stars, solution, before)
+    usable = {v: part for v, part in parts.items() if part[0].size >= config.min_stars}
     if not usable:
         return tuple(found)
-    sums = {v: lag_sums(item, config.max_separation_deg) for v, item in usable.items()}
-    common = _common_spectrum(usable, sums, config)
-    for v, item in usable.items():
+    boxes, order = _boxes(solution), solution.visits.order
+    reach = config.max_separation_deg
+    sums = {v: lag_sums(item, reach, int(order[v])) for v, (_, item) in usable.items()}
+    common = _common_spectrum([item for _, item in usable.values()], list(sums.values()), config)
+    squares = np.zeros((len(visits), 2))
+    for v, (rows, item) in usable.items():
         spectrum = fit_spectrum(sums[v], common, common=False)
-        found[v] = _tried(item, rows[v], spectrum, config, boxes[v])
+        found[v] = _none(spectrum, 0.0)
+        if spectrum.shortest_deg < _LEAST_COHERENCE * _distance(item):
+            continue
+        free = solution.visit_mas[: int(order[v]) + 1].tolist()
+        process = VisitProcess(item, spectrum, config.nodes_per_coherence, boxes[v], free)
+        predicted, squares[v] = _tried(
+            item, process, float(solution.visits.floor_mas[v]), config.folds
+        )
+        moved = predicted - process.polynomial
+        found[v] = VisitTurbulence(spectrum, np.nan, process.field, rows, moved)
+    gains = _gains(squares, {v: usable[v][0].size for v, item in enumerate(found) if item.kept})
+    for v, gain in gains.items():
+        kept = gain > config.min_gain
+        found[v] = replace(found[v], gain=gain) if kept else _none(found[v].spectrum, gain)
     return tuple(found)
 
 
-def _rows(
-    observations: Observations, stars: Stars, solution: AstrometrySolution
-) -> dict[int, Ints]:
-    """Return for each visit its observations of the fit."""
-    r = solution.residuals
-    wrong = StarFlag.VARIABLE | StarFlag.NO_OBSERVATION
-    good = ~stars.reserved & ((solution.stars.flag & int(wrong)) == 0)
-    good &= np.isfinite(solution.stars.covariance[:, :2, :2]).all(axis=(1, 2))
-    kept = r.used & ~r.rejected & good[observations.star]
-    kept &= np.isfinite(r.x_deg) & np.isfinite(r.dx_mas) & np.isfinite(r.dy_mas)
-    rows = np.flatnonzero(kept)
-    # By the stars' numbers, so that folds do not depend on the order of the input.
-    rows = rows[np.lexsort((stars.id[observations.star[rows]], observations.visit[rows]))]
-    visit = observations.visit[rows]
-    starts = np.flatnonzero(np.diff(visit, prepend=-1) != 0)
-    parts = np.split(rows, starts[1:]) if rows.size else []
-    return {int(observations.visit[part[0]]): part for part in parts}
-
-
-def _residuals(
-    observations: Observations,
-    solution: AstrometrySolution,
-    before: tuple[Floats, Floats],
-    rows: Ints,
-) -> ResidualSet:
-    """Return what maps without turbulence leave, with the errors of centroid and star."""
-    r = solution.residuals
-    place = solution.stars.covariance[observations.star[rows]]
-    star = np.clip((place[:, 0, 0] + place[:, 1, 1]) / 2, 0.0, 1e6) + _MIN_NOISE_MAS**2
-    (x, y), (dx, dy) = (values[:, rows] for values in before)
-    noise = (np.asarray(w[rows], np.float64) for w in (r.xx, r.xy, r.yy))
-    xx, xy, yy = noise
-    return ResidualSet(x, y, r.dx_mas[rows] + dx, r.dy_mas[rows] + dy, xx + star, xy, yy + star)
+def _distance(residuals: ResidualSet) -> float:
+    """Return the mean distance of neighbouring stars, deg."""
+    area = float(np.ptp(residuals.x_deg) * np.ptp(residuals.y_deg))
+    return float(np.sqrt(area / len(residuals)))
 
 
 def _common_spectrum(
-    sets: dict[int, ResidualSet], sums: dict[int, LagSums], config: TurbulenceConfig
+    sets: list[ResidualSet], sums: list[LagSums], config: TurbulenceConfig
 ) -> Spectrum:
     """Return the spectrum of all visits together."""
-    everything = together(list(sums.values()))
-    noise = float(np.median(np.concatenate([(item.xx + item.yy) / 2 for item in sets.values()])))
+    everything = together(sums)
+    noise = float(np.median(np.concatenate([(item.xx + item.yy) / 2 for item in sets])))
     excess = max(everything.variance_mas2 - noise, 0.1 * everything.variance_mas2, 0.01)
     start = Spectrum(float(np.sqrt(excess)), config.coherence_deg)
     return fit_spectrum(everything, start, common=True, visits=len(sums))
 
 
 def _tried(
-    residuals: ResidualSet,
-    rows: Ints,
-    spectrum: Spectrum,
-    config: TurbulenceConfig,
-    box_deg: tuple[float, float, float, float],
-) -> VisitTurbulence:
-    """Return the turbulence of a visit, if the stars predict the residuals of each other."""
-    process = VisitProcess(residuals, spectrum, config.nodes_per_coherence, box_deg)
-    rng = np.random.default_rng([rows.size, config.folds])
-    fold = rng.permutation(rows.size) % config.folds
-    predicted = process.predicted_by_others(fold)
+    residuals: ResidualSet, process: VisitProcess, floor_mas: float, folds: int
+) -> tuple[Floats, Floats]:
+    """Return what stars predict for each other, and the squares of residuals before and after."""
+    rng = np.random.default_rng([len(residuals), folds])
+    fold = rng.permutation(len(residuals)) % folds
+    plain, predicted = process.predicted_by_others(fold)
     vectors = np.stack([residuals.dx_mas, residuals.dy_mas])
-    weight = 1.0 / ((residuals.xx + residuals.yy) / 2 + spectrum.rms_mas**2)
-    before, after = (float((weight * w**2).sum()) for w in (vectors, vectors - predicted))
-    gain = 1.0 - after / before if before > 0 else 0.0
-    if gain <= config.min_gain:
-        return VisitTurbulence(spectrum, gain, None, None, None)
-    return VisitTurbulence(spectrum, gain, process.field, rows, predicted)
+    weight = 1.0 / ((residuals.xx + residuals.yy) / 2 + floor_mas**2)
+    squares = [float((weight * (vectors - w) ** 2).sum()) for w in (plain, predicted)]
+    return predicted, np.array(squares)
+
+
+def _gains(squares: Floats, number: Mapping[int, int]) -> dict[int, float]:
+    """Return by which share the squares of each visit's residuals fall.
+
+    Few stars say little of that: visits are drawn to what all gain together.
+
+    Parameters
+    ----------
+    squares
+        Before and after, of each visit, shape (V, 2).
+    number
+        Stars of the visits that were tried.
+    """
+    before, after = squares.sum(axis=0)
+    whole = 1 - after / before if before > 0 else 0.0
+    gains = {}
+    for v, n in number.items():
+        own = 1 - squares[v, 1] / squares[v, 0] if squares[v, 0] > 0 else 0.0
+        gains[v] = float((n * own + _COMMON_STARS * whole) / (n + _COMMON_STARS))
+    return gains
 
 
 def field_places(observations: Observations, wcs: Mapping[tuple[int, int], SkyWcs]) -> Floats:

@@ -1,0 +1,213 @@
+"""updateVisitSummary and the pixels that are read through it, against the truth.
+
+    (simulate and run a survey up to updateVisitSummary)
+    python benchmarks/accuracy_visit_summary.py demo [--results ROOT…]
+
+Prints one table: the figure, its 95 % interval by resampling detectors, what is wanted; beside it
+the same of calibrateImage and consolidateVisit. Products are looked for in the given roots, in
+that order.
+
+The true zero point is that of a star of 5500 K in the electrons that the pixels hold: detrended
+ones are relative to the camera's median, and one number a band, the median over all frames, is not
+theirs to know. It is in the sky and in the effective time as well. The true limiting magnitude
+follows from the true effective area, sky and read noise by the same formula.
+
+Pixels: ``recalibrated_pvi`` and ``initial_pvi`` less the noiseless light of all sources, nJy.
+*Scale* is the median of pixel over truth where the truth is brighter than 30 times the noise; what
+lies beyond the aperture to which fluxes are corrected makes it larger than one, alike everywhere:
+its scatter between detectors counts. *Level* is the mean of pixels without light, of *noise* the
+robust scatter of pixel less truth over its stated error there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from frame_scores import wcs_error_pix
+from scoring import Figure, resampled, rms, robust_sigma
+from truth_survey import TruthSurvey
+
+from drpflow import Store
+from drpflow.algorithms.calibrate_image.frame import UNUSABLE
+from drpflow.algorithms.depth import limiting_magnitude
+from drpflow.data.photo_calib import NJY_ZERO_POINT_MAG
+from drpflow.errors import DrpflowError
+from drpflow.io.camera_yaml import load_camera
+from drpflow.sim.scene import render_sky
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from truth_survey import TruthFrame
+
+    Floats = NDArray[np.float64]
+
+STAGES = {"initial_visit_summary": "initial_pvi", "final_visit_summary": "recalibrated_pvi"}
+"""Summaries, and the images that belong to them."""
+_BRIGHT, _DARK = 30.0, 0.02
+"""Of the noise: true light above which a pixel is bright, below which it holds none."""
+# (name, label, unit, statistic over detectors, factor, digits, wanted)
+FIGURES: tuple[tuple[str, str, Any, float, int, str], ...] = (
+    ("wcs", "WCS, rms, pixels", rms, 1, 4, "0.012"),
+    ("wcs", "WCS, median, pixels", np.median, 1, 4, "0.007"),
+    ("zero_point", "zero point, rms, mag", rms, 1, 4, "0.02"),
+    ("psf_sigma", "PSF size σ, relative, mean", np.mean, 1, 5, ""),
+    ("psf_sigma", "PSF size σ, relative, rms", rms, 1, 5, "0.02"),
+    ("mag_lim", "limiting magnitude, rms, mag", rms, 1, 4, "0.02"),
+    ("sky", "sky level, relative, rms", rms, 1, 4, ""),
+    ("eff_time", "effective time, relative, rms", rms, 1, 4, "0.05"),
+    ("scale", "pixels: scale, scatter between detectors, mag", robust_sigma, 1.086, 4, ""),
+    ("level", "pixels: level over noise, rms", rms, 1, 4, "0.02"),
+    ("noise", "pixels: noise over stated", np.mean, 1, 3, "1"),
+)  # fmt: skip
+
+
+class Roots:
+    """Stores that are searched in their order."""
+
+    def __init__(self, roots: list[Path]) -> None:
+        self.store = Store(roots)
+
+    def component(self, name: str, frame: TruthFrame) -> Any:
+        """Return a component of a frame, None if there is none."""
+        try:
+            return self.store.get(name, visit=frame.visit, detector=frame.detector)
+        except DrpflowError:
+            return None
+
+
+class Scores:
+    """Figures of all frames, by stage and name."""
+
+    def __init__(self, folder: Path, roots: list[Path]) -> None:
+        self.truth, self.roots = TruthSurvey(folder), Roots(roots)
+        self.camera = load_camera(folder / "camera.yaml")
+        self.values: dict[tuple[str, str], list[float]] = defaultdict(list)
+        self.bands: dict[str, list[str]] = defaultdict(list)
+        self.lost: dict[str, int] = defaultdict(int)
+
+    def add(self, frame: TruthFrame, *, pixels: bool) -> None:
+        """Score a frame."""
+        for summary, image in STAGES.items():
+            parts = {
+                name: self.roots.component(f"{summary}.{name}", frame)
+                for name in ("wcs", "summary_stats", "photo_calib")
+            }
+            if any(part is None for part in parts.values()):
+                self.lost[summary] += 1
+                continue
+            found = self._figures(frame, parts["wcs"], parts["summary_stats"])
+            found |= dict.fromkeys(("scale", "level", "noise"), np.nan)
+            if pixels:
+                found |= self._pixels(frame, image)
+            self.bands[summary].append(str(frame.row["band"]))
+            for name, value in found.items():
+                self.values[summary, name].append(value)
+
+    def _figures(self, frame: TruthFrame, wcs: Any, stats: Any) -> dict[str, float]:
+        nx, ny = self.camera.detector(frame.detector).size_pix
+        xx, yy, xy = frame.shapes(np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2]))
+        sigma = float((xx * yy - xy**2)[0] ** 0.25)
+        row = frame.row
+        zero_point = NJY_ZERO_POINT_MAG + 2.5 * np.log10(row["electron_per_reference_njy"])
+        amplifiers = self.camera.detector(frame.detector).amplifiers
+        noise = np.mean([a.read_noise**2 for a in amplifiers])
+        limit = limiting_magnitude(
+            zero_point, row["effective_area_pix"], row["sky_electron"] + noise
+        )
+        off = stats.value("zeroPoint") - zero_point
+        return {
+            "wcs": wcs_error_pix(wcs, frame),
+            "zero_point": off,
+            "psf_sigma": stats.value("psfSigma") / sigma - 1,
+            "mag_lim": stats.value("magLim") - limit,
+            "sky": float(np.log(stats.value("skyBg") / row["sky_electron"])),
+            # t (1/σ)² 10^(0.8 Z)/sky: what is common to Z and the sky is taken off at the end.
+            "eff_time": float(
+                -2 * np.log(stats.value("psfSigma") / sigma)
+                + 0.8 * np.log(10) * off
+                - np.log(stats.value("skyBg") / row["sky_electron"])
+            ),
+        }
+
+    def _pixels(self, frame: TruthFrame, name: str) -> dict[str, float]:
+        exposure = self.roots.component(name, frame)
+        if exposure is None:
+            return {}
+        true = true_njy(frame)
+        image = exposure.image.astype(np.float64)
+        error = np.sqrt(exposure.variance.astype(np.float64))
+        usable = ~exposure.mask.any(UNUSABLE) & np.isfinite(image) & (error > 0)
+        noise = float(np.median(error[usable]))
+        bright, dark = usable & (true > _BRIGHT * noise), usable & (true < _DARK * noise)
+        if bright.sum() < 50 or dark.sum() < 1000:
+            return {}
+        scale = float(np.median(image[bright] / true[bright]))
+        left = (image - scale * true)[dark] / error[dark]
+        return {
+            "scale": float(np.log(scale)),
+            "level": float(np.clip(left, -5, 5).mean()),
+            "noise": robust_sigma(left),
+        }
+
+    def figure(self, stage: str, name: str, statistic: Any) -> Figure:
+        """Return a figure of all frames of a stage."""
+        values = np.array(self.values[stage, name])
+        if name in ("zero_point", "mag_lim", "sky", "eff_time", "scale"):
+            bands = np.array(self.bands[stage])
+            for band in np.unique(bands[np.isfinite(values)]):
+                values[bands == band] -= np.nanmedian(values[bands == band])
+        return resampled(values, statistic)
+
+    def text(self) -> str:
+        """Return the table in Markdown."""
+        lines = ["| figure | first | final | wanted |", "|---|---|---|---|"]
+        for name, label, statistic, factor, digits, wanted in FIGURES:
+            cells = [self.figure(stage, name, statistic).text(digits, factor) for stage in STAGES]
+            lines.append(f"| {label} | {cells[0]} | {cells[1]} | {wanted} |")
+        counts = {stage: len(self.values[stage, "wcs"]) for stage in STAGES}
+        lines += ["", f"detectors {counts}, without a component {dict(self.lost)}"]
+        for stage in STAGES:
+            shifts = self._offsets(stage)
+            lines.append(f"{stage}: taken off, zero point [mag] by band {shifts}")
+        return "\n".join(lines)
+
+    def _offsets(self, stage: str) -> dict[str, float]:
+        values, bands = np.array(self.values[stage, "zero_point"]), np.array(self.bands[stage])
+        return {b: round(float(np.nanmedian(values[bands == b])), 4) for b in np.unique(bands)}
+
+
+def true_njy(frame: TruthFrame) -> Floats:
+    """Return the noiseless light of all sources in each pixel, nJy of stars of 5500 K."""
+    model = frame.survey.model(frame.visit)
+    light = frame.image("ELECTRONS").astype(np.float64) - render_sky(model, frame.detector)
+    true = model.optics.detectors[frame.detector]
+    nx, ny = true.place.size_pix
+    x, y = np.meshgrid(np.arange(nx, dtype=float), np.arange(ny, dtype=float))
+    x_mm, y_mm = true.to_focal(np.append(x.ravel(), nx / 2), np.append(y.ravel(), ny / 2))
+    shade = model.optics.illumination(x_mm, y_mm)
+    shade = shade * 10 ** (-0.4 * model.cloud_extinction_mag(x_mm, y_mm))
+    relative = (shade[:-1] / shade[-1]).reshape(ny, nx)
+    return np.asarray(light / (frame.row["electron_per_reference_njy"] * relative))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("survey", type=Path, help="folder that drpflow simulate made and ran")
+    parser.add_argument("--results", type=Path, nargs="*", help="output roots, in their order")
+    parser.add_argument("--pixels-of", type=int, nargs="*", help="pixels of these visits only")
+    arguments = parser.parse_args()
+    roots = arguments.results or [arguments.survey / "results"]
+    scores = Scores(arguments.survey, roots)
+    for frame in scores.truth.frames():
+        wanted = arguments.pixels_of is None or frame.visit in arguments.pixels_of
+        if frame.usable:
+            scores.add(frame, pixels=wanted)
+    print(scores.text())
+
+
+if __name__ == "__main__":
+    main()

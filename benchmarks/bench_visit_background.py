@@ -1,0 +1,149 @@
+"""CPU time and memory of measureSky, makeSkyFrame and modelVisitBackground on large detectors.
+
+    python benchmarks/bench_visit_background.py --folder FOLDER
+
+Nine detectors of 4096² with a sky, 20,000 Gaussian sources, a galaxy and 60 bright stars each are
+written as ``initial_pvi``, and the scripts are run on them as the rules run them. Of the visit's
+frame three noisy copies of the samples stand in for other visits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from drpflow.data.background import Background, PolynomialLayer
+from drpflow.data.camera import Amplifier, Camera, Detector, Filter, Optics
+from drpflow.data.detector_info import DetectorInfo
+from drpflow.data.exposure import Exposure
+from drpflow.data.mask import Mask
+from drpflow.data.photo_calib import PhotoCalib
+from drpflow.data.psf import GaussianPsf
+from drpflow.io.exposure_write import write_exposure
+from drpflow.io.sky_files import read_samples
+
+SIDE, SKY, SOURCES, STARS = 4096, 400.0, 20_000, 60
+_SCRIPTS = Path(__file__).parents[1] / "scripts"
+
+
+def camera() -> Camera:
+    """Three by three detectors."""
+    section = (0, SIDE, 0, SIDE)
+    amplifier = Amplifier(
+        name="A", data_section=section, raw_data_section=section, gain=1.0, read_noise=5.0,
+        saturation=1e5,
+    )  # fmt: skip
+    places = [(62.5 * (i % 3 - 1), 62.5 * (i // 3 - 1)) for i in range(9)]
+    return Camera(
+        name="nine",
+        optics=Optics(plate_scale_arcsec_per_mm=40 / 3, radius_mm=100.0, radial=()),
+        detectors=tuple(
+            Detector(id=i, name=f"c{i}", size_pix=(SIDE, SIDE), center_mm=place,
+                     pixel_size_mm=0.015, amplifiers=(amplifier,))
+            for i, place in enumerate(places)
+        ),
+        filters=(Filter(physical_filter="r", band="r"),),
+    )  # fmt: skip
+
+
+def draw(seed: int) -> np.ndarray:
+    """Return electrons of a detector."""
+    rng = np.random.default_rng(seed)
+    image = rng.poisson(SKY, (SIDE, SIDE)).astype(np.float32)
+    offset = np.arange(-12, 13)
+    kernel = np.exp(-0.5 * (offset[:, None] ** 2 + offset**2) / 4) / (8 * np.pi)
+    x, y = rng.integers(15, SIDE - 15, (2, SOURCES))
+    for u, v, flux in zip(x, y, 10 ** rng.uniform(2, 5, SOURCES), strict=True):
+        image[v - 12 : v + 13, u - 12 : u + 13] += flux * kernel
+    return image
+
+
+def write_visit(folder: Path) -> list[Path]:
+    """Write the exposures of a visit; return their paths."""
+    found = []
+    background = Background((("mesh", PolynomialLayer.constant(SKY)),))
+    for detector in camera().detectors:
+        path = folder / f"initial_pvi_1_{detector.id}.fits"
+        found.append(path)
+        if path.is_file():
+            continue
+        image = background.subtract(draw(detector.id))
+        variance = np.full(image.shape, SKY, np.float32)
+        components = {
+            "background": background,
+            "psf": GaussianPsf(2.0),
+            "photo_calib": PhotoCalib(10.0),
+            "detector": DetectorInfo(detector),
+        }
+        mask = Mask.zeros(image.shape)
+        exposure = Exposure(image, mask, variance, unit="electron", components=components)
+        write_exposure(path, exposure, dataset="initial_pvi",
+                       data_id={"visit": 1, "detector": detector.id})  # fmt: skip
+    return found
+
+
+def run(name: str, *words: str) -> None:
+    """Run a script and print what it took."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.perf_counter()
+    subprocess.run([sys.executable, str(_SCRIPTS / name), *words], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    wall = time.perf_counter() - started
+    print(f"{name}: {cpu:.1f} CPU s ({cpu / 9:.2f} a detector), {wall:.1f} s, "
+          f"peak {after.ru_maxrss / 1024:.0f} MB")  # fmt: skip
+
+
+def model(folder: Path) -> None:
+    """Fit the model of the visit in this process, and print what it took."""
+    from drpflow.algorithms.visit_background.cells import detector_of, place_cells
+    from drpflow.algorithms.visit_background.design import build_design
+    from drpflow.algorithms.visit_background.layers import detector_background
+    from drpflow.algorithms.visit_background.model import fit_visit
+    from drpflow.algorithms.visit_background.stars import DetectorStars
+    from drpflow.config.model_visit_background import ModelVisitBackgroundConfig
+
+    config = ModelVisitBackgroundConfig()
+    samples = read_samples(folder / "sky_samples.parquet")
+    rng = np.random.default_rng(5)
+    radii = np.geomspace(35, 900, config.wings.nodes)
+    stars = {
+        k: DetectorStars(*rng.uniform(0, SIDE, (2, STARS)), 10 ** rng.uniform(5, 7, STARS),
+                         rng.integers(0, 3, STARS), radii)
+        for k in samples
+    }  # fmt: skip
+    for label in ("first", "second"):
+        started = time.process_time()
+        cells = place_cells(samples, camera(), config.mask.min_count_fraction)
+        design = build_design(cells, {}, stars, config.wings.regions, config.max_order)
+        fit = fit_visit(design, config)
+        for key, s in samples.items():
+            detector_background(fit, detector_of(camera(), key, s), None, stars[key], config)
+        cpu = time.process_time() - started
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        number = sum(len(terms.rows) for terms in design.detectors.values())
+        each = f"{cpu:.1f} CPU s ({cpu / 9:.2f} a detector)"
+        print(f"model, {label} time: {each}, peak {peak:.0f} MB, {number} cells")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="where frames are written")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    paths = write_visit(arguments.folder)
+    samples = arguments.folder / "sky_samples.parquet"
+    for _ in range(2):
+        run("measure_sky.py", "--visit", "1", "--initial-pvi", *map(str, paths),
+            "--sky-samples", str(samples))  # fmt: skip
+    model(arguments.folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The final PSF models of a visit, and its stars measured with them."""

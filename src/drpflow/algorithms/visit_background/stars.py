@@ -1,0 +1,190 @@
+"""Bright stars of a visit as each detector sees them, on its pixels and beyond its edges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from drpflow.data.reference_stars import unit_vectors
+from drpflow.data.sky_wcs import detector_map
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from drpflow.config.model_visit_background import WingsConfig
+    from drpflow.data.camera import Camera
+    from drpflow.data.photo_calib import PhotoCalib
+    from drpflow.data.reference_stars import ReferenceStars
+    from drpflow.data.sky_wcs import SkyWcs
+
+    Float64: TypeAlias = NDArray[np.float64]
+
+_SAME_STAR_ARCSEC = 3.0
+_ZERO_POINT_MAG = 31.4
+
+
+@dataclass(frozen=True, eq=False)
+class SkyStars:
+    """Bright stars of a visit.
+
+    Parameters
+    ----------
+    ra, dec
+        Where they are seen, degrees, shape (m,).
+    flux_njy
+        Fluxes in the band of the visit.
+    """
+
+    ra: Float64
+    dec: Float64
+    flux_njy: Float64
+
+
+@dataclass(frozen=True, eq=False)
+class DetectorStars:
+    """The stars whose wings may reach a detector.
+
+    Parameters
+    ----------
+    x, y
+        Places, pixels, shape (m,).
+    flux
+        Electrons.
+    region
+        Ring of the focal plane, from 0 at the middle.
+    radii
+        Nodes of the profile of wings, pixels, shape (k,).
+    """
+
+    x: Float64
+    y: Float64
+    flux: Float64
+    region: NDArray[np.int64]
+    radii: Float64
+
+
+def bright_stars(
+    references: ReferenceStars | None,
+    sources: Mapping[str, NDArray[np.generic]],
+    band: str,
+    config: WingsConfig,
+) -> SkyStars:
+    """Return the bright stars of a visit: those of the catalogue, and those that it lacks.
+
+    Parameters
+    ----------
+    references
+        The catalogue at the epoch of the visit, None without one.
+    sources
+        ``initial_stars``: of point-like sources that are no reference star, the measured flux
+        counts. Columns ``ra``, ``dec``, ``psfFlux``, ``extendedness``, ``reference_id`` and
+        ``pixelFlags_saturated``; may be empty.
+    band
+        Of the visit.
+    config
+        Limits.
+    """
+    parts = [_known(references, band), _unknown(sources)]
+    known = parts[0]
+    if known.ra.size and parts[1].ra.size:
+        near = _nearest_arcsec(parts[1], known) < _SAME_STAR_ARCSEC
+        parts[1] = SkyStars(*(values[~near] for values in vars(parts[1]).values()))
+    ra, dec, flux = (
+        np.concatenate([getattr(p, name) for p in parts]) for name in ("ra", "dec", "flux_njy")
+    )
+    faintest = 10 ** (0.4 * (_ZERO_POINT_MAG - config.faintest_mag))
+    order = np.argsort(-flux, kind="stable")[: config.max_stars]
+    order = order[flux[order] >= faintest]
+    return SkyStars(ra[order], dec[order], flux[order])
+
+
+def _known(references: ReferenceStars | None, band: str) -> SkyStars:
+    if references is None or band not in references.bands:
+        return SkyStars(*(np.zeros(0) for _ in range(3)))
+    flux = references.flux_njy[band]
+    good = np.isfinite(flux) & (flux > 0)
+    return SkyStars(references.ra[good], references.dec[good], flux[good])
+
+
+def _unknown(sources: Mapping[str, NDArray[np.generic]]) -> SkyStars:
+    if not sources:
+        return SkyStars(*(np.zeros(0) for _ in range(3)))
+    ra, dec, flux, extended = (
+        np.asarray(sources[name], np.float64) for name in ("ra", "dec", "psfFlux", "extendedness")
+    )
+    point = (extended < 0.5) | np.asarray(sources["pixelFlags_saturated"], bool)
+    good = point & (np.asarray(sources["reference_id"]) == 0)
+    good &= np.isfinite(ra) & np.isfinite(dec) & np.isfinite(flux) & (flux > 0)
+    return SkyStars(ra[good], dec[good], flux[good])
+
+
+def _nearest_arcsec(stars: SkyStars, others: SkyStars) -> Float64:
+    """Return the distance of each star from the nearest of the others."""
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(unit_vectors(others.ra, others.dec))
+    chord, _ = tree.query(unit_vectors(stars.ra, stars.dec))
+    return np.asarray(np.degrees(chord) * 3600)
+
+
+def stars_of_detectors(
+    stars: SkyStars,
+    wcss: Mapping[int, SkyWcs],
+    calibrations: Mapping[int, PhotoCalib],
+    camera: Camera,
+    config: WingsConfig,
+) -> dict[int, DetectorStars]:
+    """Return the stars about each detector that has WCS and zero point.
+
+    Parameters
+    ----------
+    stars
+        The stars of the visit.
+    wcss, calibrations
+        By detector.
+    camera
+        Geometry.
+    config
+        Radii and rings.
+    """
+    edges_mm = _ring_edges(camera, config.regions)
+    found = {}
+    for key in sorted(set(wcss) & set(calibrations)):
+        detector, wcs, calibration = camera.detector(key), wcss[key], calibrations[key]
+        nx, ny = detector.size_pix
+        x_mid, y_mid = (nx - 1) / 2, (ny - 1) / 2
+        scale = float(wcs.pixel_scale_arcsec(x_mid, y_mid))
+        reach = config.outer_arcsec / scale
+        ra, dec = wcs.pixel_to_world_values(x_mid, y_mid)
+        offset = unit_vectors(stars.ra, stars.dec) - unit_vectors(float(ra), float(dec))
+        # Far from the detector the inverse of a WCS may not exist.
+        limit = np.radians((np.hypot(nx, ny) / 2 + 1.1 * reach) * scale / 3600)
+        near = np.flatnonzero(np.einsum("ij,ij->i", offset, offset) < limit**2)
+        x, y = (np.asarray(p) for p in wcs.world_to_pixel_values(stars.ra[near], stars.dec[near]))
+        here = (x > -reach) & (x < nx + reach) & (y > -reach) & (y < ny + reach)
+        x, y = x[here], y[here]
+        flux = stars.flux_njy[near][here] / calibration.mean
+        region = np.searchsorted(edges_mm, _radius_mm(key, camera, x, y))
+        radii = np.geomspace(config.inner_arcsec, config.outer_arcsec, config.nodes) / scale
+        found[key] = DetectorStars(x, y, flux, region.astype(np.int64), radii)
+    return found
+
+
+def _radius_mm(key: int, camera: Camera, x: Float64, y: Float64) -> Float64:
+    x_mm, y_mm = detector_map(camera.detector(key)).forward(x, y)
+    x0, y0 = camera.optics.boresight_mm
+    return np.asarray(np.hypot(x_mm - x0, y_mm - y0))
+
+
+def _ring_edges(camera: Camera, rings: int) -> Float64:
+    """Return the radii between rings of equal area about the optical axis, mm."""
+    farthest = 0.0
+    for detector in camera.detectors:
+        nx, ny = detector.size_pix
+        corners = np.array([0.0, nx - 1.0, 0.0, nx - 1.0]), np.array([0.0, 0.0, ny - 1.0, ny - 1.0])
+        farthest = max(farthest, float(_radius_mm(detector.id, camera, *corners).max()))
+    return np.asarray(farthest * np.sqrt(np.arange(1, rings) / rings))

@@ -1,0 +1,99 @@
+"""The files of measureSky: exposures in, samples of the sky out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drpflow import __version__
+from drpflow.data.detector_info import DetectorInfo
+from drpflow.data.provenance import Provenance
+from drpflow.data.sky_samples import SkySamples
+from drpflow.errors import InputError
+from drpflow.io.exposure_fits import open_exposure
+from drpflow.io.schemas import load_schema
+from drpflow.io.tables import read_table, write_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from drpflow.data.exposure import Exposure
+
+_NAME = "sky_samples"
+
+
+def read_exposures(paths: Iterable[Path]) -> Iterator[tuple[int, Exposure]]:
+    """Yield detectors and their exposures, whose pixels are read when they are asked for.
+
+    Raises
+    ------
+    InputError
+        If an exposure does not say of which detector it is.
+    """
+    for path in paths:
+        exposure = open_exposure(path)
+        info = exposure.detector
+        if not isinstance(info, DetectorInfo):
+            raise InputError(path, "it does not say of which detector it is", "Make it again")
+        yield info.id, exposure
+
+
+def write_samples(
+    samples: Mapping[int, SkySamples], visit: int, options: Mapping[str, Any]
+) -> None:
+    """Write the samples of a visit.
+
+    Parameters
+    ----------
+    samples
+        By detector; may be empty.
+    visit
+        The visit.
+    options
+        ``sky_samples``: the file. For the provenance ``config`` (the section), ``code``
+        (fingerprint) and ``initial_pvi``.
+    """
+    schema = load_schema(_NAME)
+    parts = []
+    for key in sorted(samples):
+        columns = samples[key].to_columns()
+        parts.append({"detector": np.full(len(columns["row"]), key, np.int64), **columns})
+    inner = schema.without({"visit"}).columns
+    if parts:
+        whole = {c.name: np.concatenate([p[c.name] for p in parts]) for c in inner}
+    else:
+        whole = {c.name: np.zeros(0, np.dtype(c.type)) for c in inner}
+    write_table(
+        options[_NAME],
+        whole,
+        schema,
+        dataset=_NAME,
+        data_id={"visit": visit},
+        provenance=Provenance(
+            version=__version__,
+            task="measureSky",
+            config=options["config"].model_dump(mode="json"),
+            code=options.get("code", ""),
+            inputs=tuple({"name": "initial_pvi", "path": str(p)} for p in options["initial_pvi"]),
+        ),
+    )
+
+
+def read_samples(path: Path) -> dict[int, SkySamples]:
+    """Return the samples of a visit by detector.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    MissingDatasetError
+        If it does not exist.
+    """
+    columns = read_table(path, schema=load_schema(_NAME)).to_dict()
+    found = {}
+    for key in np.unique(columns["detector"]):
+        rows = columns["detector"] == key
+        found[int(key)] = SkySamples.from_columns({n: v[rows] for n, v in columns.items()})
+    return found
