@@ -1,4 +1,4 @@
-"""What backgrounds take of a galaxy of half-light radius 300 pixels: calibrateImage's and the visit's.
+"""What calibrateImage's and the visit's backgrounds take of a galaxy of 300 pixels (half-light).
 
     python benchmarks/accuracy_large_galaxy.py demo --visits 2 3 7
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,13 +28,16 @@ from drpflow.io.visit_background_files import read_frames, read_visit
 from drpflow.tasks.make_sky_frame import VisitSky
 from drpflow.tasks.model_visit_background import model_visit_background
 
+if TYPE_CHECKING:
+    from drpflow.data.camera import Camera
+
 RADIUS_PIX = 300.0
 ELECTRONS = 2e6
 RINGS = ((0.0, 0.5), (0.5, 1.0), (1.0, 2.0), (2.0, 3.0))
 
 
-def galaxy_light(camera, host: int, key: int) -> np.ndarray:
-    """Return the light of a galaxy in the middle of one detector on another one."""
+def galaxy_light(camera: Camera, host: int, key: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return light and radius of a galaxy in the middle of one detector on another one."""
     host_detector, detector = camera.detector(host), camera.detector(key)
     nx, ny = detector.size_pix
     u0, v0 = detector_map(host_detector).forward(*(np.array((n - 1) / 2) for n in (nx, ny)))
@@ -47,15 +51,15 @@ def galaxy_light(camera, host: int, key: int) -> np.ndarray:
 class VisitTest:
     """Backgrounds of a visit with and without the galaxy."""
 
-    def __init__(self, results: Store, backgrounds: Store, camera, visit: int, references: Path) -> None:
+    def __init__(
+        self, results: Store, backgrounds: Store, camera, visit: int, references: Path
+    ) -> None:
         self.results, self.camera, self.visit = results, camera, visit
         self.host = visit % len(camera.detectors)
-        root = Path(results.path("visit_info", visit=visit)).parents[2]
         names = ("visit_info", "initial_visit_summary", "initial_stars", "fgcm_photo_calib")
         options = {n: results.path(n, visit=visit) for n in names}
         options["sky_samples"] = backgrounds.path("sky_samples", visit=visit)
         options["reference_stars"] = references
-        assert root.exists()
         self.parts, self.detectors = read_visit(options, camera, visit, 0.05)
         frame = backgrounds.path("sky_frame", physical_filter=self.parts.info.physical_filter)
         self.frames = read_frames(frame)
@@ -138,7 +142,9 @@ def main() -> None:
     print("| visit | background | " + " | ".join(f"{a:g} to {b:g} r_e" for a, b in RINGS) + " |")
     print("|---|---|" + "---|" * len(RINGS))
     for visit in arguments.visits:
-        for name, shares in VisitTest(results, backgrounds, camera, visit, references).run().items():
+        for name, shares in (
+            VisitTest(results, backgrounds, camera, visit, references).run().items()
+        ):
             print(f"| {visit} | {name} | " + " | ".join(f"{100 * s:.1f} %" for s in shares) + " |")
 
 

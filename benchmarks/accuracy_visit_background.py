@@ -31,6 +31,10 @@ from truth_survey import TruthSurvey
 from drpflow import Store
 from drpflow.errors import MissingDatasetError
 from drpflow.io.camera_yaml import load_camera
+from drpflow.io.datasets import DatasetTable
+
+NAMES = ("initial", "final", "bare")
+"""calibrateImage's background, the visit's, and that without the wings of stars."""
 
 _FACING = (("right", "left"), ("top", "bottom"))
 
@@ -58,8 +62,8 @@ class Comparison:
 
     def __init__(self, truth: TruthSurvey, results: Store, backgrounds: Store) -> None:
         self.truth, self.results, self.backgrounds = truth, results, backgrounds
-        self.scores: dict[str, list[BackgroundScore]] = {"initial": [], "final": []}
-        self.steps: dict[str, list[tuple[int, float]]] = {"initial": [], "final": []}
+        self.scores: dict[str, list[BackgroundScore]] = {name: [] for name in NAMES}
+        self.steps: dict[str, list[tuple[int, float]]] = {name: [] for name in NAMES}
 
     def run(self, visits: set[int], scales: dict[str, float]) -> None:
         """Score all frames of some visits, or of all."""
@@ -69,7 +73,7 @@ class Comparison:
                 self._visit(visit, scales)
 
     def _visit(self, visit: int, scales: dict[str, float]) -> None:
-        errors: dict[str, dict[int, np.ndarray]] = {"initial": {}, "final": {}}
+        errors: dict[str, dict[int, np.ndarray]] = {name: {} for name in NAMES}
         sky = 1.0
         for frame in (f for f in self.truth.frames() if f.visit == visit):
             if frame.detector in self.truth.model(visit).truth.empty_detectors:
@@ -87,10 +91,28 @@ class Comparison:
         for name, found in errors.items():
             self.steps[name] += [(visit, step / sky) for step in _steps(found, self.camera)]
 
+    def limits(self) -> dict[str, np.ndarray]:
+        """Return what photon noise alone leaves of each visit's model and of its frame, by band.
+
+        The error of the fit, as its status has it, and that of the smooth part of the frame.
+        """
+        store, found = self.backgrounds, {}
+        table = DatasetTable.load()
+        for visit in sorted({s.visit for s in self.scores["final"]}):
+            path = table.status_path(store.roots[0], "modelVisitBackground", visit=visit)
+            numbers = json.loads(path.read_text())["numbers"]
+            info = self.results.get("visit_info", visit=visit)
+            frame = store.get("sky_frame", physical_filter=info.physical_filter)
+            shape = float(np.sqrt(np.mean(np.square(frame["error"]))))
+            limit = np.hypot(numbers["model_error"] / numbers["level"], shape)
+            found.setdefault(info.band, []).append(limit)
+        return {band: np.array(values) for band, values in found.items()}
+
     def _backgrounds(self, exposure: object, key: dict[str, int]) -> dict[str, object]:
         found = {"initial": exposure.background}  # type: ignore[attr-defined]
         with suppress(MissingDatasetError):
-            found["final"] = self.backgrounds.get("visit_background.background", **key)
+            found["final"] = final = self.backgrounds.get("visit_background.background", **key)
+            found["bare"] = final.without(*{"wings"} & set(final.names))
         return found
 
     @property
@@ -163,10 +185,13 @@ def main() -> None:
     backgrounds = Store(arguments.backgrounds) if arguments.backgrounds else results
     comparison = Comparison(truth, results, backgrounds)
     comparison.run(set(arguments.visits), scales_of(truth, results))
-    print("| figure | initial | final | wanted |\n|---|---|---|---|")
+    print("| figure | initial | final | final without wings | wanted |\n|---|---|---|---|---|")
     for name, found, factor, digits, wanted in table(comparison):
-        cells = [found[k].text(digits, factor) for k in ("initial", "final")]
-        print(f"| {name} | {cells[0]} | {cells[1]} | {wanted} |")
+        cells = [found[k].text(digits, factor) for k in NAMES]
+        print(f"| {name} | {' | '.join(cells)} | {wanted} |")
+    for band, limit in comparison.limits().items():
+        text = resampled(limit, rms).text(4, 100)
+        print(f"| statistical limit of model and frame, {band}, % of the sky | | {text} | | |")
     if arguments.json:
         numbers = [
             {"visit": s.visit, "detector": s.detector, "background": k, **s.numbers}

@@ -7,10 +7,11 @@ Prints one table: the figure, its 95 % interval by resampling detectors, what is
 the same of calibrateImage and consolidateVisit. Products are looked for in the given roots, in
 that order.
 
-The true zero point is that of a star of 5500 K in the electrons that the pixels hold: detrended
-ones are relative to the camera's median, and one number a band, the median over all frames, is not
-theirs to know. It is in the sky and in the effective time as well. The true limiting magnitude
-follows from the true effective area, sky and read noise by the same formula.
+The true zero point is that of a star of 5500 K in the electrons that detrended pixels hold, in the
+mean over the detector. Flats are relative to the camera's median: one number a band, the median
+over all frames, is not theirs to know, and is taken off; it is in sky, limiting magnitude and
+effective time as well. The true limiting magnitude follows from the true effective area, sky and
+read noise by the same formula.
 
 Pixels: ``recalibrated_pvi`` and ``initial_pvi`` less the noiseless light of all sources, nJy.
 *Scale* is the median of pixel over truth where the truth is brighter than 30 times the noise; what
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 STAGES = {"initial_visit_summary": "initial_pvi", "final_visit_summary": "recalibrated_pvi"}
 """Summaries, and the images that belong to them."""
+_GRID = 9
 _BRIGHT, _DARK = 30.0, 0.02
 """Of the noise: true light above which a pixel is bright, below which it holds none."""
 # (name, label, unit, statistic over detectors, factor, digits, wanted)
@@ -60,7 +62,7 @@ FIGURES: tuple[tuple[str, str, Any, float, int, str], ...] = (
     ("sky", "sky level, relative, rms", rms, 1, 4, ""),
     ("eff_time", "effective time, relative, rms", rms, 1, 4, "0.05"),
     ("scale", "pixels: scale, scatter between detectors, mag", robust_sigma, 1.086, 4, ""),
-    ("level", "pixels: level over noise, rms", rms, 1, 4, "0.02"),
+    ("level", "pixels: level over noise, rms", rms, 1, 4, ""),
     ("noise", "pixels: noise over stated", np.mean, 1, 3, "1"),
 )  # fmt: skip
 
@@ -91,6 +93,7 @@ class Scores:
 
     def add(self, frame: TruthFrame, *, pixels: bool) -> None:
         """Score a frame."""
+        true = true_njy(frame) if pixels else None
         for summary, image in STAGES.items():
             parts = {
                 name: self.roots.component(f"{summary}.{name}", frame)
@@ -101,8 +104,8 @@ class Scores:
                 continue
             found = self._figures(frame, parts["wcs"], parts["summary_stats"])
             found |= dict.fromkeys(("scale", "level", "noise"), np.nan)
-            if pixels:
-                found |= self._pixels(frame, image)
+            if true is not None:
+                found |= self._pixels(frame, image, true)
             self.bands[summary].append(str(frame.row["band"]))
             for name, value in found.items():
                 self.values[summary, name].append(value)
@@ -110,34 +113,28 @@ class Scores:
     def _figures(self, frame: TruthFrame, wcs: Any, stats: Any) -> dict[str, float]:
         nx, ny = self.camera.detector(frame.detector).size_pix
         xx, yy, xy = frame.shapes(np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2]))
-        sigma = float((xx * yy - xy**2)[0] ** 0.25)
-        row = frame.row
-        zero_point = NJY_ZERO_POINT_MAG + 2.5 * np.log10(row["electron_per_reference_njy"])
+        size = np.log(stats.value("psfSigma") / float((xx * yy - xy**2)[0] ** 0.25))
+        zero_point, lamp = true_zero_point(frame)
         amplifiers = self.camera.detector(frame.detector).amplifiers
-        noise = np.mean([a.read_noise**2 for a in amplifiers])
-        limit = limiting_magnitude(
-            zero_point, row["effective_area_pix"], row["sky_electron"] + noise
-        )
+        noise = float(np.mean([a.read_noise**2 for a in amplifiers]))
+        variance = (frame.row["sky_electron"] + noise) / lamp**2
+        limit = limiting_magnitude(zero_point, frame.row["effective_area_pix"], variance)
         off = stats.value("zeroPoint") - zero_point
+        sky = float(np.log(stats.value("skyBg") * lamp / frame.row["sky_electron"]))
         return {
             "wcs": wcs_error_pix(wcs, frame),
             "zero_point": off,
-            "psf_sigma": stats.value("psfSigma") / sigma - 1,
+            "psf_sigma": float(size),
             "mag_lim": stats.value("magLim") - limit,
-            "sky": float(np.log(stats.value("skyBg") / row["sky_electron"])),
-            # t (1/σ)² 10^(0.8 Z)/sky: what is common to Z and the sky is taken off at the end.
-            "eff_time": float(
-                -2 * np.log(stats.value("psfSigma") / sigma)
-                + 0.8 * np.log(10) * off
-                - np.log(stats.value("skyBg") / row["sky_electron"])
-            ),
+            "sky": sky,
+            # t (1/σ)² 10^(0.8 Z)/sky
+            "eff_time": float(0.8 * np.log(10) * off - 2 * size - sky),
         }
 
-    def _pixels(self, frame: TruthFrame, name: str) -> dict[str, float]:
+    def _pixels(self, frame: TruthFrame, name: str, true: Floats) -> dict[str, float]:
         exposure = self.roots.component(name, frame)
         if exposure is None:
             return {}
-        true = true_njy(frame)
         image = exposure.image.astype(np.float64)
         error = np.sqrt(exposure.variance.astype(np.float64))
         usable = ~exposure.mask.any(UNUSABLE) & np.isfinite(image) & (error > 0)
@@ -180,17 +177,41 @@ class Scores:
         return {b: round(float(np.nanmedian(values[bands == b])), 4) for b in np.unique(bands)}
 
 
+def true_zero_point(frame: TruthFrame) -> tuple[float, float]:
+    """Return the zero point of detrended electrons, mean over the detector, and the lamp's light.
+
+    Flats divide by the light of the lamp; the zero point is that of the mean of starlight over it.
+    """
+    model = frame.survey.model(frame.visit)
+    true = model.optics.detectors[frame.detector]
+    nx, ny = true.place.size_pix
+    columns, rows = (np.linspace(0, n - 1, _GRID).astype(int) for n in (nx, ny))
+    x, y = (a.ravel().astype(float) for a in np.meshgrid(columns, rows))
+    light = relative_light(frame, x, y)
+    lamp = frame.survey.survey.dome_illumination(frame.detector, model.truth.physical_filter)
+    seen = lamp[np.ix_(rows, columns)].ravel()
+    mean = float(np.mean(light / seen)) * frame.row["electron_per_reference_njy"]
+    return NJY_ZERO_POINT_MAG + 2.5 * np.log10(mean), float(lamp[ny // 2, nx // 2])
+
+
+def relative_light(frame: TruthFrame, x: Floats, y: Floats) -> Floats:
+    """Return the light of a star at pixels over that in the middle of the detector."""
+    model = frame.survey.model(frame.visit)
+    true = model.optics.detectors[frame.detector]
+    nx, ny = true.place.size_pix
+    x_mm, y_mm = true.to_focal(np.append(x, nx / 2), np.append(y, ny / 2))
+    light = model.optics.illumination(x_mm, y_mm)
+    light = light * 10 ** (-0.4 * model.cloud_extinction_mag(x_mm, y_mm))
+    return np.asarray(light[:-1] / light[-1])
+
+
 def true_njy(frame: TruthFrame) -> Floats:
     """Return the noiseless light of all sources in each pixel, nJy of stars of 5500 K."""
     model = frame.survey.model(frame.visit)
     light = frame.image("ELECTRONS").astype(np.float64) - render_sky(model, frame.detector)
-    true = model.optics.detectors[frame.detector]
-    nx, ny = true.place.size_pix
+    ny, nx = light.shape
     x, y = np.meshgrid(np.arange(nx, dtype=float), np.arange(ny, dtype=float))
-    x_mm, y_mm = true.to_focal(np.append(x.ravel(), nx / 2), np.append(y.ravel(), ny / 2))
-    shade = model.optics.illumination(x_mm, y_mm)
-    shade = shade * 10 ** (-0.4 * model.cloud_extinction_mag(x_mm, y_mm))
-    relative = (shade[:-1] / shade[-1]).reshape(ny, nx)
+    relative = relative_light(frame, x.ravel(), y.ravel()).reshape(ny, nx)
     return np.asarray(light / (frame.row["electron_per_reference_njy"] * relative))
 
 

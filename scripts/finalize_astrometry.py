@@ -28,9 +28,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         parser.add_argument(f"--{name}", required=True, help="path with {visit} for the visit")
     for name in OF_PIECE:
         parser.add_argument(f"--{name}", required=True, help="path with {skypix} for the pixel")
-    for name in TABLES:
-        parser.add_argument(f"--solved-astrometry-{name}", required=True, type=Path, help="to read")
-        parser.add_argument(f"--final-astrometry-{name}", required=True, type=Path, help="to write")
+    for name in (f"{when}-astrometry-{what}" for when in ("solved", "final") for what in TABLES):
+        parser.add_argument(f"--{name}", required=True, type=Path, help="of the piece")
     parser.add_argument("--reference-stars", type=Path, help="reference catalogue")
 
 
@@ -42,8 +41,7 @@ def run(args: Namespace) -> dict[str, float | int | str] | Partial:
     given = files.read_inputs(vars(args), numbers(args.visits), numbers(args.pieces))
     made = finalize_astrometry(given, args.config, progress=print)
     files.write_outputs(made, vars(args))
-    found = made.solved
-    return Partial(found.numbers, found.problem) if found.problem else found.numbers
+    return Partial(made.numbers, made.problem) if made.problem else made.numbers
 
 
 def write_stub(args: Namespace, failure: Failure) -> None:

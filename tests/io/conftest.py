@@ -17,6 +17,7 @@ from drpflow.data.psf import GaussianPsf
 from drpflow.data.sky_wcs import SkyWcs
 from drpflow.data.tan_projection import TanProjection
 from drpflow.data.visit_info import VisitInfo
+from drpflow.io.datasets import DatasetTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,3 +91,10 @@ def assert_same_exposure(a: Exposure, b: Exposure) -> None:
     assert dict(a.components) == dict(b.components)
     assert dict(a.missing) == dict(b.missing)
     assert a.provenance == b.provenance
+
+
+def free_tables() -> DatasetTable:
+    """drpflow's own dataset types, but tables may have any columns."""
+    table = DatasetTable.load()
+    free = {k: t.model_copy(update={"table_schema": None}) for k, t in table.datasets.items()}
+    return table.model_copy(update={"datasets": free})

@@ -14,7 +14,7 @@ from astropy.io import fits
 from drpflow import Store
 from drpflow.data.component_table import ComponentRow, ComponentTable
 from drpflow.io.exposure_write import dither_seed
-from tests.io.conftest import make_exposure
+from tests.io.conftest import free_tables, make_exposure
 from tests.io.record_strategies import assert_same
 
 ID = {"visit": 12, "detector": 3}
@@ -113,7 +113,8 @@ def test_part(store):
 def test_components_in_rows(store):
     exposure = make_exposure()
     row = ComponentRow({"wcs": exposure.wcs}, {"psf": "too few stars"})
-    store.put(ComponentTable({3: row}), "final_visit_summary", visit=12)
+    free = Store(store.roots, free_tables())
+    free.put(ComponentTable({3: row}), "final_visit_summary", visit=12)
     (cells,) = pq.ParquetFile(store.path("final_visit_summary", visit=12)).read().to_pylist()
     assert cells["detector"] == 3
     assert json.loads(cells["component_psf"]) == {"missing": "too few stars"}

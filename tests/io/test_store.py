@@ -17,7 +17,7 @@ from drpflow.data.psf import GaussianPsf
 from drpflow.data.transmission import TransmissionCurve
 from drpflow.errors import MissingDatasetError
 from drpflow.io.exposure_fits import FitsExposure
-from tests.io.conftest import assert_same_exposure, make_exposure
+from tests.io.conftest import assert_same_exposure, free_tables, make_exposure
 
 ID = {"visit": 12, "detector": 3}
 
@@ -168,7 +168,8 @@ def test_what_is_absent_names_the_task_that_makes_it(store):
 
 def test_components_in_rows_need_the_row(store):
     rows = {3: ComponentRow({"psf": GaussianPsf(1.0)})}
-    store.put(ComponentTable(rows), "final_characterization_summary", visit=12)
+    free = Store(store.roots, free_tables())
+    free.put(ComponentTable(rows), "final_characterization_summary", visit=12)
     assert store.get("final_characterization_summary.psf", **ID) == GaussianPsf(1.0)
     with pytest.raises(InputError, match="told apart by detector, which was not given"):
         store.get("final_characterization_summary.psf", visit=12)

@@ -25,8 +25,8 @@ from drpflow.data.psf import GaussianPsf
 from drpflow.data.sky_wcs import SkyWcs
 from drpflow.data.transmission import TransmissionCurve
 from drpflow.data.visit_info import VisitInfo
-from drpflow.io.datasets import DatasetTable
 from drpflow.paths import share_root
+from tests.io.conftest import free_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,13 +178,6 @@ class Survey:
             rows[number] = ComponentRow(components, missing)
         extra = {"nStars": np.arange(len(rows))} if name != "visit_background" else {}
         self.store.put(ComponentTable(rows, extra), name, visit=visit)
-
-
-def free_tables() -> DatasetTable:
-    """drpflow's own dataset types, but tables may have any columns."""
-    table = DatasetTable.load()
-    free = {k: t.model_copy(update={"table_schema": None}) for k, t in table.datasets.items()}
-    return table.model_copy(update={"datasets": free})
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,7 @@ def test_there_are_rules() -> None:
     survey = {"associateIsolatedStars", "fgcmMakeLookUpTable", "fgcm"}
     survey |= {"solveAstrometry", "makeReport"}
     second = {"measureSky", "makeSkyFrame", "modelVisitBackground", "finalizeCharacterization"}
+    second |= {"finalizeAstrometry", "updateVisitSummary"}
     assert visit | survey | second == set(RULES)
     assert set(BATCH_RULES) == {"isr", "calibrateImage"}
 

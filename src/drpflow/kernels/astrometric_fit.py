@@ -283,14 +283,18 @@ def accumulate(
     clip2: float,
     catalogue2: Float64,
     guess: bool,
+    fixed: bool,
     found: Found,
 ) -> None:
     """Solve for all stars with the maps as they are; fill `found`.
 
     Rows in state EXCLUDED stay so; all others are judged anew. `clip2` is the largest squared
     distance of a row (two degrees of freedom), `catalogue2` (6) that of a catalogue that knows so
-    many values. With `guess`, `found` holds the stars of an earlier pass.
+    many values. With `guess`, `found` holds the stars of an earlier pass; with `fixed`, no row is
+    judged: those that were rejected stay so.
     """
+    if fixed:
+        clip2, guess = np.inf, False
     found.gradient_c[:] = 0.0
     found.gradient_q[:] = 0.0
     found.sums[:] = 0.0
@@ -301,7 +305,9 @@ def accumulate(
         begin = rows.first[s]
         n = fill_star(s, rows, sky, model, work)
         for j in range(n):
-            work.on[j] = OFF if found.state[begin + j] == EXCLUDED else ON
+            state = found.state[begin + j]
+            off = state == EXCLUDED or (fixed and state == REJECTED)
+            work.on[j] = OFF if off else ON
         _star(s, n, clip2, catalogue2, guess, sky, found, work)
         for j in range(n):
             i = begin + j

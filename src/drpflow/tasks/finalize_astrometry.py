@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from drpflow.algorithms.astrometric_fit import Pass
     from drpflow.config.finalize_astrometry import FinalizeAstrometryConfig
     from drpflow.data.astrometric_survey import FirstSolution, SecondSurvey
+    from drpflow.errors import AlgorithmError
 
     Numbers: TypeAlias = dict[str, float | int | str]
     Floats: TypeAlias = NDArray[np.float64]
@@ -53,6 +54,16 @@ class Finalized:
     solved: Solved
     passed_on: Literal["solved_astrometry", "final_astrometry"]
     about: Mapping[str, float | str]
+
+    @property
+    def numbers(self) -> Numbers:
+        """Figures for the status file."""
+        return self.solved.numbers
+
+    @property
+    def problem(self) -> AlgorithmError | None:
+        """Why visits have no solution, or None if all have."""
+        return self.solved.problem
 
 
 def finalize_astrometry(

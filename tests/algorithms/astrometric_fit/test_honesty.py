@@ -112,6 +112,41 @@ def test_the_mean_parallax_is_in_the_errors_where_nothing_tells_it() -> None:
     assert any("parallaxes are about a mean" in note for note in found.notes)
 
 
+def without_linear(made: Survey, off: np.ndarray) -> np.ndarray:
+    """Return offsets of stars, (n, 2), without one linear map of the sky."""
+    truth = made.truth
+    place = np.column_stack([np.mod(truth.ra_deg + 180, 360) - 180, truth.dec_deg])
+    design = np.column_stack([np.ones(len(place)), place - place.mean(axis=0)])
+    seen = np.abs(off).max(axis=1) < 500
+    return np.asarray(off - design @ np.linalg.lstsq(design[seen], off[seen], rcond=None)[0])
+
+
+def test_errors_without_catalogue_are_relative() -> None:
+    pull = []
+    for seed in (1, 2, 3):
+        made = survey(seed=seed)
+        made = replace(made, stars=made.stars.without_reference())
+        found = run(made)
+        # Priors of stars, an arc second each, would leave tens of mas of the frame.
+        assert np.median(1e3 * found.images.error_arcsec) < 12
+        stars, cos = found.stars, np.cos(np.radians(made.truth.dec_deg))
+        east = (np.mod(stars.ra_deg - made.truth.ra_deg + 180, 360) - 180) * cos
+        off = np.stack([east, stars.dec_deg - made.truth.dec_deg], axis=1) * MAS_PER_DEG
+        off = without_linear(made, off)
+        sigma = np.sqrt(np.stack([stars.covariance[:, k, k] for k in (0, 1)], axis=1))
+        often = (stars.n_observations >= 4) & (stars.flag & 64 == 0)
+        pull.append((off / sigma)[often])
+    width = np.median(np.abs(np.concatenate(pull))) / 0.6745
+    assert 0.7 < width < 1.4
+
+
+def test_good_rows_are_kept_without_catalogue() -> None:
+    made = survey(outlier_mas=100.0)
+    found = run(replace(made, stars=made.stars.without_reference()))
+    lost = np.asarray(found.residuals.rejected)[~made.truth.outlier]
+    assert lost.mean() < 0.002
+
+
 def test_maps_that_stars_can_take_up_are_named() -> None:
     made = survey(dither_detectors=0.0, rotations_deg=(0.0,))
     made = replace(made, stars=made.stars.without_reference())
@@ -130,6 +165,13 @@ def test_the_fit_ends_where_nothing_changes() -> None:
     short = run(made, solver={"max_passes": 2})
     assert not short.converged
     assert any("still changed after 2 passes" in note for note in short.notes)
+
+
+def test_the_fit_ends_with_few_stars_a_visit() -> None:
+    recipe = Recipe(visits=40, stars_per_detector=8, outliers=0.15, outlier_mas=30.0, years=0.1)
+    found = run(make_survey(recipe))
+    assert found.converged
+    assert found.history[-1].change_mas < 0.02
 
 
 def test_wrong_entries_of_a_better_catalogue_are_not_believed() -> None:

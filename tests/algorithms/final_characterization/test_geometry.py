@@ -29,7 +29,7 @@ def test_modes_turn_with_the_detector(rotation_deg: float) -> None:
     seen = np.tensordot(there.mode_turn.T @ amplitudes, mode_images(own, x, y), axes=1)
     assert own(x, y) == pytest.approx(focal(u, v), rel=1e-9)
     # Third derivatives are differences along the axes: the grid's turn shows at their accuracy.
-    assert own(x, y) + seen == pytest.approx(wanted, abs=0.05 * np.abs(seen).max())
+    assert own(x, y) + seen == pytest.approx(wanted, abs=0.08 * np.abs(seen).max())
     assert there.to_focal_axes(own).e1 == pytest.approx(focal.e1)
 
 

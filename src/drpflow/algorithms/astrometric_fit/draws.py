@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drpflow.algorithms.astrometric_fit.fit import Fit
-    from drpflow.algorithms.astrometric_fit.normal import System
+    from drpflow.algorithms.astrometric_fit.normal import Factor, System
 
     Floats: TypeAlias = NDArray[np.float64]
 
@@ -24,6 +24,8 @@ _DRAWS = 24
 _SEED = 20170503
 # Of draws that are solved for, a solution each: how many, to which share, in how many steps.
 _SOLVED_DRAWS, _PRECISION, _MOST_ITERATIONS = 12, 0.03, 200
+# The same share where most of a draw is a frame that nothing ties, which is not asked for.
+_LOOSE_PRECISION = 0.003
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +74,38 @@ def draw(fit: Fit, *, rough: bool = False) -> Draws:
     return Draws(np.array([c for c, _ in pairs]), np.array([q for _, q in pairs]))
 
 
-def _solved(fit: Fit, system: System, factor: BlockFactor, number: int) -> Floats:
-    """Return the solution for observations, catalogue and priors that are noise."""
-    right = system.noise(np.random.default_rng([_SEED, number]))
+def draw_loose(fit: Fit, variance: Floats) -> Draws:
+    """Draw for visits that no catalogue ties: a dozen times, solutions for noise.
+
+    What only priors hold there, distortions of the whole sky beyond linear ones, is as uncertain as
+    these say, however coherent the noise of the observations is: of this alone the variances are
+    multiplied by a factor for each visit, (V,).
+    """
+    system, factor = fit.system(), fit.fresh_factor(TOLERANCE).factor
+    grown = np.sqrt(variance)[fit.rows.visit]
+    pairs = [
+        system.split(_solved(fit, system, factor, k, grown, _LOOSE_PRECISION))
+        for k in range(_SOLVED_DRAWS)
+    ]
+    return Draws(np.array([c for c, _ in pairs]), np.array([q for _, q in pairs]))
+
+
+def _solved(
+    fit: Fit,
+    system: System,
+    factor: Factor,
+    number: int,
+    grown: Floats | float = 1.0,
+    precision: float = _PRECISION,
+) -> Floats:
+    """Return the solution for observations, catalogue and priors that are noise.
+
+    That of the observations is larger by the factor `grown`, (N,).
+    """
+    right = system.noise(np.random.default_rng([_SEED, number]), grown)
     largest = fit.change_mas(*system.split(factor.solve(right)))
 
     def small(rest: Floats) -> bool:
-        return fit.change_mas(*system.split(rest)) < _PRECISION * largest
+        return fit.change_mas(*system.split(rest)) < precision * largest
 
     return conjugate_gradients(system.multiply, factor.solve, right, small, _MOST_ITERATIONS)[0]

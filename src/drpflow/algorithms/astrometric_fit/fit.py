@@ -39,9 +39,10 @@ if TYPE_CHECKING:
 _FIRST_PRECISION, _PRECISION = 1e-3, 0.02
 _MOST_ITERATIONS = 300
 _MANY_ITERATIONS = 15
-# Passes from which on sizes are asked for, stars that have left do not come back, and floors change
-# slowly.
-_SIZES_FROM, _FROZEN_FROM, _DAMPED_FROM = 3, 5, 6
+# Passes from which on sizes are asked for, stars that have left do not come back, floors change
+# slowly, and stars and rows stay in or out as they are: with few stars in a visit, a row that comes
+# or goes changes its map, and that another row, without end.
+_SIZES_FROM, _FROZEN_FROM, _DAMPED_FROM, _FIXED_FROM = 3, 5, 6, 9
 
 
 @dataclass(eq=False)
@@ -86,6 +87,7 @@ class Fit:
     factored: Factored | None = None
     slow: int = 0
     converged: bool = False
+    _fixed: bool = False
     _sizes_settled: bool = False
     _floor_to_come: Floats | None = None
 
@@ -129,6 +131,7 @@ class Fit:
         are solved for again with the floors just found; later these wait for the next pass.
         """
         scatter2 = self.model.floor
+        self._fixed = number >= _FIXED_FROM
         if number == 1:
             self._weigh_first(scatter2)
             return False
@@ -138,7 +141,8 @@ class Fit:
             self._judge(guess=True)
         else:
             self._take_floor()
-            self._leave_variables(frozen=number >= _FROZEN_FROM)
+            if not self._fixed:
+                self._leave_variables(frozen=number >= _FROZEN_FROM)
             self._judge(guess=True)
         before = self.model
         settled = update_floors(self, damped=number >= _DAMPED_FROM)
@@ -208,7 +212,9 @@ class Fit:
         """
         clip2 = grown * self.config.noise.clip_sigma**2
         limits = grown * catalogue_limits(self.config.reference.clip_sigma)
-        kernels.accumulate(self.rows, self.sky, self.model, clip2, limits, guess, self.found)
+        kernels.accumulate(
+            self.rows, self.sky, self.model, clip2, limits, guess, self._fixed, self.found
+        )
 
     def _step(self, precision: float) -> tuple[float, int]:
         """Change the maps; return the rms change on the images and the iterations."""

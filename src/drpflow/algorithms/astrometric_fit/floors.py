@@ -37,7 +37,8 @@ def update_floors(fit: Fit, *, medians: bool = False, damped: bool = False) -> b
     """Return whether the floors of a fit, its stars solved for, are right; change them if not.
 
     With `medians`, outliers are still among the rows, and floors are those of medians; steps that
-    are `damped` go half the way, lest maps and floors of few stars take turns.
+    are `damped` go half the way, and medians do not come into it, lest maps and floors of few stars
+    take turns.
     """
     noise = fit.config.noise
     sums, old = fit.found.sums, fit.model.floor
@@ -56,9 +57,11 @@ def update_floors(fit: Fit, *, medians: bool = False, damped: bool = False) -> b
         (n * np.log(np.maximum(new, 1e-6)) + _PRIOR_OBSERVATIONS * np.log(max(typical, 1e-6)))
         / (n + _PRIOR_OBSERVATIONS)
     )
-    far = _far(fit, everywhere=medians)
-    new = np.where(np.isfinite(far), far, new)
-    new = np.sqrt(old * new) if damped else new
+    if damped:
+        new = np.sqrt(old * new)
+    else:
+        far = _far(fit, everywhere=medians)
+        new = np.where(np.isfinite(far), far, new)
     new = np.clip(new, noise.min_floor_mas**2, noise.max_floor_mas**2)
     error = np.sqrt(2 / np.maximum(sums[solved, 4] * share[solved], 1e-300))
     small = np.maximum(_SETTLED * error, _SMALL * old[solved])

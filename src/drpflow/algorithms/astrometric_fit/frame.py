@@ -17,16 +17,18 @@ import numpy as np
 from drpflow.algorithms.astrometric_fit.draws import Draws
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from drpflow.algorithms.astrometric_fit.fit import Fit
 
     Floats: TypeAlias = NDArray[np.float64]
     Ints: TypeAlias = NDArray[np.int32]
-    Bools: TypeAlias = NDArray[np.bool_]
+    Rows: TypeAlias = NDArray[np.intp]
 
 
-def without_frame(fit: Fit, draws: Draws, groups: Ints) -> Draws:
+def without_frame(fit: Fit, draws: Draws, loose: Sequence[Rows]) -> Draws:
     """Return draws relative to the frame of each group of visits that has no catalogue.
 
     Parameters
@@ -35,11 +37,11 @@ def without_frame(fit: Fit, draws: Draws, groups: Ints) -> Draws:
         The fit in its end.
     draws
         Of its maps.
-    groups
-        Group of each visit, -1 for those that take no part, (V,).
+    loose
+        The visits of each such group.
     """
     q = draws.q.copy()
-    for visits in loose_groups(fit, groups):
+    for visits in loose:
         turn = _turns(fit, visits)
         shift = np.array([fit.layout.shifts(*pair)[visits] for pair in _pairs(draws)])
         # What is extrapolated does not make the frame.
@@ -50,10 +52,15 @@ def without_frame(fit: Fit, draws: Draws, groups: Ints) -> Draws:
     return Draws(draws.c, q)
 
 
-def loose_groups(fit: Fit, groups: Ints) -> list[NDArray[np.intp]]:
+def loose_groups(fit: Fit, groups: Ints) -> list[Rows]:
     """Return the visits of each group that no star of the catalogue ties.
 
-    Parameters are those of :func:`without_frame`.
+    Parameters
+    ----------
+    fit
+        The fit in its end.
+    groups
+        Group of each visit, -1 for those that take no part, (V,).
     """
     rows = fit.counted() & fit.anchors()[fit.sorted_rows.star]
     tied = np.unique(groups[fit.rows.visit[rows]])
@@ -64,7 +71,7 @@ def _pairs(draws: Draws) -> list[tuple[Floats, Floats]]:
     return list(zip(draws.c, draws.q, strict=True))
 
 
-def _turns(fit: Fit, visits: NDArray[np.intp]) -> Floats:
+def _turns(fit: Fit, visits: Rows) -> Floats:
     """Return linear maps from each visit's tangent plane to that of the first, (v, 2, 3).
 
     Constants come first; tangent planes some degrees apart are linear in each other to 10⁻³.
@@ -101,4 +108,6 @@ def _as_terms(fit: Fit, turn: Floats, frame: Floats) -> Floats:
     center = turn[:, :, 0] + turn[:, :, 1:] @ np.array(domain.center)
     across = turn[:, :, 1:] * np.array(domain.half_size)
     constant = (frame[:, 0] + center @ frame[:, 1:].T)[:, :, None]
-    return np.linalg.solve(turn[:, :, 1:], np.concatenate([constant, frame[:, 1:] @ across], axis=2))
+    return np.linalg.solve(
+        turn[:, :, 1:], np.concatenate([constant, frame[:, 1:] @ across], axis=2)
+    )

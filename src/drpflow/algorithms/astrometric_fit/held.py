@@ -28,7 +28,7 @@ def describe_held(fit: Fit, draws: Draws) -> list[str]:
     if not fit.anchors().any():
         held.append(
             "position, rotation, scale and mean motion of the whole: held by the priors of the "
-            "stars"
+            "stars; stated errors are without the linear map of the sky that is open"
         )
     if (fit.sky.kind == 1).any() and not fit.tells_mean[2]:
         held.append("the mean parallax of the stars: held at what is expected, 0")

@@ -112,10 +112,11 @@ class System:
         data = join(self.found.gradient_c, self.found.gradient_q)
         return -data - self.prior.times(join(self.model.c, self.model.q))
 
-    def noise(self, rng: np.random.Generator) -> Floats:
+    def noise(self, rng: np.random.Generator, grown: Floats | float = 1.0) -> Floats:
         """Return a random vector with the covariance S: S⁻¹ times it has the parameters'.
 
-        Observations, priors of the stars and priors of the maps each have errors as told.
+        Observations, priors of the stars and priors of the maps each have errors as told, or those
+        of the observations are larger by the factor `grown`, (N,).
         """
         rows, stars = self.found.state.size, self.found.tied.size
         out = join(np.empty_like(self.prior.c), np.empty_like(self.prior.q))
@@ -124,7 +125,7 @@ class System:
             self.sky,
             self.model,
             self.found,
-            rng.standard_normal((rows, 2), np.float32),
+            (rng.standard_normal((rows, 2)) * np.reshape(grown, (-1, 1))).astype(np.float32),
             rng.standard_normal((stars, 5)),
             *self.split(out),
         )

@@ -128,7 +128,8 @@ class SolvedImages:
         Rows of the input tables.
     error_arcsec
         Expected error of the WCS, rms over the detector and both coordinates together, without
-        turbulence that the maps can not follow.
+        turbulence that the maps can not follow; where no catalogue ties the visits, relative to the
+        frame that they and their stars make together.
     n_stars, n_reserved
         Observations that count in the fit, and those of reserved stars.
     rms_mas, reserved_rms_mas

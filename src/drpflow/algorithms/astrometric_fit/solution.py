@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from drpflow.algorithms.astrometric_fit.coherence import coherence
-from drpflow.algorithms.astrometric_fit.draws import draw
-from drpflow.algorithms.astrometric_fit.frame import without_frame
+from drpflow.algorithms.astrometric_fit.draws import draw, draw_loose
+from drpflow.algorithms.astrometric_fit.frame import loose_groups, without_frame
 from drpflow.algorithms.astrometric_fit.held import describe_held
 from drpflow.algorithms.astrometric_fit.layout import n_terms
 from drpflow.algorithms.astrometric_fit.result import (
@@ -55,9 +55,11 @@ def make_solution(
     """Return the result of a fit that has ended."""
     draws = draw(fit)
     held = tuple(describe_held(fit, draws))
+    growth = coherence(fit)
+    loose = loose_groups(fit, groups)
+    draws = without_frame(fit, draw_loose(fit, growth), loose) if loose else draws.grown(growth)
     # The factor is the largest thing in memory, and done with.
     fit.factored = None
-    draws = without_frame(fit, draws, groups).grown(coherence(fit))
     shape = len(fit.tables.visits), len(fit.tables.detectors)
     errors = _image_errors(fit, draws)
     covariance = _star_covariance(fit, draws)

@@ -202,12 +202,13 @@ def _all_ratios(
     """Return the ratios of all visits that show the empty sky.
 
     In the first round the shape is not known, and would be taken for nebulae and wings; and
-    polynomials of a high degree would take the steps between detectors for their own.
+    polynomials of a high degree would take the steps between detectors, which are offsets then,
+    for their own.
     """
     model = config.sky
     if first:
         mask = model.mask.model_copy(update={"scales_pix": ()})
-        start = {"mask": mask, "max_order": min(1, model.max_order), "pistons": "never"}
+        start = {"mask": mask, "max_order": min(1, model.max_order)}
         model = model.model_copy(update=start)
     found = {}
     for number, visit in visits.items():
