@@ -21,6 +21,8 @@ from drpflow.tasks.associate_isolated_stars import (
 
 Columns = dict[str, NDArray[Any]]
 _CAMERA = CameraFacts(BANDS, 0.2)
+# Air and first WCSs of the made-up skies shift each detection by so much.
+_AIR_ARCSEC = 0.022
 
 
 class Found(NamedTuple):
@@ -38,7 +40,7 @@ def associate_sky(
     config: AssociateIsolatedStarsConfig | None = None,
 ) -> Found:
     """Associate all pieces of a sky at a HEALPix order."""
-    config = config or AssociateIsolatedStarsConfig()
+    config = config or AssociateIsolatedStarsConfig(position_floor_arcsec=_AIR_ARCSEC)
     radius_deg = sky.radius_deg + 0.01
     pixels = pixels_in_circles(order, sky.ra_deg, sky.dec_deg, radius_deg)[1].tolist()
     found = []

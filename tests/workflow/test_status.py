@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from drpflow import paths
 from drpflow.io.atomic import write_json
 from drpflow.io.datasets import DatasetTable
 from drpflow.io.status_files import summarize_failures
 from drpflow.workflow.plan import Plan
-from drpflow.workflow.status import Cell, read_status
+from drpflow.workflow.status import ON_DEMAND, Cell, read_status
 from drpflow.workflow.survey import load_survey
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from drpflow.data.camera import Camera
 
 TASKS = {"makeVisitInfo": "a", "isr": "b", "makeReport": "c"}
@@ -96,3 +98,25 @@ def test_half_written_files_are_not_seen(plan: Plan) -> None:
     path.parent.mkdir(parents=True)
     (path.parent / f".{path.name}.17.tmp.json").write_text(json.dumps({}))
     assert read_status(plan).total("isr") == Cell(6, 0, 0)
+
+
+def test_what_the_default_target_does_not_ask_for_is_on_demand() -> None:
+    table = DatasetTable.load()
+    lists = (Path(__file__).parents[2] / "Snakefile").read_text().partition("rule all:")[0]
+    asked = set(re.findall(r'(?:kept|folder)\("(\w+)"\)', lists))
+    made = {task: set() for task in table.tasks if paths.script(task).is_file()}
+    for name, dataset in table.datasets.items():
+        if dataset.task in made:
+            made[dataset.task].add(name)
+    # What others need is asked for through them, and the report is a file of its own.
+    through = {"makeVisitInfo", "makeReport"}
+    assert {task for task in made if not made[task] & asked} - through == set(ON_DEMAND)
+
+
+def test_tasks_on_demand_count_once_they_have_run(plan: Plan) -> None:
+    plan = replace(plan, code={**TASKS, "modelVisitBackground": "d"})
+    assert read_status(plan).tasks == tuple(TASKS)
+    end(plan, "modelVisitBackground", visit=1)
+    status = read_status(plan)
+    assert status.tasks == (*TASKS, "modelVisitBackground")
+    assert status.total("modelVisitBackground") == Cell(3, 1, 0)

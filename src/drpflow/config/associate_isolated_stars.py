@@ -9,6 +9,8 @@ from drpflow.config.base import StrictModel, param
 _BAD = (
     "centroid_flag",
     "psfFlux_flag",
+    # Where the moments fail, something else lies on the star: a satellite, a ghost.
+    "shape_flag",
     "deblend_skipped",
     "pixelFlags_edge",
     "pixelFlags_nodata",

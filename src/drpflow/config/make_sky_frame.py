@@ -16,7 +16,7 @@ class MakeSkyFrameConfig(StrictModel):
         60, "no more visits enter, those with the most cells of blank sky", ge=2
     )
     detector_order: int = param(
-        8, "highest total degree of the smooth part of a detector's shape", ge=0, le=12
+        5, "highest total degree of the smooth part of a detector's shape", ge=0, le=12
     )
     mesh_pix: int = param(
         128,

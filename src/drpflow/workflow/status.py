@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from drpflow.workflow.plan import Plan
 
 
+# Tasks that run only if one of their products is asked for; the default target does not.
+ON_DEMAND = (
+    "measureSky",
+    "makeSkyFrame",
+    "modelVisitBackground",
+    "finalizeCharacterization",
+    "finalizeAstrometry",
+    "updateVisitSummary",
+)
+
+
 class Cell(NamedTuple):
     """Counts of the jobs of one task for one visit."""
 
@@ -37,7 +48,7 @@ class RunStatus:
     Parameters
     ----------
     tasks
-        Task labels, in the order of the workflow.
+        Task labels, in the order of the workflow; those on demand if any of their jobs has ended.
     visits
         Visits, ascending.
     cells
@@ -78,9 +89,13 @@ def read_status(plan: Plan) -> RunStatus:
     """
     cells: dict[tuple[str, int | None], Cell] = {}
     lost: list[Outcome] = []
+    tasks: list[str] = []
     for task in plan.tasks:
         wanted = expected_jobs(plan, task)
         outcomes = [o for o in read_outcomes(plan.root, task) if str(o.path) in wanted]
+        if task in ON_DEMAND and not outcomes:
+            continue
+        tasks.append(task)
         expected = Counter(_visit(data_id_of(path)) for path in wanted)
         ends: dict[int | None, Counter[str]] = defaultdict(Counter)
         for outcome in outcomes:
@@ -92,7 +107,7 @@ def read_status(plan: Plan) -> RunStatus:
     visits = sorted(int(visit) for visit in plan.survey.visits)
     failed = tuple(outcome for outcome in lost if outcome.failed)
     partial = tuple(outcome for outcome in lost if outcome.partial)
-    return RunStatus(plan.tasks, tuple(visits), cells, failed, partial)
+    return RunStatus(tuple(tasks), tuple(visits), cells, failed, partial)
 
 
 def expected_jobs(plan: Plan, task: str) -> set[str]:

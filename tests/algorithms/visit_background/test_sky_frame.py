@@ -93,7 +93,7 @@ def test_a_pattern_that_comes_and_goes_is_found_by_what_it_predicts():
     side = np.arange(0, SIDE, CELL) + (CELL - 1) / 2
     pattern = DetectorFrame(frame.layers[1]).pattern(0, side, side)
     assert f"{PATTERN}1" in frame.layers[1].names
-    assert abs(np.corrcoef(pattern.ravel(), stripes.ravel())[0, 1]) > 0.9
+    assert abs(np.corrcoef(pattern.ravel(), stripes.ravel())[0, 1]) > 0.8
 
 
 def test_components_of_data_with_gaps():

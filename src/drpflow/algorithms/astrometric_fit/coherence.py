@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from drpflow.algorithms.astrometric_fit.fit import Fit
 
     Floats: TypeAlias = NDArray[np.float64]
-    Ints: TypeAlias = NDArray[np.int32]
+    Int64: TypeAlias = NDArray[np.int64]
 
 # Sums of cells that hold a visit to be like the others.
 _LIKE_OTHERS = 40.0
@@ -27,15 +27,16 @@ _LIKE_OTHERS = 40.0
 
 def coherence(fit: Fit) -> Floats:
     """Return the factor of each visit, at least 1, (V,)."""
-    found, rows, layout = fit.found, fit.rows, fit.layout
-    n_visits, take = len(fit.tables.visits), fit.counted()
-    visit, place, c = rows.visit[take], rows.f[take], rows.c[take]
-    u, v = layout.visit_basis.domain.to_unit(place[:, 0], place[:, 1])
-    weight = 1 / ((c[:, 0] + c[:, 2]) / 2 + fit.model.floor[visit])
-    weighted = found.residual[take] * weight[:, None]
-    alone = np.bincount(visit, (weighted.astype(np.float64) ** 2).sum(axis=1), minlength=n_visits)
+    layout, n_visits = fit.layout, len(fit.tables.visits)
     n = int(np.sqrt(2 * layout.visit_basis.n_terms)) + 1
-    together, filled = _sums(visit, (u, v), weighted, n, n_visits)
+    together, alone = np.zeros(n_visits), np.zeros(n_visits)
+    filled = np.zeros(n_visits, np.int64)
+    by_visit, begin = fit.sorted_rows.by_visit
+    counted = fit.counted()
+    # Visit by visit: arrays of all rows would be the largest that the fit makes.
+    for k in range(n_visits):
+        own = by_visit[begin[k] : begin[k + 1]]
+        together[k], alone[k], filled[k] = _sums(fit, own[counted[own]], k, n)
     free = np.maximum(filled - layout.visit_terms, 0)
     known = (free > 0) & (alone > 0)
     if not known.any():
@@ -47,25 +48,31 @@ def coherence(fit: Fit) -> Floats:
     return np.asarray(np.maximum(factor, 1.0))
 
 
-def _sums(
-    visit: Ints, unit: tuple[Floats, Floats], values: Floats, n: int, n_visits: int
-) -> tuple[Floats, Ints]:
-    """Return of each visit the squared sums of values in cells, n each way, and how many have any.
+def _sums(fit: Fit, own: Int64, visit: int, n: int) -> tuple[float, float, int]:
+    """Return what the weighted residuals of a visit amount to.
 
     Parameters
     ----------
+    fit
+        The fit.
+    own
+        Rows of the visit that count.
     visit
-        Of each row, (N,).
-    unit
-        Places in the field, -1 to 1.
-    values
-        To be summed, (N, 2).
-    n, n_visits
-        Cells along a side, and visits.
+        Its row.
+    n
+        Cells along a side.
+
+    Returns
+    -------
+    together, alone, filled
+        Sum of the squares of the sums in cells; of all rows; and how many cells have any.
     """
+    place, c = fit.rows.f[own], fit.rows.c[own]
+    unit = fit.layout.visit_basis.domain.to_unit(place[:, 0], place[:, 1])
+    weight = 1 / ((c[:, 0] + c[:, 2]) / 2 + fit.model.floor[visit])
+    weighted = (fit.found.residual[own] * weight[:, None]).astype(np.float64)
     column, row = (np.clip((n * (t + 1) / 2).astype(np.int64), 0, n - 1) for t in unit)
-    cell = (visit.astype(np.int64) * n + row) * n + column
-    size = n_visits * n * n
-    square = sum(np.bincount(cell, values[:, b], minlength=size) ** 2 for b in range(2))
-    filled = np.bincount(cell, minlength=size).reshape(n_visits, -1) > 0
-    return np.asarray(square).reshape(n_visits, -1).sum(axis=1), filled.sum(axis=1)
+    cell = row * n + column
+    sums = [np.bincount(cell, weighted[:, b], minlength=n * n) for b in range(2)]
+    filled = int((np.bincount(cell, minlength=n * n) > 0).sum())
+    return float(np.square(sums).sum()), float(np.square(weighted).sum()), filled

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     Float64: TypeAlias = NDArray[np.float64]
 
 
+_HOLE_SIGMA = 0.01
+"""How far the shape may be from a plane where no visit shows the sky, relative to it."""
+
+_FEWEST_CELLS = 30
+"""With fewer cells the plane is even."""
+
+
 @dataclass(frozen=True, eq=False)
 class Shape:
     """Shape of the empty sky on a detector.
@@ -128,9 +135,10 @@ def _smooth_part(
     config: MakeSkyFrameConfig,
 ) -> tuple[Polynomial2D, float]:
     """Return the polynomial of the best order, and the rms of its standard deviation."""
+    n = int(np.count_nonzero(weight))
+    mean, weight = _without_holes(mean, weight, places, domain)
     there = weight > 0
     w, y = weight[there], mean[there]
-    n = int(there.sum())
     basis = Basis2D(min(config.detector_order, _highest_order(n)), domain)
     a = basis.design(places[0][there], places[1][there])
     matrix, vector = (a * w[:, None]).T @ a, (a * w[:, None]).T @ y
@@ -148,6 +156,21 @@ def _smooth_part(
     terms = a[:, : coefficients.size]
     error = np.sqrt(np.einsum("ij,jk,ik->i", terms, covariance, terms).mean())
     return Polynomial2D(Basis2D(order, domain), coefficients), float(error)
+
+
+def _without_holes(
+    mean: Float64, weight: Float64, places: tuple[Float64, ...], domain: Domain
+) -> tuple[Float64, Float64]:
+    """Return means and weights in which cells that no visit shows lie near a plane.
+
+    A polynomial of a high degree runs away in a hole, and visits would then be fitted to that.
+    """
+    there = weight > 0
+    basis = Basis2D(1 if np.count_nonzero(there) > _FEWEST_CELLS else 0, domain)
+    x, y = places
+    plane = basis.fit(x[there], y[there], mean[there], np.sqrt(weight[there]))
+    filled = np.where(there, mean, basis.evaluate(plane, x, y))
+    return filled, np.where(there, weight, _HOLE_SIGMA**-2.0)
 
 
 def _highest_order(n_points: int) -> int:

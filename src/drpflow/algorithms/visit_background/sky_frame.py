@@ -210,6 +210,9 @@ def _all_ratios(
         mask = model.mask.model_copy(update={"scales_pix": ()})
         start = {"mask": mask, "max_order": min(1, model.max_order)}
         model = model.model_copy(update=start)
+    else:
+        # What steps there are the shape has by now; offsets would only take from it again.
+        model = model.model_copy(update={"pistons": "never"})
     found = {}
     for number, visit in visits.items():
         stars = {} if first else visit.stars
