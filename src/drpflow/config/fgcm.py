@@ -176,7 +176,7 @@ class FgcmConfig(StrictModel):
         default_factory=ReferenceConfig, description="the reference catalogue"
     )
     zero_points: ZeroPointConfig = Field(default_factory=ZeroPointConfig, description="zero points")
-    max_cycles: int = param(8, "cycles of fitting at most", ge=2)
+    max_cycles: int = param(20, "cycles of fitting at most", ge=2)
     min_cycles: int = param(4, "cycles of fitting at least", ge=2)
     tolerance_mag: float = param(
         2e-4, "change of zero points (rms) at which cycles end", unit="mag", gt=0
