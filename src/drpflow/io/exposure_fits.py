@@ -211,6 +211,7 @@ def read_component(index: FitsIndex, name: str, cache: ComponentCache) -> Any:
     """
 
     def make() -> Any:
+        """Return the component as read from its HDU."""
         hdu = index.table(name.upper())
         try:
             record = record_from_hdu(hdu)

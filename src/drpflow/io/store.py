@@ -150,6 +150,7 @@ class Store:
         base = reader.exposure(view.base, reader.restrict(view.base, data_id))
 
         def mask(box: Box) -> Any:
+            """Return the replaced mask of a box, in detector pixels."""
             source = view.replace["mask"]
             x0, y0 = base.box.xy0
             inner = box.shifted(-x0, -y0) if self._is_mask(source) else box

@@ -168,6 +168,7 @@ class Layout:
         throughputs = np.stack([codes % n_filters, codes // n_filters], axis=1)
 
         def at(order: int) -> Layout:
+            """Return the layout with gray of this order."""
             return cls(
                 nights.astype(np.int32),
                 night.astype(np.int32),

@@ -37,6 +37,7 @@ def parameter_table(solution: Solution) -> tuple[Parameter, ...]:
     out: list[Parameter] = []
 
     def add(kind: Block, names: tuple[tuple[str, str], ...], owners: list[dict[str, Any]]) -> None:
+        """Append the parameters of a block, a row an owner."""
         values = layout.block(kind, solution.parameters)
         errors = layout.block(kind, error)
         for row, owner in enumerate(owners):
