@@ -7,6 +7,8 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from drpflow.algorithms.astrometric_fit.fit import Fit, begin
 from drpflow.algorithms.astrometric_fit.layout import make_layout
@@ -17,8 +19,14 @@ from drpflow.algorithms.astrometric_fit.start import find_planes
 from drpflow.config.solve_astrometry import SolveAstrometryConfig
 from drpflow.data.polynomial import UNIT, Basis2D
 from drpflow.kernels.astrometric_fit import catalogue_distance2, joint_distance2
-from drpflow.kernels.astrometric_model import USED, chebyshev_terms, invert_spd
-from drpflow.kernels.astrometric_rows import count_stars
+from drpflow.kernels.astrometric_model import USED, chebyshev_terms, gnomonic, invert_spd
+from drpflow.kernels.astrometric_rows import (
+    count_pairs,
+    count_shared,
+    count_stars,
+    count_states,
+    link_visits,
+)
 from tests.algorithms.astrometric_fit.made_up_survey import MAS_PER_DEG, Recipe, make_survey
 
 CONFIG = SolveAstrometryConfig()
@@ -31,12 +39,17 @@ def small_fit() -> Fit:
     rows = sort_rows(made.observations, tables, CONFIG)
     epoch = float(tables.visits.mjd.mean())
     sky = make_sky(tables.stars, epoch, np.ones(len(tables.stars), bool), CONFIG)
-    planes = find_planes(rows, tables, sky.axes, None)
+    planes = find_planes(rows, tables, None)
     layout = make_layout(rows, tables, CONFIG.model)
     tells = tells_mean_motion(tables.stars, CONFIG)
     fit = begin(tables, rows, layout, planes, sky, tells, epoch, CONFIG)
     fit._judge(guess=False)
     return fit
+
+
+def gnomonic_of(fit: Fit, star: int, visit: int) -> tuple[tuple[float, float], np.ndarray]:
+    turn = np.empty((2, 2))
+    return gnomonic(star, visit, fit.sky, fit.model, turn), turn
 
 
 def dense(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +78,7 @@ def dense(fit: Fit) -> tuple[np.ndarray, np.ndarray]:
             east, north = sky.axes[s]
             factors = [-east @ model.earth[v], -north @ model.earth[v]]
             motion = np.column_stack([np.eye(2), model.t[v] * np.eye(2), factors])
-            effect = rows.a[i].reshape(2, 2).astype(np.float64) @ motion
+            effect = gnomonic_of(fit, s, v)[1] @ motion
             xx, xy, yy = rows.c[i].astype(np.float64)
             weight = np.linalg.inv(np.array([[xx + model.floor[v], xy], [xy, yy + model.floor[v]]]))
             normal = normal + effect.T @ weight @ effect
@@ -125,9 +138,9 @@ def test_places_are_those_of_the_projection() -> None:
         star, projection = fit.sorted_rows.star[i], fit.planes.projections[rows.visit[i]]
         ra, dec = stars.ra_deg[star], stars.dec_deg[star]
         place = projection.from_sky(ra, dec)
-        np.testing.assert_allclose(rows.p[i], place, atol=1e-13)
-        turn = np.linalg.inv(projection.jacobian(*place))
-        np.testing.assert_allclose(rows.a[i].reshape(2, 2), turn, atol=1e-6)
+        found, turn = gnomonic_of(fit, star, rows.visit[i])
+        np.testing.assert_allclose(found, place, atol=1e-13)
+        np.testing.assert_allclose(turn, np.linalg.inv(projection.jacobian(*place)), atol=1e-12)
 
 
 def test_distance_of_a_catalogue() -> None:
@@ -183,3 +196,37 @@ def test_distinct_stars() -> None:
     first, group = np.array([0, 3, 3, 5]), np.array([0, 0, 1, 0, 1], np.int32)
     take = np.array([True, True, True, True, False])
     assert count_stars(first, group, take, 3).tolist() == [2, 1, 0]
+
+
+def test_rows_in_a_state() -> None:
+    first, state = np.array([0, 3, 3, 5]), np.array([0, 1, 0, 2, 1], np.int8)
+    assert count_states(first, state, 1).tolist() == [1, 0, 1]
+
+
+def test_rows_of_two_groups() -> None:
+    left, right = np.array([0, 1, 1, 1], np.int32), np.array([2, 0, 0, 0], np.int32)
+    take = np.array([True, True, False, True])
+    assert count_pairs(left, right, take, (2, 3)).tolist() == [[0, 0, 1], [2, 0, 0]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_visits_that_share_stars(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n_visits, n_stars = 12, 15
+    star = np.sort(rng.integers(0, n_stars, 30))
+    first = np.searchsorted(star, np.arange(n_stars + 1))
+    visit = rng.integers(0, n_visits, star.size).astype(np.int32)
+    take, anchor = rng.random(star.size) < 0.8, rng.random(n_stars) < 0.1
+    count = np.bincount(star[take], minlength=n_stars)
+    tied = take & ((count > 1) | anchor)[star]
+    found = count_shared(first, visit, take, anchor, n_visits)
+    np.testing.assert_array_equal(found, np.bincount(visit[tied], minlength=n_visits))
+    # Visits, stars and the catalogue as nodes of a graph.
+    size = n_visits + n_stars + 1
+    stars = np.flatnonzero(anchor)
+    node_a = np.concatenate([visit[take], np.full(stars.size, size - 1)])
+    node_b = np.concatenate([star[take], stars]) + n_visits
+    graph = coo_matrix((np.ones(node_a.size), (node_a, node_b)), (size, size))
+    label = connected_components(graph, directed=False)[1][:n_visits]
+    groups = link_visits(first, visit, take, anchor, n_visits)
+    np.testing.assert_array_equal(groups[:, None] == groups, label[:, None] == label)

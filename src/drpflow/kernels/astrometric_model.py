@@ -8,7 +8,8 @@ over the field,
     r = place - p_0 - A T s - D_v κ ,
 
 where p_0 is the start place of the star in the visit's tangent plane, A (2, 2) turns a shift on the
-sky (east, north) into one of that plane, T (2, 5) = (1, t, -parallax factors), s the five
+sky (east, north) into one of that plane (both are made where they are needed: kept for each row,
+they would be a third of all memory), T (2, 5) = (1, t, -parallax factors), s the five
 parameters of the star beyond its start, κ its colour beyond the reference colour, and D_v the
 refraction. All of c, q, D, s and r are in mas (and mas/yr, mas/mag). Derivatives take ∂place/∂c for
 φ: a visit's map is the identity to 10⁻³.
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     Int64 = NDArray[np.int64]
 
 _MAS_PER_DEG = 3.6e6
+_DEG = 180.0 / np.pi
 # Sums may be taken in another order than written, the same each time; infinities and NaN stay.
 FAST = {"reassoc", "contract", "arcp", "nsz"}
 
@@ -52,20 +54,18 @@ ON, OFF, SUSPECT = 1, 0, -1
 class Rows(NamedTuple):
     """The observations: see the top of the module.
 
-    first (S + 1); visit, map (N); f, p (N, 2) deg; a (N, 4): A by rows; c (N, 3): xx, xy, yy, mas².
+    first (S + 1); visit, map (N); f (N, 2) deg; c (N, 3): xx, xy, yy, mas².
     """
 
     first: Int64
     visit: Int32
     map: Int32
     f: Float64
-    p: Float64
-    a: Float32
     c: Float32
 
 
 class Sky(NamedTuple):
-    """The stars: axes (S, 2, 3): east and north; kappa, kappa_var (S).
+    """The stars: direction (S, 3), unit; axes (S, 2, 3): east and north; kappa, kappa_var (S).
 
     What is expected of a star: precision `prior` (2, 5, 5) and mean `prior_mean` (2, 5) of stars
     that do not move and of those that may, `kind` (S) saying which; what a catalogue says:
@@ -73,6 +73,7 @@ class Sky(NamedTuple):
     `fit` (S): counts for the maps.
     """
 
+    direction: Float64
     axes: Float64
     kappa: Float64
     kappa_var: Float64
@@ -89,8 +90,8 @@ class Model(NamedTuple):
     """The maps.
 
     map_domain (M, 4) and visit_domain (4): centre and inverse half sizes; terms of each map (M) and
-    visit (V); parameters c (M, 2, K) and q (V, 2, L + 1); orders; t (V) years;
-    earth (V, 3) AU; floor (V): τ².
+    visit (V); parameters c (M, 2, K) and q (V, 2, L + 1); orders; plane (V, 3, 3): tangent point,
+    +x and +y, unit vectors; t (V) years; earth (V, 3) AU; floor (V): τ².
     """
 
     map_domain: Float64
@@ -101,6 +102,7 @@ class Model(NamedTuple):
     q: Float64
     map_order: int
     visit_order: int
+    plane: Float64
     t: Float64
     earth: Float64
     floor: Float64
@@ -136,6 +138,7 @@ class Work(NamedTuple):
     psi: Float64
     on: Int8
     cheb: Float64
+    turn: Float64
 
 
 @njit(cache=True, nogil=True)
@@ -159,6 +162,7 @@ def work_space(n: int, n_phi: int, n_psi: int) -> Work:
         np.empty((n, n_psi)),
         np.empty(n, np.int8),
         np.empty((2, 16)),
+        np.empty((2, 2)),
     )
 
 
@@ -262,20 +266,32 @@ def basis(i: int, j: int, rows: Rows, model: Model, work: Work) -> tuple[float, 
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, inline="always")
-def place(i: int, j: int, rows: Rows, model: Model, work: Work) -> None:
-    """Fill phi, psi and r (without star and refraction) of row i at place j of the work space."""
-    x, y = basis(i, j, rows, model, work)
-    v = rows.visit[i]
-    for k in range(work.psi.shape[1]):
-        x += work.psi[j, k] * model.q[v, 0, k]
-        y += work.psi[j, k] * model.q[v, 1, k]
-    work.r[j, 0] = (rows.f[i, 0] - rows.p[i, 0]) * _MAS_PER_DEG + x
-    work.r[j, 1] = (rows.f[i, 1] - rows.p[i, 1]) * _MAS_PER_DEG + y
+def gnomonic(s: int, v: int, sky: Sky, model: Model, turn: Float64) -> tuple[float, float]:
+    """Return the start place of star s in the plane of visit v, deg; fill A (2, 2).
+
+    With w = t·n, the coordinate X·n/w has the derivative (X·e - (X·n/w) t·e)/w along e.
+    NaN beyond 90° from the tangent point.
+    """
+    plane, n, axes = model.plane[v], sky.direction[s], sky.axes[s]
+    w = plane[0, 0] * n[0] + plane[0, 1] * n[1] + plane[0, 2] * n[2]
+    inverse = 1.0 / w if w > 1e-6 else np.nan
+    x = (plane[1, 0] * n[0] + plane[1, 1] * n[1] + plane[1, 2] * n[2]) * inverse
+    y = (plane[2, 0] * n[0] + plane[2, 1] * n[1] + plane[2, 2] * n[2]) * inverse
+    for c in range(2):
+        e = axes[c]
+        depth = plane[0, 0] * e[0] + plane[0, 1] * e[1] + plane[0, 2] * e[2]
+        along_x = plane[1, 0] * e[0] + plane[1, 1] * e[1] + plane[1, 2] * e[2]
+        along_y = plane[2, 0] * e[0] + plane[2, 1] * e[1] + plane[2, 2] * e[2]
+        turn[0, c] = (along_x - x * depth) * inverse
+        turn[1, c] = (along_y - y * depth) * inverse
+    return x * _DEG, y * _DEG
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, inline="always")
-def weigh(i: int, j: int, s: int, rows: Rows, sky: Sky, model: Model, work: Work) -> None:
-    """Fill covariance, weight, A T and the refraction's term of row i of star s."""
+def weigh(
+    i: int, j: int, s: int, rows: Rows, sky: Sky, model: Model, work: Work
+) -> tuple[float, float]:
+    """Fill covariance, weight, A T and the refraction's term of row i of star s; return p_0."""
     v = rows.visit[i]
     last = work.psi.shape[1] - 1
     dx, dy = model.q[v, 0, last], model.q[v, 1, last]
@@ -290,11 +306,13 @@ def weigh(i: int, j: int, s: int, rows: Rows, sky: Sky, model: Model, work: Work
     earth, axes, t = model.earth[v], sky.axes[s], model.t[v]
     pe = -(earth[0] * axes[0, 0] + earth[1] * axes[0, 1] + earth[2] * axes[0, 2])
     pn = -(earth[0] * axes[1, 0] + earth[1] * axes[1, 1] + earth[2] * axes[1, 2])
+    x, y = gnomonic(s, v, sky, model, work.turn)
     for b in range(2):
-        e, n = rows.a[i, 2 * b], rows.a[i, 2 * b + 1]
+        e, n = work.turn[b, 0], work.turn[b, 1]
         work.at[j, b, 0], work.at[j, b, 1] = e, n
         work.at[j, b, 2], work.at[j, b, 3] = e * t, n * t
         work.at[j, b, 4] = e * pe + n * pn
+    return x, y
 
 
 @njit(cache=True, nogil=True, fastmath=FAST)
@@ -302,11 +320,15 @@ def fill_star(s: int, rows: Rows, sky: Sky, model: Model, work: Work) -> int:
     """Fill the work space with the rows of star s, residuals without the star; return how many."""
     begin, n = rows.first[s], rows.first[s + 1] - rows.first[s]
     for j in range(n):
-        place(begin + j, j, rows, model, work)
-        weigh(begin + j, j, s, rows, sky, model, work)
-        v, last = rows.visit[begin + j], work.psi.shape[1] - 1
-        for b in range(2):
-            work.r[j, b] += work.psi[j, last] * model.q[v, b, last]
+        i = begin + j
+        x, y = basis(i, j, rows, model, work)
+        x_0, y_0 = weigh(i, j, s, rows, sky, model, work)
+        v = rows.visit[i]
+        for k in range(work.psi.shape[1]):
+            x += work.psi[j, k] * model.q[v, 0, k]
+            y += work.psi[j, k] * model.q[v, 1, k]
+        work.r[j, 0] = (rows.f[i, 0] - x_0) * _MAS_PER_DEG + x
+        work.r[j, 1] = (rows.f[i, 1] - y_0) * _MAS_PER_DEG + y
     return n
 
 

@@ -10,7 +10,6 @@ from numba import njit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Float32 = NDArray[np.float32]
     Float64 = NDArray[np.float64]
     Int32 = NDArray[np.int32]
     Int64 = NDArray[np.int64]
@@ -20,35 +19,23 @@ _DEG = 180.0 / np.pi
 
 @njit(cache=True, nogil=True)
 def project(
-    first: Int64,
-    visit: Int32,
-    direction: Float64,
-    axes: Float64,
-    planes: Float64,
-    place: Float64,
-    turn: Float32,
+    first: Int64, visit: Int32, direction: Float64, planes: Float64, place: Float64
 ) -> None:
-    """Fill the places of stars in the tangent planes of visits, and their derivatives.
+    """Fill the places of stars in the tangent planes of visits.
 
     Parameters
     ----------
     first, visit
         Rows sorted by star, (S + 1) and (N).
-    direction, axes
-        Unit vectors to the stars, (S, 3), and to their east and north, (S, 2, 3).
+    direction
+        Unit vectors to the stars, (S, 3).
     planes
         Tangent point, +x and +y of each visit, (V, 3, 3).
     place
         Filled with degrees of the plane, (N, 2); NaN beyond 90° from the tangent point.
-    turn
-        Filled with d(place)/d(east, north), by rows, (N, 4).
-
-    Notes
-    -----
-    With w = t·n, the coordinate X·n/w has the derivative (X·e - (X·n/w) t·e)/w along e.
     """
     for s in range(first.size - 1):
-        n, e = direction[s], axes[s]
+        n = direction[s]
         for i in range(first[s], first[s + 1]):
             plane = planes[visit[i]]
             w = plane[0, 0] * n[0] + plane[0, 1] * n[1] + plane[0, 2] * n[2]
@@ -57,12 +44,7 @@ def project(
                 continue
             for b in range(2):
                 x = plane[b + 1]
-                at = (x[0] * n[0] + x[1] * n[1] + x[2] * n[2]) / w
-                place[i, b] = at * _DEG
-                for c in range(2):
-                    along = x[0] * e[c, 0] + x[1] * e[c, 1] + x[2] * e[c, 2]
-                    depth = plane[0, 0] * e[c, 0] + plane[0, 1] * e[c, 1] + plane[0, 2] * e[c, 2]
-                    turn[i, 2 * b + c] = (along - at * depth) / w
+                place[i, b] = (x[0] * n[0] + x[1] * n[1] + x[2] * n[2]) / w * _DEG
 
 
 @njit(cache=True, nogil=True)
@@ -77,3 +59,71 @@ def count_stars(first: Int64, group: Int32, take: NDArray[np.bool_], n_groups: i
                 last[g] = s
                 count[g] += 1
     return count
+
+
+@njit(cache=True, nogil=True)
+def count_states(first: Int64, state: NDArray[np.int8], wanted: int) -> Int32:
+    """Count the rows of each star that are in one state, (S)."""
+    count = np.zeros(first.size - 1, np.int32)
+    for s in range(first.size - 1):
+        for i in range(first[s], first[s + 1]):
+            count[s] += state[i] == wanted
+    return count
+
+
+@njit(cache=True, nogil=True)
+def count_pairs(
+    left: Int32, right: Int32, take: NDArray[np.bool_], shape: tuple[int, int]
+) -> Int64:
+    """Count the rows that are taken by two group numbers at once, an array of that shape."""
+    count = np.zeros(shape, np.int64)
+    for i in range(left.size):
+        count[left[i], right[i]] += take[i]
+    return count
+
+
+@njit(cache=True, nogil=True)
+def count_shared(
+    first: Int64, visit: Int32, take: NDArray[np.bool_], anchor: NDArray[np.bool_], n_visits: int
+) -> Int64:
+    """Count the rows of each visit of stars with other rows or in the catalogue, (V)."""
+    count = np.zeros(n_visits, np.int64)
+    for s in range(first.size - 1):
+        rows = 0
+        for i in range(first[s], first[s + 1]):
+            rows += take[i]
+        if rows > 1 or anchor[s]:
+            for i in range(first[s], first[s + 1]):
+                count[visit[i]] += take[i]
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _root(parent: Int64, k: int) -> int:
+    while parent[k] != k:
+        parent[k] = parent[parent[k]]
+        k = parent[k]
+    return k
+
+
+@njit(cache=True, nogil=True)
+def link_visits(
+    first: Int64, visit: Int32, take: NDArray[np.bool_], anchor: NDArray[np.bool_], n_visits: int
+) -> Int64:
+    """Return the same number for visits that share stars or the catalogue, (V).
+
+    Disjoint sets: the root of each is its smallest member; the catalogue is a member beyond the
+    last visit.
+    """
+    parent = np.arange(n_visits + 1)
+    for s in range(first.size - 1):
+        one = n_visits if anchor[s] else -1
+        for i in range(first[s], first[s + 1]):
+            if take[i]:
+                a = _root(parent, visit[i])
+                b = a if one < 0 else _root(parent, one)
+                one = min(a, b)
+                parent[max(a, b)] = one
+    for k in range(n_visits):
+        parent[k] = _root(parent, k)
+    return parent[:n_visits]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from drpflow.algorithms.astrometric_fit.fit import Fit
 
     Floats: TypeAlias = NDArray[np.float64]
-    Int64: TypeAlias = NDArray[np.int64]
+    Int32: TypeAlias = NDArray[np.int32]
 
 # Sums of cells that hold a visit to be like the others.
 _LIKE_OTHERS = 40.0
@@ -48,7 +48,7 @@ def coherence(fit: Fit) -> Floats:
     return np.asarray(np.maximum(factor, 1.0))
 
 
-def _sums(fit: Fit, own: Int64, visit: int, n: int) -> tuple[float, float, int]:
+def _sums(fit: Fit, own: Int32, visit: int, n: int) -> tuple[float, float, int]:
     """Return what the weighted residuals of a visit amount to.
 
     Parameters

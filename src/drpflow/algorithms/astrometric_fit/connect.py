@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from drpflow.kernels import astrometric_rows
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -30,9 +32,8 @@ def shared_stars(rows: SortedRows, counts: Bools, anchor: Bools, kept: Bools) ->
         Which visits count, (V,).
     """
     take = counts & kept[rows.visit]
-    count = np.bincount(rows.star[take], minlength=anchor.size)
-    tied = take & ((count > 1) | anchor)[rows.star]
-    return np.bincount(rows.visit[tied], minlength=kept.size).astype(np.int32)
+    shared = astrometric_rows.count_shared(rows.first, rows.visit, take, anchor, kept.size)
+    return shared.astype(np.int32)
 
 
 def isolated_visits(
@@ -60,18 +61,9 @@ def visit_groups(rows: SortedRows, counts: Bools, anchor: Bools, kept: Bools) ->
     Visits that share stars of the catalogue hang together by the catalogue. Parameters are those of
     :func:`shared_stars`.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     take = counts & kept[rows.visit]
-    n_visits, n_stars = kept.size, anchor.size
-    stars = np.flatnonzero(anchor)
-    node_a = np.concatenate([rows.visit[take], np.full(stars.size, n_visits + n_stars)])
-    node_b = np.concatenate([rows.star[take], stars]) + n_visits
-    size = n_visits + n_stars + 1
-    graph = coo_matrix((np.ones(node_a.size, np.int8), (node_a, node_b)), (size, size))
-    label = connected_components(graph, directed=False)[1][:n_visits]
+    label = astrometric_rows.link_visits(rows.first, rows.visit, take, anchor, kept.size)
     _, number = np.unique(label[kept], return_inverse=True)
-    groups = np.full(n_visits, -1, np.int32)
+    groups = np.full(kept.size, -1, np.int32)
     groups[kept] = number
     return groups

@@ -320,8 +320,6 @@ def begin(
         visit=r.visit,
         map=layout.map_of[r.visit, r.detector],
         f=r.field,
-        p=planes.place,
-        a=planes.turn,
         c=r.covariance,
     )
     model = _model_at_start(tables, layout, planes, epoch_mjd, config)
@@ -337,7 +335,7 @@ def begin(
         gradient_q=np.zeros_like(model.q),
         sums=np.zeros((len(tables.visits), 5)),
     )
-    found.state[~np.isfinite(planes.place).all(axis=1)] = astrometric_model.EXCLUDED
+    found.state[~planes.in_front] = astrometric_model.EXCLUDED
     return Fit(
         tables=tables,
         sorted_rows=sorted_rows,
@@ -376,6 +374,7 @@ def _model_at_start(
         q=q,
         map_order=layout.map_basis[0].order,
         visit_order=layout.visit_basis.order,
+        plane=np.array([p.axes for p in planes.projections]),
         t=(visits.mjd - epoch_mjd) / 365.25,
         earth=np.ascontiguousarray(visits.earth_au),
         floor=np.maximum(scatter, config.noise.floor_mas) ** 2,

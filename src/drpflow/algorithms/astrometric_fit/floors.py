@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from drpflow.algorithms.astrometric_fit.variables import count_rows
+from drpflow.kernels.astrometric_rows import count_pairs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,14 +74,11 @@ def update_floors(fit: Fit, *, medians: bool = False, damped: bool = False) -> b
 
 def _map_share(fit: Fit) -> Floats:
     """Return the part of each visit's residuals that the maps take up."""
-    visit, static = fit.rows.visit, fit.rows.map
-    used = fit.counted()
-    n_visits, n_maps = len(fit.tables.visits), fit.layout.n_maps
-    by_map = np.bincount(static[used], minlength=n_maps)
-    by_visit = np.bincount(visit[used], minlength=n_visits)
-    static_share = fit.model.map_terms / np.maximum(by_map, 1)
-    common = np.bincount(visit[used], static_share[static[used]], minlength=n_visits)
-    return np.asarray((fit.model.visit_terms + 1 + common) / np.maximum(by_visit, 1))
+    shape = len(fit.tables.visits), fit.layout.n_maps
+    rows = count_pairs(fit.rows.visit, fit.rows.map, fit.counted(), shape)
+    common = rows @ (fit.model.map_terms / np.maximum(rows.sum(axis=0), 1))
+    terms = fit.model.visit_terms + 1 + common
+    return np.asarray(terms / np.maximum(rows.sum(axis=1), 1))
 
 
 def _far(fit: Fit, *, everywhere: bool) -> Floats:

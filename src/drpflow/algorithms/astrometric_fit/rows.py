@@ -112,7 +112,7 @@ class SortedRows:
         Number of visits.
     """
 
-    source: Int64
+    source: Int32
     first: Int64
     star: Int32
     visit: Int32
@@ -127,9 +127,10 @@ class SortedRows:
         return self.source.size
 
     @cached_property
-    def by_visit(self) -> tuple[Int64, Int64]:
+    def by_visit(self) -> tuple[Int32, Int64]:
         """Rows by visit, and where those of each visit begin: (N,), (V + 1)."""
-        return grouped(self.visit, self.n_visits)
+        order, begin = grouped(self.visit, self.n_visits)
+        return order.astype(np.int32), begin
 
 
 def sort_rows(
@@ -154,7 +155,7 @@ def sort_rows(
     detector = ranks[2][observations.detector[rows]]
     field, covariance = _in_field(observations, rows, detector, tables.detectors)
     return SortedRows(
-        rows,
+        rows.astype(np.int32),
         np.searchsorted(star, np.arange(len(tables.stars) + 1)).astype(np.int64),
         star,
         visit,

@@ -72,6 +72,7 @@ def make_sky(stars: Stars, epoch_mjd: float, moving: Bools, config: SolveAstrome
     known, share, mean = _catalogue(stars, axes, epoch_mjd, config)
     precision, prior_mean = population_prior(Population.expected(config), config)
     return Sky(
+        direction=np.ascontiguousarray(unit_vectors(stars.ra_deg, stars.dec_deg).T),
         axes=axes,
         kappa=kappa,
         kappa_var=variance,

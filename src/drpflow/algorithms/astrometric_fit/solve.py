@@ -78,7 +78,7 @@ def solve(
     moving = config.stars.motions and span >= config.stars.min_span_yr
     sky = make_sky(tables.stars, epoch_mjd, np.full(len(stars), moving), config)
     start = _sorted_start(start, tables)
-    planes = find_planes(rows, tables, sky.axes, start)
+    planes = find_planes(rows, tables, start)
     layout = make_layout(rows, tables, config.model)
     tells_mean = tells_mean_motion(tables.stars, config)
     fit = begin(tables, rows, layout, planes, sky, tells_mean, epoch_mjd, config)

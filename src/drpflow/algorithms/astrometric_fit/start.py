@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from drpflow.data.sky_wcs import SkyWcs
 
     Floats: TypeAlias = NDArray[np.float64]
-    Float32: TypeAlias = NDArray[np.float32]
     Bools: TypeAlias = NDArray[np.bool_]
     Start: TypeAlias = Mapping[tuple[int, int], SkyWcs | None]
 
@@ -44,10 +43,8 @@ class Planes:
     ----------
     projections
         One for each visit.
-    place
-        Of the stars, deg, (N, 2).
-    turn
-        d(place)/d(east, north), (N, 4).
+    in_front
+        Which rows are of stars within 90° of the tangent point, (N,).
     linear
         Map of each visit that is left: place ≈ field + linear · (1, fx, fy), mas, fx and fy in
         degrees, (V, 2, 3).
@@ -58,14 +55,13 @@ class Planes:
     """
 
     projections: tuple[TanProjection, ...]
-    place: Floats
-    turn: Float32
+    in_front: Bools
     linear: Floats
     scatter_mas: Floats
     offset_arcsec: Floats
 
 
-def find_planes(rows: SortedRows, tables: Tables, axes: Floats, start: Start | None) -> Planes:
+def find_planes(rows: SortedRows, tables: Tables, start: Start | None) -> Planes:
     """Find the tangent plane of each visit.
 
     Parameters
@@ -74,30 +70,29 @@ def find_planes(rows: SortedRows, tables: Tables, axes: Floats, start: Start | N
         Sorted observations.
     tables
         Sorted tables.
-    axes
-        Of the stars, (S, 2, 3).
     start
         First WCSs by (visit, detector), rows of the sorted tables.
     """
     given = [_given(tables, v, start) for v in range(len(tables.visits))]
     by_visit = _by_visit(rows)
-    place, turn = np.empty((len(rows), 2)), np.empty((len(rows), 4), np.float32)
-    _project(rows, tables, axes, given, place, turn)
+    place = np.empty((len(rows), 2))
+    _project(rows, tables, given, place)
     planes, offsets = [], []
     for v, projection in enumerate(given):
         own = by_visit[v]
         found = _robust(rows.field[own], place[own])[0] if own.size >= 3 else np.zeros((2, 3))
         planes.append(_turned(projection, found))
         offsets.append(float(np.hypot(*found[:, 0])) / 1000)
-    _project(rows, tables, axes, planes, place, turn)
+    _project(rows, tables, planes, place)
     linear, scatter = np.zeros((len(given), 2, 3)), np.full(len(given), np.nan)
     for v, own in enumerate(by_visit):
         if own.size >= 3:
             linear[v], scatter[v] = _robust(rows.field[own], place[own])
-    return Planes(tuple(planes), place, turn, linear, scatter, np.array(offsets))
+    in_front = np.isfinite(place[:, 0])
+    return Planes(tuple(planes), in_front, linear, scatter, np.array(offsets))
 
 
-def _by_visit(rows: SortedRows) -> list[NDArray[np.intp]]:
+def _by_visit(rows: SortedRows) -> list[NDArray[np.int32]]:
     """Return some rows of each visit, at most 2,000, spread over its stars."""
     order, ends = rows.by_visit
     own = [order[a:b] for a, b in pairwise(ends)]
@@ -122,25 +117,12 @@ def _given(tables: Tables, visit: int, start: Start | None) -> TanProjection:
     return _turned(projection, _robust(field, place)[0])
 
 
-def _project(
-    rows: SortedRows,
-    tables: Tables,
-    axes: Floats,
-    planes: list[TanProjection],
-    place: Floats,
-    turn: Float32,
-) -> None:
-    """Fill in the places of the stars in the planes of the visits, and their derivatives."""
+def _project(rows: SortedRows, tables: Tables, planes: list[TanProjection], place: Floats) -> None:
+    """Fill in the places of the stars in the planes of the visits."""
     stars = tables.stars
-    astrometric_rows.project(
-        rows.first,
-        rows.visit,
-        np.ascontiguousarray(unit_vectors(stars.ra_deg, stars.dec_deg).T),
-        axes,
-        np.array([p.axes for p in planes]),
-        place,
-        turn,
-    )
+    direction = np.ascontiguousarray(unit_vectors(stars.ra_deg, stars.dec_deg).T)
+    axes = np.array([p.axes for p in planes])
+    astrometric_rows.project(rows.first, rows.visit, direction, axes, place)
 
 
 def _robust(field: Floats, place: Floats) -> tuple[Floats, float]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 
 from drpflow.kernels.astrometric_model import REJECTED, USED
+from drpflow.kernels.astrometric_rows import count_states
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +41,7 @@ def star_parameters(fit: Fit) -> Floats:
 def count_rows(fit: Fit) -> Counts:
     """Return how many rows of each star count, and what χ² they should have."""
     found, first = fit.found, fit.rows.first
-    used, rejected = (_per_star(found.state == state, first) for state in (USED, REJECTED))
+    used, rejected = (count_states(first, found.state, state) for state in (USED, REJECTED))
     return Counts(used, rejected, np.maximum(2 * used - star_parameters(fit), 0.0))
 
 
@@ -54,8 +55,3 @@ def variable_stars(fit: Fit, before: Bools | None = None) -> Bools:
     limit = sigma if before is None else sigma * np.where(before, _BACK, 1.0)
     excess = fit.found.chi2 - dof > limit * np.sqrt(2 * np.maximum(dof, 1.0))
     return np.asarray((excess & (dof > 2)) | ((rejected >= _MANY) & (rejected > used)))
-
-
-def _per_star(take: Bools, first: NDArray[np.int64]) -> Ints:
-    total = np.concatenate([[0], np.cumsum(take)])
-    return (total[first[1:]] - total[first[:-1]]).astype(np.int32)
