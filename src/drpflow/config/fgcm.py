@@ -70,7 +70,7 @@ class GrayConfig(StrictModel):
 
     order: int = param(2, "order of the gray over the field in the global fit", ge=0, le=4)
     max_parameters: int = param(
-        4000, "parameters beyond which that order is lowered, down to 0", ge=10
+        8000, "parameters beyond which that order is lowered, down to 0", ge=10
     )
     clear_mag: float = param(
         0.002, "expected scatter of clear visits; the fit finds it", unit="mag", gt=0

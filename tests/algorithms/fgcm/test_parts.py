@@ -11,7 +11,7 @@ import pytest
 from drpflow.algorithms.fgcm.field import field_terms, local_design, nodes, powers
 from drpflow.algorithms.fgcm.groups import connect
 from drpflow.algorithms.fgcm.layout import Block, Layout, Regions
-from drpflow.algorithms.fgcm.noise import Noise, Weigher, taper
+from drpflow.algorithms.fgcm.noise import Noise, Weigher, excess_significance, taper
 from drpflow.algorithms.fgcm.references import regions_of
 from drpflow.algorithms.fgcm.rows import build_rows
 from drpflow.algorithms.fgcm.slopes import spectral_slopes
@@ -266,6 +266,13 @@ class TestNoise:
         config = FitNoiseConfig()
         t = np.array([0.0, 2.9, -4.0, 5.1, np.inf])
         np.testing.assert_allclose(taper(t, config), [1, 1, 0.75, 0, 0])
+
+    def test_significance_of_scatter(self):
+        number = np.array([10, 1000])
+        # Of few observations, chance decides; of many, how well errors are known.
+        found = excess_significance(np.array([10 + 5 * np.sqrt(20), 1500.0]), number)
+        np.testing.assert_allclose(found, [5.0, 5.0], rtol=0.1)
+        assert excess_significance(1.2 * number, number).max() < 2.0
 
     def test_variable_star_is_found_and_one_outlier_is_not_one(self, survey, rows):
         weigher = self.weigher(rows, survey.config)

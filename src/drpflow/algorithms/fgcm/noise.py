@@ -35,6 +35,9 @@ _MAX_LEVERAGE = 0.9
 _FACTOR_RANGE = (0.5, 2.0)
 _BISECTIONS = 16
 _HYSTERESIS = 0.7
+# Relative error of a star's expected variance: slopes of its spectrum and star flats are not
+# perfect. Without it, every bright star that was seen some hundred times would be variable.
+_VARIANCE_ERROR = 0.1
 # What a single observation adds at most to the evidence that a star varies.
 _LARGEST_SQUARE = 100.0
 # Largest residual that passes for a fluctuation of the flux [mag]: 4.5σ at the largest error used.
@@ -244,10 +247,18 @@ class Weigher:
         total = np.bincount(star, square, minlength=n_stars)
         count = np.bincount(star, minlength=n_stars)
         spared, n_spared = _spared(star, square, count, self.config.noise.clip_sigma)
-        number = np.maximum(count - n_spared, 1)
-        significance = (total - spared - number) / np.sqrt(2.0 * number)
+        significance = excess_significance(total - spared, np.maximum(count - n_spared, 1))
         limit = self.config.noise.variable_sigma * np.where(before, _HYSTERESIS, 1.0)
         return (significance > limit) & (count >= 3)
+
+
+def excess_significance(total: Floats, number: NDArray[np.integer]) -> Floats:
+    """Return by how many of its errors Σ t² of so many observations is too large.
+
+    Its error is that of χ² and that of the expected variances, which all its terms have in common.
+    """
+    error = np.sqrt(2.0 * number + (_VARIANCE_ERROR * number) ** 2)
+    return np.asarray((total - number) / error)
 
 
 def _spared(
