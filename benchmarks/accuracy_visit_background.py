@@ -1,12 +1,11 @@
 """modelVisitBackground against the truth of a simulated survey, beside calibrateImage.
 
     drpflow run (to visit_background of all visits)
-    python benchmarks/accuracy_visit_background.py demo-b
+    python benchmarks/accuracy_visit_background.py demo demo-b demo-c
 
 Prints one table: the figure, its 95 % interval by resampling detectors, what is wanted. Truth is
-sky, scattered light and wings without noise, with the mean of all other light outside masks;
-figures against all light without noise stand beside it. ``python … --galaxy VISIT`` adds a
-galaxy of half-light radius 300 pixels to a visit and tells what either background takes of it.
+sky, scattered light and wings without noise, with the visit's mean of all other light outside
+masks; figures against all light without noise stand beside it.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -75,21 +75,29 @@ class Comparison:
     def _visit(self, visit: int, scales: dict[str, float]) -> None:
         errors: dict[str, dict[int, np.ndarray]] = {name: {} for name in NAMES}
         sky = 1.0
+        for true in self._true_skies(visit, scales):
+            detector = true.frame.detector
+            sky = float(np.median(true.sky))
+            key = {"visit": visit, "detector": detector}
+            for name, background in self._backgrounds(true.exposure, key).items():
+                image = background.image(true.exposure.box)
+                self.scores[name].append(score_background(true, image))
+                errors[name][detector] = np.where(true.pixels.used, image - true.smooth, np.nan)
+        for name, found in errors.items():
+            self.steps[name] += [(visit, step / sky) for step in _steps(found, self.camera)]
+
+    def _true_skies(self, visit: int, scales: dict[str, float]) -> list[TrueSky]:
+        """Return the truth of the detectors of a visit."""
+        found = []
         for frame in (f for f in self.truth.frames() if f.visit == visit):
             if frame.detector in self.truth.model(visit).truth.empty_detectors:
                 continue  # a detector that sees no star has none of the light of those beside it
-            key = {"visit": visit, "detector": frame.detector}
-            exposure = self.results.get("initial_pvi", **key)
-            true = TrueSky(frame, exposure, scales[str(frame.row["band"])])
-            sky = float(np.median(true.sky))
-            for name, background in self._backgrounds(exposure, key).items():
-                image = background.image(exposure.box)
-                self.scores[name].append(score_background(true, image))
-                errors[name][frame.detector] = np.where(
-                    true.pixels.used, image - true.smooth, np.nan
-                )
-        for name, found in errors.items():
-            self.steps[name] += [(visit, step / sky) for step in _steps(found, self.camera)]
+            exposure = self.results.get("initial_pvi", visit=visit, detector=frame.detector)
+            found.append(TrueSky(frame, exposure, scales[str(frame.row["band"])]))
+        rests = np.array([true.rest() for true in found])
+        for true in found:
+            true.undetected = float(np.average(rests[:, 0], weights=rests[:, 1]))
+        return found
 
     def limits(self) -> dict[str, np.ndarray]:
         """Return what photon noise alone leaves of each visit's model and of its frame, by band.
@@ -137,7 +145,35 @@ def _steps(errors: dict[int, np.ndarray], camera: object) -> list[float]:
     return [s for s in steps if np.isfinite(s)]
 
 
-def table(comparison: Comparison) -> list[tuple[str, dict[str, Figure], float, int, str]]:
+@dataclass
+class Pooled:
+    """Scores of all surveys.
+
+    Parameters
+    ----------
+    scores, steps
+        By background.
+    limits
+        By band.
+    """
+
+    scores: dict[str, list[BackgroundScore]]
+    steps: dict[str, list[float]]
+    limits: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, comparisons: list[Comparison]) -> Pooled:
+        """Pool comparisons that were run."""
+        limits = [c.limits() for c in comparisons]
+        bands = sorted({band for found in limits for band in found})
+        return cls(
+            {k: [s for c in comparisons for s in c.scores[k]] for k in NAMES},
+            {k: [step for c in comparisons for _, step in c.steps[k]] for k in NAMES},
+            {b: np.concatenate([found[b] for found in limits if b in found]) for b in bands},
+        )
+
+
+def table(comparison: Pooled) -> list[tuple[str, dict[str, Figure], float, int, str]]:
     """Return lines: name, figure by background, factor, digits, what is wanted."""
     lines = []
 
@@ -157,7 +193,7 @@ def table(comparison: Comparison) -> list[tuple[str, dict[str, Figure], float, i
     add("mean against all light, % of the sky", values, np.mean, 100, 4)
     values = {k: np.array([s.numbers["isr"] for s in v]) for k, v in scores.items()}
     add("pixels less truth, rms over detectors, % of the sky", values, rms, 100, 4)
-    steps = {k: np.array([s for _, s in v]) for k, v in comparison.steps.items()}
+    steps = {k: np.array(v) for k, v in comparison.steps.items()}
     add("steps at edges of detectors, rms, % of the sky", steps, rms, 100, 4, "1/5 of initial")
     pulls = {k: np.concatenate([s.samples["apertures"] for s in v]) for k, v in scores.items()}
     add("apertures on empty sky, mean, sigma", pulls, np.mean, 1, 4, "0.02")
@@ -174,28 +210,39 @@ def table(comparison: Comparison) -> list[tuple[str, dict[str, Figure], float, i
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("survey", type=Path, help="folder that drpflow simulate made and ran")
-    parser.add_argument("--results", type=Path, help="output root; SURVEY/results by default")
-    parser.add_argument("--backgrounds", type=Path, help="root of visit_background, if another")
+    parser.add_argument(
+        "surveys", type=Path, nargs="+", help="folders that drpflow simulate made and ran"
+    )
+    parser.add_argument(
+        "--results", type=Path, nargs="*", help="output root of each; SURVEY/results by default"
+    )
+    parser.add_argument(
+        "--backgrounds", type=Path, nargs="*", help="roots of visit_background, if others"
+    )
     parser.add_argument("--visits", type=int, nargs="*", default=[], help="these visits only")
     parser.add_argument("--json", type=Path, help="write numbers here")
     arguments = parser.parse_args()
-    truth = TruthSurvey(arguments.survey)
-    results = Store(arguments.results or arguments.survey / "results")
-    backgrounds = Store(arguments.backgrounds) if arguments.backgrounds else results
-    comparison = Comparison(truth, results, backgrounds)
-    comparison.run(set(arguments.visits), scales_of(truth, results))
+    roots = arguments.results or [survey / "results" for survey in arguments.surveys]
+    comparisons = []
+    for survey, root, other in zip(
+        arguments.surveys, roots, arguments.backgrounds or roots, strict=True
+    ):
+        truth, results = TruthSurvey(survey), Store(root)
+        comparison = Comparison(truth, results, Store(other))
+        comparison.run(set(arguments.visits), scales_of(truth, results))
+        comparisons.append(comparison)
+    pooled = Pooled.of(comparisons)
     print("| figure | initial | final | final without wings | wanted |\n|---|---|---|---|---|")
-    for name, found, factor, digits, wanted in table(comparison):
+    for name, found, factor, digits, wanted in table(pooled):
         cells = [found[k].text(digits, factor) for k in NAMES]
         print(f"| {name} | {' | '.join(cells)} | {wanted} |")
-    for band, limit in comparison.limits().items():
+    for band, limit in pooled.limits.items():
         text = resampled(limit, rms).text(4, 100)
         print(f"| statistical limit of model and frame, {band}, % of the sky | | {text} | | |")
     if arguments.json:
         numbers = [
             {"visit": s.visit, "detector": s.detector, "background": k, **s.numbers}
-            for k, v in comparison.scores.items()
+            for k, v in pooled.scores.items()
             for s in v
         ]
         arguments.json.write_text(json.dumps(numbers, indent=1))

@@ -34,6 +34,7 @@ _FAR_WING = 0.1423
 """Kolmogorov's image falls as this, times the turbulence, times r^(-11/3)."""
 
 _FAR_WING_PIX = 30.0
+_FAR_WING_LIMIT_ELECTRON = 1e-3
 _BRIGHT_MAG = 17.0
 _APERTURE_PIX = 8.0
 _FAINT_MAGS = (22.0, 23.5)
@@ -71,6 +72,7 @@ class TrueSky:
         survey = frame.survey.survey
         lamp = survey.dome_illumination(frame.detector, self.model.truth.physical_filter)
         self._to_detrended = scale / lamp
+        self.undetected: float | None = None
 
     @cached_property
     def pixels(self) -> SkyPixels:
@@ -106,16 +108,37 @@ class TrueSky:
             wings.add_spikes(image, x, y, flux, 0.02)
         for i in np.flatnonzero(placed.sources["mag"] < _BRIGHT_MAG):
             strength = _FAR_WING * placed.cumulants.turbulence[i] * placed.flux_electron[i]
-            r = distances(image.shape, placed.x[i], placed.y[i])
-            image += np.where(r > _FAR_WING_PIX, strength / np.maximum(r, 1.0) ** (11 / 3), 0.0)
+            add_far_wing(image, placed.x[i], placed.y[i], strength)
         return image * self._to_detrended
+
+    def rest(self) -> tuple[float, int]:
+        """Return the mean of all other light outside masks, and the number of its pixels."""
+        rest = (self.light - self.sky - self.wings)[self.pixels.used]
+        return float(rest.mean()), rest.size
 
     @cached_property
     def smooth(self) -> Floats:
-        """Sky and wings, and the mean of what else is left outside masks."""
-        used = self.pixels.used
-        rest = (self.light - self.sky - self.wings)[used]
-        return self.sky + self.wings + float(rest.mean())
+        """Sky and wings, and the mean of what else is left outside masks.
+
+        That mean is the visit's where `undetected` says so: undetected sources have no steps at
+        the edges of detectors.
+        """
+        rest = self.rest()[0] if self.undetected is None else self.undetected
+        return self.sky + self.wings + rest
+
+
+def add_far_wing(image: Floats, x: float, y: float, strength: float) -> None:
+    """Add strength · r^(-11/3) where it is more than the least and not of the star's core."""
+    reach = int(np.ceil((strength / _FAR_WING_LIMIT_ELECTRON) ** (3 / 11)))
+    if reach <= _FAR_WING_PIX:
+        return
+    rows, columns = (
+        slice(max(int(c) - reach, 0), max(min(int(c) + reach + 1, n), 0))
+        for c, n in zip((y, x), image.shape, strict=True)
+    )
+    patch = image[rows, columns]
+    r = distances(patch.shape, x - columns.start, y - rows.start)
+    patch += np.where(r > _FAR_WING_PIX, strength / np.maximum(r, 1.0) ** (11 / 3), 0.0)
 
 
 def distances(shape: tuple[int, int], x: float, y: float) -> Floats:

@@ -1,6 +1,6 @@
 """CPU time and memory of measureSky, makeSkyFrame and modelVisitBackground on large detectors.
 
-    python benchmarks/bench_visit_background.py --folder FOLDER
+    python benchmarks/bench_visit_background.py [--folder FOLDER]
 
 Nine detectors of 4096² with a sky, 20,000 Gaussian sources, a galaxy and 60 bright stars each are
 written as ``initial_pvi``, and the scripts are run on them as the rules run them. Of the visit's
@@ -13,6 +13,7 @@ import argparse
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -134,15 +135,17 @@ def model(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, required=True, help="where frames are written")
-    arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    paths = write_visit(arguments.folder)
-    samples = arguments.folder / "sky_samples.parquet"
-    for _ in range(2):
-        run("measure_sky.py", "--visit", "1", "--initial-pvi", *map(str, paths),
-            "--sky-samples", str(samples))  # fmt: skip
-    model(arguments.folder)
+    parser.add_argument("--folder", type=Path, help="where frames are written, and kept")
+    given = parser.parse_args().folder
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = write_visit(folder)
+        samples = folder / "sky_samples.parquet"
+        for _ in range(2):
+            run("measure_sky.py", "--visit", "1", "--initial-pvi", *map(str, paths),
+                "--sky-samples", str(samples))  # fmt: skip
+        model(folder)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--initial-pvi", required=True, type=Path, nargs="+", help="of each detector"
     )
+    parser.add_argument(
+        "--footprints", type=Path, nargs="*", default=[],
+        help="masks of what is known from elsewhere, such as a coadd, in the order of exposures",
+    )  # fmt: skip
     parser.add_argument("--sky-samples", required=True, type=Path, help="file to write")
 
 
@@ -25,7 +29,7 @@ def run(args: Namespace) -> dict[str, float | int | str] | Partial:
     from drpflow.io.sky_files import read_exposures, write_samples
     from drpflow.tasks.measure_sky import measure_visit
 
-    made = measure_visit(read_exposures(args.initial_pvi), args.config)
+    made = measure_visit(read_exposures(args.initial_pvi, args.footprints), args.config)
     write_samples(made.samples, args.visit, vars(args))
     return Partial(made.numbers, made.problem) if made.problem else made.numbers
 

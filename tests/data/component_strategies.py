@@ -19,6 +19,7 @@ from drpflow.data.plane_maps import AffineMap, PolynomialMap, RadialMap
 from drpflow.data.polynomial import Basis2D, Domain, Polynomial2D
 from drpflow.data.psf import GaussianPsf, PixelGridPsf
 from drpflow.data.sky_wcs import SkyWcs
+from drpflow.data.star_wings import StarWingsLayer
 from drpflow.data.summary_stats import STATISTICS, SummaryStats
 from drpflow.data.tan_projection import TanProjection
 from drpflow.data.transmission import TransmissionCurve, TransmissionFactor
@@ -144,9 +145,23 @@ def mesh_layers(draw: st.DrawFn) -> MeshLayer:
 
 
 @st.composite
+def star_wings_layers(draw: st.DrawFn) -> StarWingsLayer:
+    n_stars, n_regions, n_nodes = (draw(st.integers(*ends)) for ends in ((0, 4), (1, 3), (2, 6)))
+    profile = draw(arrays((n_regions, n_nodes), st.floats(0, 1e6)))
+    profile[:, -1] = 0
+    return StarWingsLayer(
+        *(draw(arrays(n_stars)) for _ in range(3)),
+        draw(hnp.arrays(np.int64, n_stars, elements=st.integers(0, n_regions - 1))),
+        draw(st.floats(1e-3, 1e3)) * draw(st.floats(1.001, 10)) ** np.arange(n_nodes),
+        profile,
+        draw(positive),
+    )
+
+
+@st.composite
 def backgrounds(draw: st.DrawFn) -> Background:
     labels = draw(st.lists(names, max_size=3, unique=True))
-    layer = mesh_layers() | st.builds(PolynomialLayer, polynomials())
+    layer = mesh_layers() | st.builds(PolynomialLayer, polynomials()) | star_wings_layers()
     return Background(
         tuple((n, draw(layer)) for n in labels), draw(st.sampled_from(["electron", "nJy"]))
     )

@@ -12,7 +12,8 @@ from drpflow.data.mask import Mask
 from drpflow.io.cache import ComponentCache
 from drpflow.io.component_tables import ComponentRows
 from drpflow.io.exposure_fits import open_exposure
-from drpflow.io.exposure_write import write_exposure
+from drpflow.io.exposure_write import write_exposure, write_part
+from drpflow.io.sky_files import read_samples
 from drpflow.io.tables import read_table
 from tests.tasks.sky_run import FLUX, SIDE, STARS, VISITS, SkyRun, sky, wings
 
@@ -124,3 +125,22 @@ def test_a_visit_without_any_sky_is_a_declared_failure(tmp_path):
     assert status["outcome"] == "failed"
     assert "no detector" in status["reason"]
     assert len(read_table(Path(run.path("visit_background", 2)), ["detector"]).arrow) == 0
+
+
+def test_footprints_of_a_coadd_are_honoured(tmp_path):
+    run = SkyRun(tmp_path)
+    known = np.zeros((SIDE, SIDE), bool)
+    known[100:150, 30:90] = True
+    paths = [str(tmp_path / f"footprints_{k}.fits") for k in (0, 1)]
+    for k, path in enumerate(paths):
+        mask = Mask.zeros((SIDE, SIDE))
+        mask.set("DETECTED", known if k == 1 else np.zeros_like(known))
+        write_part(Path(path), "mask", mask, "footprints")
+    before = run.measure(2)["numbers"]["sky_fraction"]
+    status = run.measure(2, "--footprints", *paths)
+    assert status["outcome"] == "done"
+    samples = read_samples(Path(run.path("sky_samples", 2)))
+    inside = np.s_[7:9, 2:5]  # cells of 16 pixels that lie within
+    assert not samples[1].count[inside].any()
+    assert samples[0].count[inside].any()
+    assert status["numbers"]["sky_fraction"] < before

@@ -15,8 +15,16 @@ class MakeSkyFrameConfig(StrictModel):
     max_visits: int = param(
         60, "no more visits enter, those with the most cells of blank sky", ge=2
     )
-    detector_order: int = param(
-        5, "highest total degree of the smooth part of a detector's shape", ge=0, le=12
+    smooth_pix: int = param(
+        64,
+        "side of the bins that the smooth part of a detector's shape is made from, at least; "
+        "larger where a detector would have more than 24 of them in a row",
+        unit="pix",
+        ge=16,
+    )
+    lengths: tuple[float, ...] = param(
+        (0.06, 0.09, 0.13, 0.2, 0.3, 0.45, 0.7),
+        "correlation lengths of that part that are tried, in units of the detector's side",
     )
     mesh_pix: int = param(
         128,

@@ -21,6 +21,12 @@ class CellMaskConfig(StrictModel):
     threshold: float = param(
         3.5, "what they find on either side of zero is masked", unit="sigma", gt=0
     )
+    floor: float = param(
+        4e-4,
+        "unevenness of an empty sky, relative to it, that flat fields, frames and the light of "
+        "undetected sources leave: it counts as noise beside that of photons",
+        ge=0,
+    )
     grow: float = param(1.0, "masks grow by this share of the filter's width", ge=0)
     clip_sigma: float = param(
         5.0, "cells farther than this from the model are left out", unit="sigma", gt=1
@@ -30,8 +36,8 @@ class CellMaskConfig(StrictModel):
     )
     max_fraction: float = param(
         0.8,
-        "a visit in which a larger share of the cells holds more than sky shows a nebula that "
-        "fills the field",
+        "a visit in which a larger share of the cells holds more than sky, or no sky at all, shows "
+        "a nebula that fills the field",
         gt=0,
         lt=1,
     )
@@ -43,7 +49,7 @@ class WingsConfig(StrictModel):
 
     enabled: bool = param(True, "fit and subtract them")
     faintest_mag: float = param(
-        17.0, "stars fainter than this have no wings to speak of", unit="mag"
+        18.5, "stars fainter than this have no wings to speak of", unit="mag"
     )
     max_stars: int = param(2000, "the brightest so many stars of a visit are taken", ge=1)
     inner_arcsec: float = param(
@@ -98,6 +104,12 @@ class SkyModelConfig(StrictModel):
     max_gradient: float = param(
         0.3,
         "a sky that changes by more than this share over the field holds a nebula that fills it",
+        gt=0,
+    )
+    max_structure: float = param(
+        0.03,
+        "a sky whose local means scatter by more than this share about the model, all over the "
+        "field, holds a nebula that fills it",
         gt=0,
     )
     mask: CellMaskConfig = Field(

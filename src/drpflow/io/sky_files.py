@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,33 +12,56 @@ from drpflow.data.detector_info import DetectorInfo
 from drpflow.data.provenance import Provenance
 from drpflow.data.sky_samples import SkySamples
 from drpflow.errors import InputError
-from drpflow.io.exposure_fits import open_exposure
+from drpflow.io.exposure_fits import open_exposure, read_mask
 from drpflow.io.schemas import load_schema
 from drpflow.io.tables import read_table, write_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from drpflow.data.exposure import Exposure
 
 _NAME = "sky_samples"
 
 
-def read_exposures(paths: Iterable[Path]) -> Iterator[tuple[int, Exposure]]:
-    """Yield detectors and their exposures, whose pixels are read when they are asked for.
+def read_exposures(
+    paths: Sequence[Path], footprints: Sequence[Path] = ()
+) -> Iterator[tuple[int, Exposure, NDArray[np.bool_] | None]]:
+    """Yield detectors, exposures, whose pixels are read when they are asked for, and footprints.
+
+    Parameters
+    ----------
+    paths
+        ``initial_pvi`` of each detector.
+    footprints
+        Masks, in the same order, whose plane DETECTED marks what was found elsewhere; or none.
 
     Raises
     ------
     InputError
-        If an exposure does not say of which detector it is.
+        If an exposure does not say of which detector it is, or a mask is not as large as it.
     """
-    for path in paths:
+    for path, extra in zip_longest(paths, footprints):
+        if path is None:
+            raise InputError(extra, "there is no exposure for it", "Give one mask an exposure")
         exposure = open_exposure(path)
         info = exposure.detector
         if not isinstance(info, DetectorInfo):
             raise InputError(path, "it does not say of which detector it is", "Make it again")
-        yield info.id, exposure
+        yield info.id, exposure, _detected(extra, exposure.shape)
+
+
+def _detected(path: Path | None, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """Return what a mask says was detected; None without a file."""
+    if path is None:
+        return None
+    mask = read_mask(path)
+    if mask.shape != shape:
+        raise InputError(path, f"{mask.shape} pixels for an exposure of {shape}", "Make it again")
+    return mask.any("DETECTED")
 
 
 def write_samples(
@@ -53,7 +77,7 @@ def write_samples(
         The visit.
     options
         ``sky_samples``: the file. For the provenance ``config`` (the section), ``code``
-        (fingerprint) and ``initial_pvi``.
+        (fingerprint), ``initial_pvi`` and, if there are any, ``footprints``.
     """
     schema = load_schema(_NAME)
     parts = []
@@ -76,7 +100,11 @@ def write_samples(
             task="measureSky",
             config=options["config"].model_dump(mode="json"),
             code=options.get("code", ""),
-            inputs=tuple({"name": "initial_pvi", "path": str(p)} for p in options["initial_pvi"]),
+            inputs=tuple(
+                {"name": name, "path": str(path)}
+                for name in ("initial_pvi", "footprints")
+                for path in options.get(name) or ()
+            ),
         ),
     )
 

@@ -101,7 +101,7 @@ def make_sky_frame(
     frame = make_frame(given, config)
     rows = {k: ComponentRow({"background": layers}) for k, layers in frame.layers.items()}
     columns = {
-        "order": np.array([frame.orders[k] for k in rows], np.int32),
+        "length_pix": np.array([frame.lengths[k] for k in rows]),
         "error": np.array([frame.errors[k] for k in rows]),
         "fine": np.array([frame.fine[k] for k in rows]),
         "n_visits": np.full(len(rows), len(frame.visits), np.int32),

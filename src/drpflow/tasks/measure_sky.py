@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -14,9 +14,13 @@ from drpflow.errors import AlgorithmError, DrpflowError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from numpy.typing import NDArray
+
     from drpflow.config.measure_sky import MeasureSkyConfig
     from drpflow.data.exposure import Exposure
     from drpflow.data.sky_samples import SkySamples
+
+    Bool: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,21 +52,22 @@ class MeasuredSky:
 
 
 def measure_visit(
-    exposures: Iterable[tuple[int, Exposure]], config: MeasureSkyConfig
+    exposures: Iterable[tuple[int, Exposure, Bool | None]], config: MeasureSkyConfig
 ) -> MeasuredSky:
     """Measure the sky of a visit, one detector after the other.
 
     Parameters
     ----------
     exposures
-        Detectors and their ``initial_pvi``; only one is held at a time.
+        Detectors, their ``initial_pvi``, and pixels of sources that are known from elsewhere
+        (shape (ny, nx), None for none); only one detector is held at a time.
     config
         The section ``measureSky``.
     """
     samples, lost = {}, {}
-    for key, exposure in exposures:
+    for key, exposure, footprints in exposures:
         try:
-            samples[key] = _measure(exposure, config)
+            samples[key] = _measure(exposure, footprints, config)
         except DrpflowError as failure:
             lost[key] = str(failure)
     used = [s.count.sum() / np.prod(s.shape_pix) for s in samples.values()]
@@ -73,7 +78,7 @@ def measure_visit(
     return MeasuredSky(samples, lost, numbers)
 
 
-def _measure(exposure: Exposure, config: MeasureSkyConfig) -> SkySamples:
+def _measure(exposure: Exposure, footprints: Bool | None, config: MeasureSkyConfig) -> SkySamples:
     psf = exposure.psf
     sigma = config.default_sigma_pix if psf is None else typical_sigma(psf, exposure.shape)
-    return measure_sky(exposure, sigma, config)
+    return measure_sky(exposure, sigma, config, footprints)

@@ -85,3 +85,20 @@ def test_samples_survive_as_rows():
         assert np.array_equal(getattr(again, name), getattr(samples, name), equal_nan=True)
     assert (again.cell_pix, again.shape_pix) == (CONFIG.cell_pix, (SIDE, SIDE))
     assert again.noise == pytest.approx(samples.noise)
+
+
+def test_what_is_known_from_elsewhere_does_not_count():
+    y, x = np.mgrid[:SIDE, :SIDE].astype(float)
+    # Fainter than what one exposure shows: a coadd sees it.
+    faint = 3 * np.exp(-((x - 100) ** 2 + (y - 120) ** 2) / (2 * 20**2))
+    known = np.hypot(x - 100, y - 120) < 70
+    given = exposure(faint)
+    without = measure_sky(given, 2.0, CONFIG)
+    with_footprints = measure_sky(given, 2.0, CONFIG, known)
+    inside = known.reshape(16, 16, 16, 16).all(axis=(1, 3))
+    assert without.count[inside].mean() > 128  # of 256
+    assert not with_footprints.count[inside].any()
+    level, count = with_footprints.level, with_footprints.count
+    seen = count > 0
+    error = np.sqrt(SKY / count.sum())
+    assert np.average(level[seen], weights=count[seen]) == pytest.approx(SKY, abs=4 * error + 0.02)

@@ -136,14 +136,16 @@ def wide_masks(
     pulls: Mapping[int, Float64],
     used: Mapping[int, Bool],
     cells: Mapping[int, DetectorCells],
+    floor: float,
     config: CellMaskConfig,
 ) -> Bools:
     """Return the cells in which something wider than a cell stands out, or is lacking.
 
     Pulls are summed with Gaussian weights of several widths. A sum counts in units of the
     scatter of all such sums below their median, so that light of undetected sources, which is
-    correlated from cell to cell, is not taken for a signal. A lack of light is masked as far as
-    noise makes one, so that noise is cut evenly.
+    correlated from cell to cell, is not taken for a signal; and what the empty sky is uneven by
+    counts as noise, or else whole detectors would come and go from round to round. A lack of
+    light is masked as far as noise makes one, so that noise is cut evenly.
 
     Parameters
     ----------
@@ -154,6 +156,8 @@ def wide_masks(
         Cells whose pulls count.
     cells
         The cells.
+    floor
+        Unevenness of the empty sky, electrons.
     config
         Widths and thresholds.
     """
@@ -162,13 +166,23 @@ def wide_masks(
         sums = {k: _filtered(pulls[k], used[k], scale_pix / c.cell_pix) for k, c in cells.items()}
         pooled = np.concatenate([sums[k][used[k]] for k in sums])
         low, middle = np.quantile(pooled, [0.1587, 0.5])
-        limit = config.threshold * max(float(middle - low), 1.0)
-        hits = {k: np.abs(total - middle) >= limit for k, total in sums.items()}
+        width, hits = max(float(middle - low), 1.0), {}
         for key, total in sums.items():
-            hits[key] &= used[key] & (total - middle > -_DEEPEST * limit)
+            uneven = floor * _gain(cells[key], used[key], scale_pix)
+            limit = config.threshold * float(np.hypot(width, uneven))
+            hit = np.abs(total - middle) >= limit
+            hits[key] = hit & used[key] & (total - middle > -_DEEPEST * limit)
         if any(h.any() for h in hits.values()):
             _grow(masks, hits, cells, config.grow * scale_pix)
     return masks
+
+
+def _gain(cells: DetectorCells, used: Bool, scale_pix: float) -> float:
+    """Return how many standard deviations of a sum an electron in all its cells makes."""
+    if not used.any():
+        return 0.0
+    width = scale_pix / cells.cell_pix
+    return float(np.sqrt(np.median(cells.weight[used])) * np.sqrt(4 * np.pi) * width)
 
 
 def _filtered(pulls: Float64, there: Bool, width: float) -> Float64:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from drpflow.data.background import BackgroundLayer, MeshLayer, PolynomialLayer
-from drpflow.data.polynomial import Basis2D, Domain, Polynomial2D
+from drpflow.algorithms.visit_background.layers import mesh_layer, nodes
+from drpflow.algorithms.visit_background.smooth_field import fit_smooth_field
+from drpflow.data.background import BackgroundLayer, MeshLayer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     Float64: TypeAlias = NDArray[np.float64]
 
 
-_HOLE_SIGMA = 0.01
-"""How far the shape may be from a plane where no visit shows the sky, relative to it."""
+_MOST_BINS = 24
+"""Bins along a detector that the smooth part is made from: its cost is their sixth power."""
 
-_FEWEST_CELLS = 30
-"""With fewer cells the plane is even."""
+_FEWEST_PIXELS = 0.05
+"""A bin with a smaller share of the weight of the others does not count."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +34,11 @@ class Shape:
     Parameters
     ----------
     smooth
-        Polynomial in pixels.
+        Spline through nodes from edge to edge.
     mesh
         What is added to it; None for nothing.
+    length_pix
+        Correlation length of the smooth part; 0 for a plane.
     fine
         Share of the scatter of the mesh's bins that is not noise.
     error
@@ -44,35 +47,33 @@ class Shape:
         Mean over the detector.
     """
 
-    smooth: Polynomial2D
+    smooth: MeshLayer
     mesh: MeshLayer | None
+    length_pix: float
     fine: float
     error: float
     mean: float
 
-    @property
-    def order(self) -> int:
-        """Total degree of the smooth part."""
-        return self.smooth.basis.order
-
     def on_grid(self, x: Float64, y: Float64) -> Float64:
         """Return the shape on a grid of columns and rows, (ny, nx)."""
-        total = self.smooth.basis.evaluate_grid(self.smooth.coefficients, x, y)
+        total = self.smooth.evaluate_grid(x, y)
         return total if self.mesh is None else total + self.mesh.evaluate_grid(x, y)
 
     def layers(self) -> tuple[tuple[str, BackgroundLayer], ...]:
         """Return the layers ``smooth`` and, where there is one, ``mesh``."""
-        first: tuple[str, BackgroundLayer] = ("smooth", PolynomialLayer(self.smooth))
+        first: tuple[str, BackgroundLayer] = ("smooth", self.smooth)
         return (first,) if self.mesh is None else (first, ("mesh", self.mesh))
 
     def scaled(self, factor: float) -> Shape:
         """Return the shape times a number."""
-        mesh = self.mesh
-        if mesh is not None:
-            values = mesh.values * factor
-            mesh = MeshLayer(values, mesh.weights, mesh.x, mesh.y, mesh.interpolation)
+        mesh = None if self.mesh is None else _scaled(self.mesh, factor)
         error, mean = self.error * factor, self.mean * factor
-        return Shape(self.smooth.scaled(factor), mesh, self.fine, error, mean)
+        smooth = _scaled(self.smooth, factor)
+        return Shape(smooth, mesh, self.length_pix, self.fine, error, mean)
+
+
+def _scaled(mesh: MeshLayer, factor: float) -> MeshLayer:
+    return MeshLayer(mesh.values * factor, mesh.weights, mesh.x, mesh.y, mesh.interpolation)
 
 
 def fit_shape(
@@ -89,27 +90,22 @@ def fit_shape(
     grid
         Tells where the cells are.
     config
-        Orders, mesh and clipping.
+        Lengths, mesh and clipping.
 
     Notes
     -----
     Sources that one visit shows in a cell and others do not are left out as deviations from the
-    median of the visits, or with two visits from the smooth part of the last round. The order is
-    that of the least n ln(RSS / n) + p ln n (Schwarz 1978).
+    median of the visits.
     """
     weights = _without_outliers(ratios, weights, config.clip_sigma)
     total = weights.sum(axis=0)
     mean = np.divide(
         (weights * ratios).sum(axis=0), total, out=np.ones(total.shape), where=total > 0
     )
-    x, y = grid.centers
-    half = grid.cell_pix / 2
-    domain = Domain(x[0] - half, x[-1] + half, y[0] - half, y[-1] + half)
-    smooth, error = _smooth_part(mean, total, np.meshgrid(x, y), domain, config)
-    rest = mean - smooth.basis.evaluate_grid(smooth.coefficients, x, y)
-    mesh, fine = _fine_part(rest, total, grid, config)
-    values = smooth.basis.evaluate_grid(smooth.coefficients, x, y)
-    return Shape(smooth, mesh, fine, error, float(values.mean()))
+    smooth, length, error = _smooth_part(mean, total, grid, config)
+    values = smooth.evaluate_grid(*grid.centers)
+    mesh, fine = _fine_part(mean - values, total, grid, config)
+    return Shape(smooth, mesh, length, fine, error, float(values.mean()))
 
 
 def _without_outliers(ratios: Float64, weights: Float64, clip_sigma: float) -> Float64:
@@ -128,57 +124,21 @@ def _without_outliers(ratios: Float64, weights: Float64, clip_sigma: float) -> F
 
 
 def _smooth_part(
-    mean: Float64,
-    weight: Float64,
-    places: tuple[Float64, ...],
-    domain: Domain,
-    config: MakeSkyFrameConfig,
-) -> tuple[Polynomial2D, float]:
-    """Return the polynomial of the best order, and the rms of its standard deviation."""
-    n = int(np.count_nonzero(weight))
-    mean, weight = _without_holes(mean, weight, places, domain)
-    there = weight > 0
-    w, y = weight[there], mean[there]
-    basis = Basis2D(min(config.detector_order, _highest_order(n)), domain)
-    a = basis.design(places[0][there], places[1][there])
-    matrix, vector = (a * w[:, None]).T @ a, (a * w[:, None]).T @ y
-    best: tuple[float, int, Float64, Float64] | None = None
-    for order in range(basis.order + 1):
-        p = (order + 1) * (order + 2) // 2
-        inverse = np.asarray(np.linalg.pinv(matrix[:p, :p], hermitian=True), np.float64)
-        coefficients = inverse @ vector[:p]
-        rss = float(w @ (y - a[:, :p] @ coefficients) ** 2)
-        score = n * np.log(max(rss, 1e-12) / n) + p * np.log(n)
-        if best is None or score < best[0]:
-            best = float(score), order, coefficients, inverse * max(1.0, rss / max(1, n - p))
-    assert best is not None
-    _, order, coefficients, covariance = best
-    terms = a[:, : coefficients.size]
-    error = np.sqrt(np.einsum("ij,jk,ik->i", terms, covariance, terms).mean())
-    return Polynomial2D(Basis2D(order, domain), coefficients), float(error)
-
-
-def _without_holes(
-    mean: Float64, weight: Float64, places: tuple[Float64, ...], domain: Domain
-) -> tuple[Float64, Float64]:
-    """Return means and weights in which cells that no visit shows lie near a plane.
-
-    A polynomial of a high degree runs away in a hole, and visits would then be fitted to that.
-    """
-    there = weight > 0
-    basis = Basis2D(1 if np.count_nonzero(there) > _FEWEST_CELLS else 0, domain)
-    x, y = places
-    plane = basis.fit(x[there], y[there], mean[there], np.sqrt(weight[there]))
-    filled = np.where(there, mean, basis.evaluate(plane, x, y))
-    return filled, np.where(there, weight, _HOLE_SIGMA**-2.0)
-
-
-def _highest_order(n_points: int) -> int:
-    """Return the highest order that so many points carry, with ten for each term."""
-    order = 0
-    while (order + 2) * (order + 3) // 2 * 10 <= n_points:
-        order += 1
-    return order
+    mean: Float64, weight: Float64, grid: DetectorCells, config: MakeSkyFrameConfig
+) -> tuple[MeshLayer, float, float]:
+    """Return the spline through a smooth field, its correlation length and its error."""
+    my, mx = mean.shape
+    step = max(1, -(-max(my, mx) // _MOST_BINS), round(config.smooth_pix / grid.cell_pix))
+    x, y = np.meshgrid(*grid.centers)
+    total = _binned(weight, step)
+    enough = total > _FEWEST_PIXELS * np.median(total[total > 0])
+    value, u, v = (_binned(weight * a, step)[enough] / total[enough] for a in (mean, x, y))
+    places, extent = np.column_stack([u, v]), grid.cell_pix * max(my, mx)
+    lengths = [share * extent for share in config.lengths]
+    field = fit_smooth_field(places, value, 1 / total[enough], lengths)
+    columns, rows = (nodes(n * grid.cell_pix, step * grid.cell_pix) for n in (mx, my))
+    spline = mesh_layer(field(*np.meshgrid(columns, rows)), columns, rows)
+    return spline, field.length, field.error
 
 
 def _fine_part(

@@ -24,6 +24,9 @@ _FIRST_ORDER = 2
 """Order while cells of galaxies may still be among those that count."""
 
 _FIRST_ROUNDS = 2
+_STRUCTURE_PIX = 32.0
+"""Width of the means by which the unevenness of a field is judged."""
+
 _SETTLED = 2e-3
 """Rounds end when no larger share of the cells changes sides."""
 
@@ -83,6 +86,7 @@ def fit_visit(design: Design, config: SkyModelConfig) -> VisitFit:
     """
     usable = design.usable()
     n_usable = sum(int(m.sum()) for m in usable.values())
+    n_cells = sum(m.size for m in usable.values())
     if n_usable < 2:
         raise AlgorithmError(
             "no cell shows the sky", {"cells": n_usable}, "look at the masks of initial_pvi"
@@ -95,9 +99,10 @@ def fit_visit(design: Design, config: SkyModelConfig) -> VisitFit:
         solution = solve(design, design.normal(used), config, orders=range(highest + 1))
         before, used = used, _sky_cells(design, solution, usable, config)
         share = sum(int(m.sum()) for m in used.values()) / n_usable
-        if share < 1 - config.mask.max_fraction:
+        blank = share * n_usable / n_cells
+        if blank < 1 - config.mask.max_fraction:
             return _faintest(
-                design, usable, f"{100 * (1 - share):.0f} % of the cells hold more than sky"
+                design, usable, f"{100 * (1 - blank):.0f} % of the cells hold more than sky"
             )
         changed = sum(int((used[k] != before[k]).sum()) for k in used) / n_usable
         if number >= _FIRST_ROUNDS and changed <= _SETTLED:
@@ -108,6 +113,11 @@ def fit_visit(design: Design, config: SkyModelConfig) -> VisitFit:
     if gradient > config.max_gradient:
         return _faintest(
             design, usable, f"the sky changes by {100 * gradient:.0f} % over the field"
+        )
+    structure = _structure(fit, usable)
+    if structure > config.max_structure:
+        return _faintest(
+            design, usable, f"it is uneven by {100 * structure:.0f} % all over the field"
         )
     return fit
 
@@ -121,7 +131,8 @@ def _sky_cells(design: Design, solution: Solution, usable: Bools, config: SkyMod
     kept = clip_cells(pulls, usable, config.mask.clip_sigma)
     cells = {key: terms.cells for key, terms in design.detectors.items()}
     clipped = {key: np.where(kept[key], pulls[key], 0.0) for key in pulls}
-    wide = wide_masks(clipped, kept, cells, config.mask)
+    floor = config.mask.floor * design.level / np.sqrt(solution.excess)
+    wide = wide_masks(clipped, kept, cells, floor, config.mask)
     return {key: kept[key] & ~wide[key] for key in kept}
 
 
@@ -136,6 +147,26 @@ def _gradient(fit: VisitFit) -> float:
             parts.append(layout.basis.evaluate(coefficients, c.x_mm[c.usable], c.y_mm[c.usable]))
     low, middle, high = np.quantile(np.concatenate(parts), [0.02, 0.5, 0.98])
     return float((high - low) / max(abs(middle), 1e-9))
+
+
+def _structure(fit: VisitFit, usable: Bools) -> float:
+    """Return by which share of the sky local means scatter about the model.
+
+    Half the width of the middle 68 % of all places with a measurement, masked ones too: what
+    fills the field widens every measure of scatter, so that nothing stands out from it.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    parts = []
+    pulls = fit.design.residuals(fit.solution.parameters)
+    for key, terms in fit.design.detectors.items():
+        there, width = usable[key], _STRUCTURE_PIX / terms.cells.cell_pix
+        if there.any():
+            weight = np.where(there, terms.cells.weight, 0.0)
+            total = gaussian_filter(pulls[key] * np.sqrt(weight), width)
+            parts.append(total[there] / gaussian_filter(weight, width)[there])
+    low, high = np.quantile(np.concatenate(parts), [0.1587, 0.8413])
+    return float(high - low) / 2 / max(fit.design.level, 1e-9)
 
 
 def _faintest(design: Design, usable: Bools, reason: str) -> VisitFit:

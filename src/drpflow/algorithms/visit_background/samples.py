@@ -86,7 +86,12 @@ class SkyPixels:
         return ~self.excluded & (np.abs(self.flat) <= self.limit)
 
 
-def sky_pixels(exposure: Exposure, sigma_pix: float, config: MeasureSkyConfig) -> SkyPixels:
+def sky_pixels(
+    exposure: Exposure,
+    sigma_pix: float,
+    config: MeasureSkyConfig,
+    footprints: Bool | None = None,
+) -> SkyPixels:
     """Return the pixels of a detector that show the sky.
 
     Sources are looked for in the image less the medians about each cell: compact ones are masked
@@ -101,6 +106,8 @@ def sky_pixels(exposure: Exposure, sigma_pix: float, config: MeasureSkyConfig) -
         Width of the PSF's core.
     config
         Cells and masks.
+    footprints
+        Pixels of sources that are known from elsewhere, such as a coadd, shape (ny, nx).
 
     Raises
     ------
@@ -111,6 +118,8 @@ def sky_pixels(exposure: Exposure, sigma_pix: float, config: MeasureSkyConfig) -
     mask = exposure.mask
     planes = [name for name in config.mask.ignore if name in mask.planes]
     unusable = mask.any(planes) | ~np.isfinite(image) | ~(variance > 0)
+    if footprints is not None:
+        unusable |= footprints
     first = unusable | mask.any([name for name in _DETECTED if name in mask.planes])
     flat = _flattened(image, first if not first.all() else unusable, config)
     excluded = unusable | source_mask(flat, variance, unusable, sigma_pix, config.mask)
@@ -120,7 +129,12 @@ def sky_pixels(exposure: Exposure, sigma_pix: float, config: MeasureSkyConfig) -
     return SkyPixels(image, flat, excluded, noise, config.clip_sigma * noise)
 
 
-def measure_sky(exposure: Exposure, sigma_pix: float, config: MeasureSkyConfig) -> SkySamples:
+def measure_sky(
+    exposure: Exposure,
+    sigma_pix: float,
+    config: MeasureSkyConfig,
+    footprints: Bool | None = None,
+) -> SkySamples:
     """Return the sky of a detector in cells; parameters as of :func:`sky_pixels`.
 
     Raises
@@ -128,7 +142,7 @@ def measure_sky(exposure: Exposure, sigma_pix: float, config: MeasureSkyConfig) 
     AlgorithmError
         If no pixel is left.
     """
-    sky = sky_pixels(exposure, sigma_pix, config)
+    sky = sky_pixels(exposure, sigma_pix, config, footprints)
     level, count, x, y = cell_means(sky.image, sky.flat, sky.excluded, sky.limit, config.cell_pix)
     if not count.any():
         raise AlgorithmError("no pixel shows the sky", hint="look at the mask of initial_pvi")

@@ -47,8 +47,8 @@ class SkyFrame:
         Shape and patterns of each detector, in units of the sky.
     visits
         Visits that made it.
-    orders
-        Total degree of the smooth part of each detector's shape.
+    lengths
+        Correlation length of each detector's shape, pixels; 0 for a plane.
     errors
         Standard deviation of each detector's shape, relative to the sky.
     fine
@@ -59,7 +59,7 @@ class SkyFrame:
 
     layers: dict[int, Background]
     visits: tuple[int, ...]
-    orders: dict[int, int]
+    lengths: dict[int, float]
     errors: dict[int, float]
     fine: dict[int, float]
     n_patterns: int
@@ -140,7 +140,7 @@ def make_sky_frame(visits: Mapping[int, FrameVisit], config: MakeSkyFrameConfig)
     return SkyFrame(
         layers,
         tuple(ratios),
-        {k: s.order for k, s in shapes.items()},
+        {k: s.length_pix for k, s in shapes.items()},
         {k: s.error for k, s in shapes.items()},
         {k: s.fine for k, s in shapes.items()},
         n_patterns,
