@@ -4,7 +4,8 @@
     python benchmarks/accuracy_final_psf.py demo [--results RESULTS] [--final FINAL]
 
 Prints one table: the figure, its 95 % interval over detectors (means of all: over visits), what is
-wanted. The truth is the whole star of 5500 K, its aureole and spikes included, on a grid over each
+wanted, and what an oracle that knows how the field correlates would leave of the noise of the same
+stars. The truth is the whole star of 5500 K, its aureole and spikes included, on a grid over each
 detector. ``--final`` names another root for the products of finalizeCharacterization.
 """
 
@@ -16,16 +17,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from final_psf_scores import FrameTruth, attainable, rho1, score_psf
+from final_psf_scores import (
+    FrameTruth,
+    StarNoise,
+    TrueField,
+    rho1,
+    score_psf,
+    star_image,
+)
 from scoring import Figure, resampled, rms
 from truth_survey import TruthSurvey, read_columns
 
 from drpflow import Store
+from drpflow.data.flux_errors import own_errors
 from drpflow.data.sky_wcs import detector_map
 from drpflow.errors import DrpflowError
 from drpflow.io.camera_yaml import load_camera
+from drpflow.sim.sed import REFERENCE_TEMPERATURE_K
 
 if TYPE_CHECKING:
+    from truth_survey import TruthFrame
+
     from drpflow.data.camera import Camera
 
 # (name, statistic over detectors, digits, wanted)
@@ -60,7 +72,7 @@ class Scores:
     def add_visit(self, visit: int) -> None:
         """Score the frames of a visit."""
         stars = self.final.get("final_characterization_stars", visit=visit)
-        grid, shapes = [], []
+        truths: list[tuple[TruthFrame, FrameTruth]] = []
         for frame in self.truth.frames():
             if frame.visit != visit or not frame.usable:
                 continue
@@ -76,16 +88,41 @@ class Scores:
                     self.lost.append(f"{which} {key}: {fault}")
                     continue
                 self.frames[which].append({**key, **score_psf(psf, truth, self.color_of)})
-            place = detector_map(self.camera.detector(frame.detector))
-            grid.append(place.forward(truth.x, truth.y))
-            xx, yy, xy = truth.shapes
-            shapes.append(np.stack([np.log(xx + yy), (xx - yy) / (xx + yy), 2 * xy / (xx + yy)], 1))
-        if grid:
-            gx, gy = (np.concatenate(v) for v in zip(*grid, strict=True))
-            limit = attainable(self._used(stars), (gx, gy), np.concatenate(shapes))
-            self.limits.append(limit)
+            truths.append((frame, truth))
+        if truths:
+            self.limits.append(self._limit(truths, stars))
         self._add_pairs(stars)
         self._add_offsets(stars)
+
+    def _limit(
+        self, truths: list[tuple[TruthFrame, FrameTruth]], stars: Any
+    ) -> tuple[float, float]:
+        """Return the rms errors of dT/T and of a distortion that an oracle would leave."""
+        frame = truths[0][0]
+        model = frame.survey.model(frame.visit)
+        config = frame.survey.survey.config
+        x, y, shapes = [], [], []
+        for each, truth in truths:
+            place = detector_map(self.camera.detector(each.detector))
+            mm = place.forward(truth.x, truth.y)
+            xx, yy, xy = truth.shapes
+            shapes.append(np.stack([np.log(xx + yy), (xx - yy) / (xx + yy), 2 * xy / (xx + yy)], 1))
+            x.append(mm[0])
+            y.append(mm[1])
+        gx, gy = np.concatenate(x), np.concatenate(y)
+        scale = self.camera.optics.plate_scale_arcsec_per_mm
+        psf, per_mm = model.psf, scale / 3600
+        air = psf.ellipticity_rms * psf.ellipticity(gx * per_mm, gy * per_mm)
+        coherence_mm = config.psf.atmospheric_ellipticity_arcmin * 60 / scale
+        field = TrueField(gx, gy, np.concatenate(shapes), coherence_mm, air.T, psf.ellipticity_rms)
+        sx, sy, snr = self._used(stars)
+        read = self.camera.detectors[0].amplifiers[0].read_noise
+        middle = frame.grid["x"].max() / 2
+        image = star_image(frame, middle, middle, REFERENCE_TEMPERATURE_K)
+        noise = StarNoise.of_image(image, frame.row["sky_electron"] + read**2)
+        errors = np.stack([noise.trace(snr), *[noise.distortion(snr)] * 2], axis=1)
+        trace, e1, e2 = field.oracle((sx, sy), errors)
+        return float(trace), float(rms([e1, e2]))
 
     def _used(self, stars: Any) -> tuple[Any, Any, Any]:
         """Return places [mm] and signal-to-noise ratio of the stars of a visit's model."""
@@ -93,7 +130,6 @@ class Scores:
         for detector in self.camera.detectors:
             rows = stars["calib_psf_used"] & (stars["detector"] == detector.id)
             x, y = detector_map(detector).forward(stars["x"][rows], stars["y"][rows])
-
             parts.append((x, y, photon_snr(stars, rows)))
         x, y, snr = (np.concatenate(v) for v in zip(*parts, strict=True))
         good = np.isfinite(x + y + snr)
@@ -136,7 +172,7 @@ class Scores:
         lines = [
             f"{number} detectors",
             "",
-            "| figure | first PSF | final PSF | attainable | wanted |",
+            "| figure | first PSF | final PSF | oracle | wanted |",
         ]
         lines.append("|---|---|---|---|---|")
         attained = {"rms_t": 0, "rms_e": 1}
@@ -161,9 +197,9 @@ class Scores:
 
 def photon_snr(stars: Any, rows: Any) -> Any:
     """Return flux over its noise, without what the error of the aperture correction adds."""
-    flux, error = stars["psfFlux_instFlux"][rows], stars["psfFlux_instFluxErr"][rows]
-    own = flux * stars["psfFlux_apCorrErr"][rows] / stars["psfFlux_apCorr"][rows]
-    return flux / np.sqrt(np.maximum(error**2 - own**2, (flux * 1e-4) ** 2))
+    parts = (stars[f"psfFlux_{part}"][rows] for part in ("instFluxErr", "apCorr", "apCorrErr"))
+    flux = stars["psfFlux_instFlux"][rows]
+    return flux / own_errors(flux, *parts)
 
 
 def color_of(folder: Path) -> Any:

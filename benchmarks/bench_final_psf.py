@@ -90,6 +90,7 @@ def sources_of(detector: int, star: dict[str, NDArray]) -> dict[str, NDArray]:
         "x": star["x"], "y": star["y"], "xErr": np.full(n, 0.02), "yErr": np.full(n, 0.02),
         "ixx": np.full(n, 4.0), "iyy": np.full(n, 4.0), "ixy": np.zeros(n),
         "psfFlux_instFlux": star["flux"], "psfFlux_instFluxErr": error, "color": star["color"],
+        "psfFlux_apCorr": np.ones(n), "psfFlux_apCorrErr": np.zeros(n),
     }  # fmt: skip
     columns |= dict.fromkeys(("shape_flag", "psfFlux_flag", "pixelFlags_suspect"), no)
     return columns | dict.fromkeys(("ra", "dec", "place_err"), nowhere)

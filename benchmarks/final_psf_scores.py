@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scoring import polynomial_design, rms, shape_errors
+from scoring import polynomial_design, resampled, rms, shape_errors
 
 from drpflow.data.psf_moments import adaptive_moments
 from drpflow.sim.psf_image import psf_image
+from drpflow.sim.random_field import E_FOLDING_K0_R
 from drpflow.sim.sed import REFERENCE_TEMPERATURE_K
 from drpflow.sim.wings import build_wings, wing_fraction
 
@@ -24,10 +25,10 @@ TEMPERATURES_K = (4000.0, 7500.0)
 _SIZE = 41
 _NODE_STEP = 6
 _FAINTEST_WING = 1e-9
-_ORDERS = range(1, 7)
-# Noise of a star in units of 1/ν, ν its signal-to-noise ratio (Bernstein & Jarvis 2002, AJ 123,
-# 583): trace, and each distortion.
-_TRACE, _DISTORTION = 2.0, 2.0
+# The optics of a visit over the field; coefficients are not known beforehand.
+_OPTICS_ORDER = 2
+_WIDE = 0.1
+_MEDIAN_CHI2 = 0.4549
 
 
 def star_image(frame: TruthFrame, x: float, y: float, temperature_k: float) -> Floats:
@@ -135,39 +136,145 @@ def _moments(psf: Any, x: Floats, y: Floats, color: float | None) -> tuple[Float
     return found.xx, found.yy, found.xy
 
 
-def attainable(
-    stars: tuple[Floats, Floats, Floats], grid: tuple[Floats, Floats], shapes: Floats
-) -> tuple[float, float]:
-    """Return the rms errors of dT/T and of a distortion that noise alone leaves in a visit.
-
-    The true field is fitted with polynomials over the focal plane, each star known as well as its
-    noise allows: error of the coefficients and what the polynomials cannot follow, for the best
-    degree. Whoever does not know the truth cannot choose that degree, nor leave out the outliers.
+@dataclass(frozen=True)
+class StarNoise:
+    """What a star of a signal-to-noise ratio tells of its shape, by Cramér and Rao.
 
     Parameters
     ----------
-    stars
-        x, y [mm] and signal-to-noise ratio of the stars.
-    grid
-        x, y [mm] where errors are told.
+    log_snr
+        Nodes.
+    log_trace, log_distortion
+        Logarithms of the errors of log T and of each distortion there.
+    """
+
+    log_snr: Floats
+    log_trace: Floats
+    log_distortion: Floats
+
+    @classmethod
+    def of_image(cls, image: Floats, sky_variance: float) -> StarNoise:
+        """Return that of a true image of unit flux.
+
+        Size and distortion change as by a further blur, δp = ½ ∇ᵀ δΣ ∇ p, all else being known
+        but flux and place.
+        """
+        along_y, along_x = np.gradient(image)
+        yy, xx = (np.roll(image, 1, k) + np.roll(image, -1, k) - 2 * image for k in (0, 1))
+        nuisance = [image, along_x, along_y]
+        rows = []
+        for flux in np.geomspace(20 * np.sqrt(sky_variance), 3e6, 24):
+            weight = 1 / (sky_variance + flux * image)
+            snr = np.sqrt((weight * np.square(flux * image)).sum())
+            errors = [
+                _error_of(flux * np.array([blur, *nuisance]), weight) * _response(image, blur, k)
+                for k, blur in enumerate((xx + yy, xx - yy))
+            ]
+            rows.append([snr, *errors])
+        return cls(*np.log(rows).T)
+
+    def trace(self, snr: Floats) -> Floats:
+        """Return the error of log T."""
+        return np.exp(np.interp(np.log(snr), self.log_snr, self.log_trace))
+
+    def distortion(self, snr: Floats) -> Floats:
+        """Return the error of each distortion."""
+        return np.exp(np.interp(np.log(snr), self.log_snr, self.log_distortion))
+
+
+def _error_of(images: Floats, weight: Floats) -> float:
+    """Return the standard deviation of the amplitude of the first of some images."""
+    flat = images.reshape(len(images), -1)
+    return float(np.sqrt(np.linalg.inv((flat * weight.ravel()) @ flat.T)[0, 0]))
+
+
+def _response(image: Floats, change: Floats, which: int) -> float:
+    """Return how log T (0) or e1 (1) follow a small change of an image."""
+    step = 1e-3
+    moments = adaptive_moments(np.array([image + step * change, image - step * change]))[0]
+    trace = moments.xx + moments.yy
+    value = np.log(trace) if which == 0 else (moments.xx - moments.yy) / trace
+    return float(abs(value[0] - value[1]) / (2 * step))
+
+
+@dataclass(frozen=True)
+class TrueField:
+    """What an oracle knows of how shapes change over the focal plane of a visit.
+
+    Parameters
+    ----------
+    x, y
+        The grid, mm.
     shapes
         True log T, e1, e2 there, shape (M, 3).
+    coherence_mm
+        Separation over which the air's ellipticities correlate by 1/e.
+    air
+        Ellipticities by the air at the grid, shape (M, 2), and their expected rms.
     """
-    (sx, sy, snr), (gx, gy) = stars, grid
-    scale = max(np.ptp(gx), np.ptp(gy)) / 2
-    middle = (gx.max() + gx.min()) / 2, (gy.max() + gy.min()) / 2
-    best = np.full(3, np.inf)
-    for order in _ORDERS:
-        at_stars = polynomial_design((sx - middle[0]) / scale, (sy - middle[1]) / scale, order)
-        at_grid = polynomial_design((gx - middle[0]) / scale, (gy - middle[1]) / scale, order)
-        if len(at_stars) < 2 * at_stars.shape[1]:
-            break
-        covariance = np.linalg.pinv((at_stars * np.square(snr)[:, None]).T @ at_stars)
-        noise = np.einsum("gi,ij,gj->g", at_grid, covariance, at_grid, optimize=True).mean()
-        left = shapes - at_grid @ np.linalg.lstsq(at_grid, shapes, rcond=None)[0]
-        power = np.square([_TRACE, _DISTORTION, _DISTORTION])
-        best = np.minimum(best, np.sqrt(power * noise + np.square(left).mean(axis=0)))
-    return float(best[0]), float(rms(best[1:]))
+
+    x: Floats
+    y: Floats
+    shapes: Floats
+    coherence_mm: float
+    air: Floats
+    air_rms: float
+
+    def amplitudes(self) -> Floats:
+        """Return the rms of what the air adds to log T, e1 and e2."""
+        smooth = polynomial_design(*self._unit(self.x, self.y), _OPTICS_ORDER)
+        size = np.hypot(*self.air.T)
+        # |e| of two normal components of unit variance has the standard deviation 0.655.
+        sources = ((size, 0.655), (self.air[:, 0], 1.0), (self.air[:, 1], 1.0))
+        found = []
+        for values, (source, width) in zip(self.shapes.T, sources, strict=True):
+            design = np.column_stack([smooth, source])
+            slope = np.linalg.lstsq(design, values, rcond=None)[0][-1]
+            found.append(abs(slope) * self.air_rms * width)
+        return np.array(found)
+
+    def oracle(self, stars: tuple[Floats, Floats], errors: Floats) -> Floats:
+        """Return the rms errors of log T, e1, e2 that remain over the grid.
+
+        The best linear estimate: the optics are quadratic over the field, the air is a random
+        field of known size and correlation, and each star is known as well as its photons allow.
+
+        Parameters
+        ----------
+        stars
+            x and y, mm.
+        errors
+            Of each star in log T, e1 and e2, shape (N, 3).
+        """
+        own = polynomial_design(*self._unit(*stars), _OPTICS_ORDER)
+        there = polynomial_design(*self._unit(self.x, self.y), _OPTICS_ORDER)
+        among = self._correlation(stars, stars)
+        to_grid = self._correlation((self.x, self.y), stars)
+        left = []
+        for amplitude, noise in zip(self.amplitudes(), errors.T, strict=True):
+            own_cov = _WIDE**2 * own @ own.T + amplitude**2 * among + np.diag(noise**2)
+            cross = _WIDE**2 * there @ own.T + amplitude**2 * to_grid
+            known = np.einsum("gs,gs->g", cross, np.linalg.solve(own_cov, cross.T).T)
+            prior = _WIDE**2 * np.square(there).sum(axis=1) + amplitude**2
+            left.append(np.sqrt(np.maximum(prior - known, 0).mean()))
+        return np.array(left)
+
+    def _unit(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        scale = max(np.ptp(self.x), np.ptp(self.y)) / 2
+        middle = [(v.max() + v.min()) / 2 for v in (self.x, self.y)]
+        return (x - middle[0]) / scale, (y - middle[1]) / scale
+
+    def _correlation(self, a: tuple[Floats, Floats], b: tuple[Floats, Floats]) -> Floats:
+        apart = np.hypot(a[0][:, None] - b[0], a[1][:, None] - b[1])
+        return von_karman(apart / self.coherence_mm)
+
+
+def von_karman(separation: Floats) -> Floats:
+    """Return the correlation of a field of spectrum (k² + k0²)^(-11/6); 1/e at separation 1."""
+    from scipy.special import gamma, kv
+
+    z = E_FOLDING_K0_R * np.maximum(separation, 1e-9)
+    return np.asarray(2 ** (1 / 6) / gamma(5 / 6) * z ** (5 / 6) * kv(5 / 6, z))
 
 
 def rho1(
@@ -189,3 +296,86 @@ def rho1(
     product = de1[i] * de1[j] + de2[i] * de2[j]
     sums = np.histogram(apart, bins, weights=product)[0]
     return sums, np.histogram(apart, bins)[0]
+
+
+class LeftOut:
+    """Stars beside models that have not seen them."""
+
+    RHO_BINS_ARCMIN = np.array([0.5, 1.5, 3.0, 6.0])
+    BRIGHT = 100.0
+
+    def __init__(self) -> None:
+        self.errors: list[Floats] = []
+        self.pairs: list[tuple[Floats, NDArray[np.int64]]] = []
+
+    def add(self, stars: dict[str, NDArray[Any]], places_arcmin: Floats) -> None:
+        """Add the reserved stars of a visit.
+
+        Parameters
+        ----------
+        stars
+            Columns of ``final_characterization_stars``.
+        places_arcmin
+            Where they are in the focal plane, (2, N).
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            snr = stars["psfFlux_instFlux"] / stars["psfFlux_instFluxErr"]
+            rows = stars["calib_psf_reserved"] & ~stars["shape_flag"] & (snr > self.BRIGHT)
+        if not rows.any():
+            return
+        xx, yy, xy, mxx, myy, mxy, sxx, syy, sxy = (
+            np.asarray(stars[f"i{axis}{of}"][rows], float)
+            for of in ("", "PSF", "Err")
+            for axis in ("xx", "yy", "xy")
+        )
+        trace = xx + yy
+        errors = np.stack(
+            [
+                np.log(trace / (mxx + myy)),
+                (xx - yy) / trace - (mxx - myy) / (mxx + myy),
+                2 * xy / trace - 2 * mxy / (mxx + myy),
+                np.hypot(sxx, syy) / trace,
+                2 * sxy / trace,
+            ]
+        )
+        good = np.isfinite(errors).all(axis=0)
+        self.errors.append(errors[:, good])
+        at = places_arcmin[:, rows][:, good]
+        self.pairs.append(rho1(*at, *errors[1:3, good], self.RHO_BINS_ARCMIN))
+
+    def intrinsic(self, which: int) -> float:
+        """Return the scatter of log T (0), e1 (1) or e2 (2) beyond the stars' own noise.
+
+        That for which the median of χ² is that of a normal variable; 0 if noise explains all.
+        """
+        errors = np.concatenate(self.errors, axis=1)
+        noise2 = np.square(errors[3] if which == 0 else errors[4])
+        off2 = np.square(errors[which] - np.median(errors[which]))
+        low, high = 0.0, float(off2.max())
+        for _ in range(60):
+            middle = (low + high) / 2
+            wide = np.median(off2 / (noise2 + middle)) < _MEDIAN_CHI2
+            low, high = (low, middle) if wide else (middle, high)
+        return float(np.sqrt(low))
+
+    def lines(self) -> list[str]:
+        """Return rows of a table."""
+        if not self.errors:
+            return []
+        errors = np.concatenate(self.errors, axis=1)
+        lines = []
+        for which, name in enumerate(("dT/T", "de1", "de2")):
+            middle = resampled(errors[which], np.median, resamplings=300)
+            lines.append(
+                f"| {name} of {middle.number} stars left out, S/N > {self.BRIGHT:g}, median "
+                f"| | {middle.text(5)} | |"
+            )
+            lines.append(f"| its scatter beyond noise | | {self.intrinsic(which):.4f} | |")
+        sums, pairs = np.sum([p[0] for p in self.pairs], 0), np.sum([p[1] for p in self.pairs], 0)
+        for k, (total, number) in enumerate(zip(sums, pairs, strict=True)):
+            low, high = self.RHO_BINS_ARCMIN[k : k + 2]
+            each = [p[0][k] for p in self.pairs]
+            error = np.std(each) * np.sqrt(len(each)) / max(number, 1)
+            label = f"ρ1, {low:g}′ to {high:g}′, {number} pairs"
+            lines.append(f"| {label} | | {total / max(number, 1):.1e} ± {error:.1e} | 2e-5 |")
+        return lines

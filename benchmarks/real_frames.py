@@ -20,8 +20,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from drpflow import Store
+from drpflow.data.flux_errors import own_errors
 from drpflow.data.photo_calib import NJY_ZERO_POINT_MAG
-from drpflow.io.fgcm_sources import own_errors
 from drpflow.io.reference_stars import read_reference_stars
 from drpflow.io.run_yaml import load_run
 

@@ -117,6 +117,46 @@ def test_without_a_solution_there_is_no_wcs(run: dict[str, Any]) -> None:
     assert np.isnan(found.sources["ra"]).all()
 
 
+def test_without_standard_stars_no_colour_is_known(run: dict[str, Any], tmp_path: Path) -> None:
+    """As fgcm leaves it where it found nothing: whole tables without rows."""
+    empty = {"isolated_star_id": np.zeros(0, np.int64), "color": np.zeros(0)}
+    empty |= {"color_assumed": np.zeros(0, bool), "band": np.zeros(0, np.str_)}
+    for piece in (7, 8):
+        path = tmp_path / f"standard_{piece}.parquet"
+        write_table(path, Table.from_columns(empty), dataset="made_up")
+    found = files.read_inputs(run, [7, 8], [1], COLUMNS)
+    assert np.isnan(found.sources["color"]).all()
+    assert found.color_type == ""
+    assert np.isfinite(found.sources["ra"][[0, 2]]).all()
+
+
+def test_a_detector_that_the_solution_lacks_has_no_wcs(run: dict[str, Any], tmp_path: Path) -> None:
+    """A row without the component, and a solution of other detectors only."""
+    lost = ComponentTable({3: ComponentRow({}, {"wcs": "no star"})}, {"wcs_error": [np.nan]})
+    write_component_table(tmp_path / "wcs_1_12.parquet", lost, ("wcs",), "detector")
+    assert files.read_inputs(run, [7, 8], [1], COLUMNS).detectors[3].wcs is None
+    other = ComponentTable({4: ComponentRow({}, {"wcs": "no star"})}, {"wcs_error": [np.nan]})
+    write_component_table(tmp_path / "wcs_1_12.parquet", other, ("wcs",), "detector")
+    known = files.read_inputs(run, [7, 8], [1], COLUMNS).detectors[3]
+    assert known.wcs is None
+    assert np.isnan(known.wcs_error_arcsec)
+
+
+def test_a_visit_that_the_solution_left_out(run: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "wcs_1_12.parquet").unlink()
+    found = files.read_inputs(run, [7, 8], [1], COLUMNS)
+    assert found.detectors[3].wcs is None
+    assert np.isfinite(found.sources["ra"][0])
+
+
+def test_a_visit_without_isolated_stars(run: dict[str, Any]) -> None:
+    _write(Path(str(run["isolated_stars_source"]).format(skypix=8)), isolated_star_id=[3],
+           sourceId=[30], detector=[3], visit=[13], x=[1.0], y=[1.0])  # fmt: skip
+    found = files.read_inputs(run, [8], [1], COLUMNS)
+    assert len(found.sources["isolated_star_id"]) == 0
+    assert list(found.detectors) == [3]
+
+
 def test_unknown_flag_is_named(run: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="psfFlux_flagg"):
         files.read_inputs(run, [7], [1], (*COLUMNS, "psfFlux_flagg"))

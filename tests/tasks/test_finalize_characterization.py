@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from drpflow.algorithms.final_characterization.fit import DetectorFit
 from drpflow.config.final_psf import FinalPsfConfig
 from drpflow.config.finalize_characterization import FinalizeCharacterizationConfig
 from drpflow.data.background import Background, PolynomialLayer
@@ -17,6 +18,7 @@ from drpflow.tasks.finalize_characterization import (
     finalize_characterization,
     nothing,
 )
+from tests.algorithms.final_characterization.visit_images import REFERENCE_COLOR, true_shape
 from tests.tasks.characterized_visit import VISIT, MadeUp, make_visit
 
 PSF = FinalPsfConfig(iterations=4)
@@ -123,10 +125,54 @@ def test_all_stars_flagged_is_a_declared_failure(made: MadeUp) -> None:
         run(MadeUp(replace(made.visit, sources=flagged), made.images))
 
 
+def test_an_uncertain_aperture_correction_costs_no_star(made: MadeUp) -> None:
+    """Its error is that of all stars: in crowded fields 6 %, which no S/N of 20 would survive."""
+    sources = dict(made.visit.sources)
+    flux = sources["psfFlux_instFlux"]
+    sources["psfFlux_apCorrErr"] = np.full(len(flux), 0.06)
+    sources["psfFlux_instFluxErr"] = np.hypot(sources["psfFlux_instFluxErr"], 0.06 * flux)
+    found = run(MadeUp(replace(made.visit, sources=sources), made.images))
+    assert (found.stars["calib_psf_candidate"] == run(made).stars["calib_psf_candidate"]).all()
+
+
 def test_no_measured_size_is_a_declared_failure(made: MadeUp) -> None:
     flagged = {**made.visit.sources, "shape_flag": np.ones(len(made.visit.sources["x"]), bool)}
     with pytest.raises(AlgorithmError, match="measured size"):
         run(MadeUp(replace(made.visit, sources=flagged), made.images))
+
+
+def test_no_isolated_star_at_all_is_a_declared_failure(made: MadeUp) -> None:
+    none = {name: values[:0] for name, values in made.visit.sources.items()}
+    with pytest.raises(AlgorithmError, match="no isolated star") as failure:
+        run(MadeUp(replace(made.visit, sources=none), made.images))
+    assert failure.value.numbers == {"sources": 0}
+
+
+def test_a_detector_whose_stars_are_all_reserved_has_what_its_neighbours_have() -> None:
+    made = make_visit((34, 20, 30, 32), 6)
+    sources = dict(made.visit.sources)
+    sources["reserved"] = sources["reserved"] | (sources["detector"] == 1)
+    found = run(MadeUp(replace(made.visit, sources=sources), made.images))
+    assert found.problem is None
+    columns = found.summary.columns
+    assert columns["psf_source"].tolist() == ["stars", "neighbors", "stars", "stars"]
+    assert columns["ap_corr_source"].tolist() == ["stars", "neighbors", "stars", "stars"]
+    assert (columns["n_psf_used"][1], columns["n_psf_reserved"][1]) == (0, 20)
+    here = found.stars["detector"] == 1
+    trace = found.stars["ixx"] + found.stars["iyy"]
+    model = found.stars["ixxPSF"] + found.stars["iyyPSF"]
+    assert np.median((trace / model - 1)[here]) == pytest.approx(0, abs=0.02)
+
+
+def test_three_stars_keep_the_size_within_two_per_cent(made: MadeUp, found: Characterized) -> None:
+    """The size at the detector's middle and corners, drawn with the colour of reference."""
+    psf = found.summary.rows[1].components["psf"]
+    image = made.images[1]
+    x, y = np.array([40.0, 160.0, 280.0, 40.0, 280.0]), np.array([40.0, 160.0, 280.0, 280.0, 40.0])
+    color = np.full(5, REFERENCE_COLOR)
+    seen, true = psf.compute_shape(x, y, color), true_shape(image.place, x, y, color)
+    size = ((seen.xx * seen.yy - seen.xy**2) / (true.xx * true.yy - true.xy**2)) ** 0.25
+    assert np.abs(size - 1).max() < 0.02
 
 
 def test_a_lost_detector_harms_no_other() -> None:
@@ -141,6 +187,18 @@ def test_a_lost_detector_harms_no_other() -> None:
         True,
     ]
     assert set(found.stars["detector"]) == {0, 1, 3}
+
+
+def test_a_model_that_is_no_star_is_declared_lost(
+    made: MadeUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DetectorFit, "is_star", lambda _, place: place.detector != 2)
+    found = run(made)
+    assert found.problem is not None
+    assert "no star everywhere" in found.summary.columns["lost"][2]
+    assert [r.components["psf"] is None for r in found.summary.rows.values()] == [
+        False, False, True, False,
+    ]  # fmt: skip
 
 
 def test_a_visit_of_one_detector(made: MadeUp) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from drpflow.config.base import StrictModel, param
-from drpflow.config.psf import NeighborConfig
+from drpflow.config.psf import StarImagesConfig
 
 
 class PlacePriorConfig(StrictModel):
@@ -39,7 +39,7 @@ class PiffConfig(StrictModel):
     max_iterations: int = param(15, "rounds of rejection", ge=1)
 
 
-class FinalPsfConfig(StrictModel):
+class FinalPsfConfig(StarImagesConfig):
     """Final models of the point spread function, of all detectors of a visit."""
 
     method: Literal["focal_plane", "detectors", "piff"] = param(
@@ -66,47 +66,6 @@ class FinalPsfConfig(StrictModel):
         True,
         "whether sizes may change with 1/flux, as by an error of the background or the light of "
         "unknown neighbours; it is no part of the PSF",
-    )
-    pixel_order: int = param(
-        1, "highest degree with which free pixel values, beyond the modes, may vary", ge=0, le=4
-    )
-    stars_per_term: float = param(
-        3.0, "stars that a polynomial term of the modes needs; with fewer the order falls", ge=1
-    )
-    stars_per_pixel_term: float = param(
-        20.0, "stars that a polynomial term of the free pixels needs", ge=1
-    )
-    min_stars: int = param(3, "fewer stars in all make no model", ge=1)
-    half_size_fwhm: float = param(
-        3.5, "half the size of the images, as a multiple of the FWHM", ge=1.5, le=10
-    )
-    min_half_size_pix: int = param(9, "least half size", unit="pix", ge=3)
-    max_half_size_pix: int = param(40, "largest half size", unit="pix", ge=5)
-    fine_grid_sigma_pix: float = param(
-        1.1, "sharper PSFs are modelled on a grid of half-pixel steps", unit="pix", ge=0
-    )
-    kernel_order: int = param(9, "zeros of the interpolation kernel on each side", ge=3, le=20)
-    relative_error: float = param(
-        0.005,
-        "error of the model itself, as a fraction of its value: no star outweighs all others",
-        ge=0,
-        lt=0.5,
-    )
-    outlier_sigma: float = param(
-        5.0, "pixels that deviate by more belong to something else", unit="sigma", gt=2
-    )
-    star_outlier_sigma: float = param(
-        4.0, "stars that deviate from the model by more are left out", unit="sigma", gt=2
-    )
-    max_masked_light: float = param(
-        0.1, "most of a star's light on pixels that are not used", gt=0, lt=1
-    )
-    iterations: int = param(6, "rounds of places and fluxes, model, rejection", ge=2, le=50)
-    centering_tolerance_pix: float = param(
-        1e-4, "centroids of the final model lie this near to the centre", unit="pix", gt=0
-    )
-    neighbors: NeighborConfig = Field(
-        default_factory=NeighborConfig, description="light of other sources on the stars' pixels"
     )
     place_prior: PlacePriorConfig = Field(
         default_factory=PlacePriorConfig, description="places of stars by the astrometric solution"

@@ -71,10 +71,9 @@ class NeighborConfig(StrictModel):
     )
 
 
-class PsfConfig(StrictModel):
-    """Model of the point spread function from pixels of stars."""
+class StarImagesConfig(StrictModel):
+    """How a model of the point spread function is made from pixels of stars."""
 
-    order: int = param(2, "highest degree of the polynomials of place", ge=0, le=5)
     pixel_order: int = param(
         1, "highest degree with which free pixel values, beyond the modes, may vary", ge=0, le=5
     )
@@ -85,23 +84,13 @@ class PsfConfig(StrictModel):
         20.0, "stars that a polynomial term of the free pixels needs", ge=1
     )
     min_stars: int = param(3, "fewer stars make no model", ge=1)
-    reserve_fraction: float = param(0.15, "stars held back to judge the model", ge=0, lt=0.6)
-    min_used_with_reserve: int = param(
-        12, "none are held back if fewer stars than this would be left", ge=1
-    )
     half_size_fwhm: float = param(
         3.5, "half the size of the images, as a multiple of the FWHM", ge=1.5, le=10
-    )
-    neighbors: NeighborConfig = Field(
-        default_factory=NeighborConfig, description="light of other sources on the stars' pixels"
     )
     min_half_size_pix: int = param(9, "least half size", unit="pix", ge=3)
     max_half_size_pix: int = param(40, "largest half size", unit="pix", ge=5)
     fine_grid_sigma_pix: float = param(
-        1.1,
-        "sharper PSFs are modelled on a grid of half-pixel steps",
-        unit="pix",
-        ge=0,
+        1.1, "sharper PSFs are modelled on a grid of half-pixel steps", unit="pix", ge=0
     )
     kernel_order: int = param(9, "zeros of the interpolation kernel on each side", ge=3, le=20)
     relative_error: float = param(
@@ -122,4 +111,17 @@ class PsfConfig(StrictModel):
     iterations: int = param(6, "rounds of places and fluxes, model, rejection", ge=2, le=50)
     centering_tolerance_pix: float = param(
         1e-4, "centroids of the final model lie this near to the centre", unit="pix", gt=0
+    )
+    neighbors: NeighborConfig = Field(
+        default_factory=NeighborConfig, description="light of other sources on the stars' pixels"
+    )
+
+
+class PsfConfig(StarImagesConfig):
+    """Model of the point spread function of a detector by itself."""
+
+    order: int = param(2, "highest degree of the polynomials of place", ge=0, le=5)
+    reserve_fraction: float = param(0.15, "stars held back to judge the model", ge=0, lt=0.6)
+    min_used_with_reserve: int = param(
+        12, "none are held back if fewer stars than this would be left", ge=1
     )

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from drpflow.data.arrow_arrays import from_arrow
+from drpflow.data.flux_errors import own_errors
 from drpflow.data.photometric_tables import Observations, Stars
 from drpflow.errors import InputError, suggest
 from drpflow.io.tables import open_parquet, table_meta
@@ -34,8 +35,6 @@ _STARS = ("isolated_star_id", "ra", "dec", "reserved")
 _SOURCES = ("isolated_star_id", "visit", "detector", "x", "y")
 # Rows that are converted at a time: temporaries stay near 100 MB.
 _BATCH = 1_000_000
-# The least of its error that a star has for itself: what rounding leaves of it.
-_LEAST_OWN = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,20 +226,6 @@ class _Converter:
             mag, err = flux.magnitudes(columns, kept, self.times[visit])
             out |= {f"{prefix}mag": mag, f"{prefix}mag_err": err}
         return out
-
-
-def own_errors(
-    flux: NDArray[Any], error: NDArray[Any], correction: NDArray[Any], correction_err: NDArray[Any]
-) -> NDArray[Any]:
-    """Return errors without that of the aperture correction.
-
-    The stars of a detector image share it, so that it is part of the zero point. Left in, it makes
-    bright stars count no more than faint ones.
-    """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shared = flux * correction_err / correction
-        own = error**2 - np.nan_to_num(shared, nan=0.0, posinf=0.0, neginf=0.0) ** 2
-    return np.sqrt(np.maximum(own, (_LEAST_OWN * error) ** 2))
 
 
 def _rows(sorted_values: NDArray[Any], values: NDArray[Any]) -> NDArray[np.intp]:

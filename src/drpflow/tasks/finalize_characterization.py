@@ -35,6 +35,7 @@ from drpflow.algorithms.final_characterization.predicted import (
     with_own_error,
 )
 from drpflow.data.component_table import ComponentRow, ComponentTable
+from drpflow.data.flux_errors import own_errors
 from drpflow.errors import AlgorithmError, DrpflowError
 
 if TYPE_CHECKING:
@@ -61,8 +62,10 @@ HELD = ("psf", "ap_corr")
 NEEDED = (
     "isolated_star_id", "sourceId", "detector", "reserved", "x", "y", "xErr", "yErr", "ixx", "iyy",
     "ixy", "shape_flag", "psfFlux_instFlux", "psfFlux_instFluxErr",
+    "psfFlux_apCorr", "psfFlux_apCorrErr",
 )  # fmt: skip
 """Columns of ``isolated_stars_source`` that the task uses, beside the flags it is told."""
+_ERROR_PARTS = "instFluxErr", "apCorr", "apCorrErr"
 _NO_NUMBERS = {
     "n_psf_candidates": 0, "n_psf_used": 0, "n_psf_reserved": 0, "n_ap_corr": 0, "psf_order": -1,
 }  # fmt: skip
@@ -211,8 +214,9 @@ def _start(visit: VisitStars, detector: int, config: FinalizeCharacterizationCon
     """Choose the stars of a detector."""
     columns = by_detector(visit.sources, detector)
     number = len(columns["x"])
+    flux = columns["psfFlux_instFlux"]
     with np.errstate(invalid="ignore", divide="ignore"):
-        snr = columns["psfFlux_instFlux"] / columns["psfFlux_instFluxErr"]
+        snr = flux / own_errors(flux, *(columns[f"psfFlux_{part}"] for part in _ERROR_PARTS))
         candidate = snr >= config.stars.min_snr
     candidate &= np.isfinite(columns["x"]) & np.isfinite(columns["y"])
     for flag in config.stars.bad_flags:
@@ -302,7 +306,7 @@ def _fit(work: Mapping[int, _Detector], config: FinalizeCharacterizationConfig) 
     having = [d for d in work.values() if d.stars is not None]
     together = config.psf.method == "focal_plane"
     domain = domain_of(d.place for d in having) if together and having else None
-    for group in [having] if together else [[d] for d in having]:
+    for group in [having] if together and having else [[d] for d in having]:
         stars = [d.stars for d in group if d.stars is not None]
         try:
             if config.psf.method == "piff":
@@ -316,6 +320,9 @@ def _fit(work: Mapping[int, _Detector], config: FinalizeCharacterizationConfig) 
                 d.missing = dict.fromkeys(HELD, str(failure))
             continue
         for d, fit in zip(group, found.detectors, strict=True):
+            if not fit.is_star(d.place):
+                d.missing = dict.fromkeys(HELD, "its PSF model is no star everywhere on it")
+                continue
             d.fit, d.visit_fit = fit, found
             rows = np.flatnonzero(d.makes_psf)
             d.used[rows] = fit.used

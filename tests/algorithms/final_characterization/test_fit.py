@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -155,3 +157,14 @@ def test_equal_input_gives_equal_bytes(visit: list[DetectorImage], together: Vis
     again = fit_visit([stars_of(v) for v in visit], CONFIG)
     for one, other in zip(again.detectors, together.detectors, strict=True):
         assert np.array_equal(one.psf.coefficients, other.psf.coefficients)
+
+
+def test_a_model_without_a_size_is_no_star(visit: list[DetectorImage], together: VisitFit) -> None:
+    fit, place = together.detectors[0], visit[0].place
+    assert fit.is_star(place)
+    grid = fit.psf.coefficients
+    hollow = np.zeros_like(grid)
+    hollow[0, [0, -1]] = 1 / grid.shape[2]
+    hollow[0, 1:-1] = -0.5 / grid[0].size
+    for wrong in (-grid, hollow):
+        assert not replace(fit, psf=replace(fit.psf, coefficients=wrong)).is_star(place)

@@ -104,6 +104,16 @@ class DetectorFit:
     used: Bools
     chi2_per_pixel: Floats
 
+    def is_star(self, place: Place) -> bool:
+        """Return whether the model has a size all over a detector."""
+        x_min, x_max, y_min, y_max = place.box.extent
+        x, y = np.meshgrid(np.linspace(x_min, x_max, 4), np.linspace(y_min, y_max, 4))
+        try:
+            sigma = self.psf.compute_sigma(x.ravel(), y.ravel())
+        except AlgorithmError:
+            return False
+        return bool(np.isfinite(sigma).all())
+
 
 @dataclass(frozen=True, eq=False)
 class VisitFit:
