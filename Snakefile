@@ -63,13 +63,27 @@ GLOBAL = [
     kept("solved_astrometry_residuals"),
 ]
 
+# What the second look at the pixels of each visit makes.
+SECOND_LOOK = [
+    kept("sky_samples"),
+    kept("sky_frame"),
+    kept("visit_background"),
+    kept("final_characterization_summary"),
+    kept("final_characterization_stars"),
+    folder("final_astrometry_wcs"),
+    kept("final_astrometry_stars"),
+    kept("final_astrometry_visits"),
+    kept("final_astrometry_residuals"),
+    kept("final_visit_summary"),
+]
+
 
 rule all:
     """Every product that is not temporary."""
     default_target: True
     input:
         rules.makeReport.output.report,
-        lambda wildcards: PLAN.expand(PROMPT + GLOBAL),
+        lambda wildcards: PLAN.expand(PROMPT + GLOBAL + SECOND_LOOK),
 
 
 rule prompt:

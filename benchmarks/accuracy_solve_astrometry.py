@@ -1,10 +1,10 @@
-"""How good the WCSs of solveAstrometry are on simulated surveys that were run from their pixels.
+"""How good the WCSs of both astrometric fits are on simulated surveys run from their pixels.
 
-    python benchmarks/accuracy_solve_astrometry.py demo demo-b demo-c [--results ROOT…]
+    python benchmarks/accuracy_solve_astrometry.py demo demo-b demo-c [--final] [--results ROOT…]
 
 SURVEY is a folder that ``drpflow simulate`` made and ``drpflow run`` processed; with --results
-products are read from other roots. A visit that several pieces of the sky have solved counts once a
-piece.
+products are read from other roots, with --final those of finalizeAstrometry instead of
+solveAstrometry. A visit that several pieces of the sky have solved counts once a piece.
 
 The error of a WCS is its distance from the true place of a star of the reference colour, on a grid
 over the detector, both coordinates together; detectors without stars do not count. Turbulence moves
@@ -13,7 +13,13 @@ displacement of a visit when a polynomial of order 3 (least squares on the grids
 detectors) is taken off. It counts in *with turbulence* and does not in the other figures; nor does,
 there, what is left in the same sense of the turbulence that a solution has found.
 *A polynomial fitted to the truth* has the observed stars of each visit at their true places, and
-nothing but the errors of their centroids and that turbulence in its way.
+nothing but the errors of their centroids and that turbulence in its way: what a visit alone can do
+that knows its stars, its detectors and the colours, and has no model of the turbulence. With
+*centroids alone* the turbulence is taken away as well: what one could do that knew it.
+
+*Trend with colour* is the slope of the residuals of a visit's stars over their colours, and the
+part of it along the direction to the zenith that the visits of a band have in common, growing as
+the tangent of the zenith distance, at airmass 1.5.
 
 Repeatability is the scatter of reserved stars about their places, as for a star with so many
 observations that its place is known; the centroid noise is that of the same detections about the
@@ -29,6 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from color_trend import color_trend, trend_lines
 from grouped import resampled_groups
 from left_turbulence import ToldTurbulence, Turbulence, wcs_error_mas
 from numpy.typing import NDArray
@@ -42,6 +49,7 @@ from drpflow.errors import MissingDatasetError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from color_trend import ColorTrend
     from truth_survey import TruthFrame
 
 
@@ -54,7 +62,9 @@ SNR = (30.0, 50.0, 100.0, np.inf)
 MATCH_PIX = 2.0
 CLIP_SIGMA = 5.0
 MIN_OBSERVATIONS = 4
-INITIAL, SOLVED = "consolidateVisit", "solveAstrometry"
+INITIAL, SOLVED = "consolidateVisit", "fit"
+FITS = {"solved_astrometry": "solveAstrometry", "final_astrometry": "finalizeAstrometry"}
+"""Tasks whose products are scored, by the beginning of their names."""
 ORDER = 3
 """Of the polynomial that tells what can be followed."""
 AM_SNR = 100.0
@@ -73,8 +83,8 @@ class Scores:
         The same with it.
     shape_pix
         The same with it, less the mean shift of the detector.
-    attainable_pix
-        Of a polynomial fitted to the truth of the visit.
+    attainable_pix, known_air_pix
+        Of a polynomial fitted to the truth of the visit, with and without turbulence.
     quoted_pix
         Error of each WCS that the fit states.
     visit
@@ -91,6 +101,9 @@ class Scores:
         Errors of their centroids as measured.
     separation_mas
         Scatter over visits of the separations of pairs of reserved stars, by task and arcmin.
+    trends
+        Of residuals with colour, of each visit that has stars for that: of those that made the fit,
+        and of reserved ones.
     lacking
         Detectors with stars that have no WCS.
     """
@@ -99,6 +112,7 @@ class Scores:
     turbulent_pix: dict[str, list[float]] = field(default_factory=lambda: {INITIAL: [], SOLVED: []})
     shape_pix: dict[str, list[float]] = field(default_factory=lambda: {INITIAL: [], SOLVED: []})
     attainable_pix: list[float] = field(default_factory=list)
+    known_air_pix: list[float] = field(default_factory=list)
     quoted_pix: list[float] = field(default_factory=list)
     visit: list[str] = field(default_factory=list)
     snr: list[float] = field(default_factory=list)
@@ -108,6 +122,9 @@ class Scores:
     centroid_mas: list[float] = field(default_factory=list)
     quoted_mas: list[float] = field(default_factory=list)
     separation_mas: dict[tuple[str, float], list[float]] = field(default_factory=dict)
+    trends: dict[str, list[ColorTrend]] = field(
+        default_factory=lambda: {"stars of the fit": [], "reserved stars": []}
+    )
     lacking: int = 0
 
     def add(self, other: Scores) -> None:
@@ -119,6 +136,8 @@ class Scores:
         for name, value in vars(other).items():
             if isinstance(value, list):
                 getattr(self, name).extend(value)
+        for name, trends in other.trends.items():
+            self.trends[name] += trends
         for key, values in other.separation_mas.items():
             self.separation_mas.setdefault(key, []).extend(values)
         self.lacking += other.lacking
@@ -133,19 +152,21 @@ class SolvedSurvey:
         The survey.
     root
         Output root of the solution.
+    fit
+        Beginning of the names of its products.
     """
 
-    def __init__(self, folder: Path, root: Path) -> None:
+    def __init__(self, folder: Path, root: Path, fit: str = "solved_astrometry") -> None:
         self.truth = TruthSurvey(folder)
         self.frames = {(f.visit, f.detector): f for f in self.truth.frames()}
         self.initial, self.solved = Store(folder / "results"), Store(root)
-        self.root, self.name = root, folder.name
-        self.pixels = [q["skypix"] for q in self.solved.query("solved_astrometry_visits")]
+        self.root, self.name, self.fit = root, folder.name, fit
+        self.pixels = [q["skypix"] for q in self.solved.query(f"{fit}_visits")]
         self._air: dict[int, Turbulence] = {}
 
     def visits(self, pixel: int) -> list[int]:
         """Return the visits of a piece of the sky."""
-        table = self.solved.get("solved_astrometry_visits", skypix=pixel)
+        table = self.solved.get(f"{self.fit}_visits", skypix=pixel)
         return [int(v) for v in table["visit"]]
 
     def air(self, visit: int) -> Turbulence:
@@ -196,12 +217,13 @@ class StarRows:
     def __init__(self, survey: SolvedSurvey, pixel: int, sources: dict[str, NDArray]) -> None:
         solved = survey.solved
         self.name, self.sources = f"{survey.name} {pixel}", sources
-        self.residuals = solved.get("solved_astrometry_residuals", skypix=pixel).to_dict()
-        stars = solved.get("solved_astrometry_stars", skypix=pixel).to_dict()
+        self.residuals = solved.get(f"{survey.fit}_residuals", skypix=pixel).to_dict()
+        stars = solved.get(f"{survey.fit}_stars", skypix=pixel).to_dict()
         known = {key: k for k, key in enumerate(_keys(sources))}
         self.row = np.array([known[key] for key in _keys(self.residuals)], np.intp)
         star = np.searchsorted(stars["isolated_star_id"], self.residuals["isolated_star_id"])
         self.often = stars["n_good"][star] >= MIN_OBSERVATIONS
+        self.color = stars["color"][star]
         # A star's place follows its own detections: their scatter about it is short of theirs.
         self.grown = np.sqrt(2 * stars["n_good"] / np.maximum(stars["dof"], 1))[star]
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -241,13 +263,13 @@ class SolvedVisit:
         self.survey, self.visit, self.stars = survey, visit, stars
         self.group = f"{stars.name} {visit}"
         self.air = survey.air(visit)
-        self.table = survey.solved.get("solved_astrometry_wcs", visit=visit, skypix=pixel)
+        self.table = survey.solved.get(f"{survey.fit}_wcs", visit=visit, skypix=pixel)
         self.frames, self.wcs, self.first = [], {}, {}
         for (v, detector), frame in survey.frames.items():
             if v == visit and frame.usable:
                 where = {"visit": visit, "detector": detector}
                 try:
-                    solved = survey.solved.get("solved_astrometry_wcs.wcs", skypix=pixel, **where)
+                    solved = survey.solved.get(f"{survey.fit}_wcs.wcs", skypix=pixel, **where)
                     first = survey.initial.get("initial_visit_summary.wcs", **where)
                 except MissingDatasetError:
                     continue
@@ -261,11 +283,15 @@ class SolvedVisit:
         scores.lacking += len(usable) - len(self.frames)
         if not self.frames:
             return
-        attainable = self._attainable()
+        attainable = [(kept, self._attainable(air)) for kept, air in (
+            (scores.attainable_pix, True), (scores.known_air_pix, False)
+        )]  # fmt: skip
+        self._add_trends(scores)
         for frame in self.frames:
             self._add_wcs(frame, scores)
-            error = attainable(frame.detector, frame.grid["x"], frame.grid["y"])
-            scores.attainable_pix.append(rms(np.hypot(*error)) / (1e3 * frame.pixel_arcsec))
+            for kept, error_of in attainable:
+                error = error_of(frame.detector, frame.grid["x"], frame.grid["y"])
+                kept.append(rms(np.hypot(*error)) / (1e3 * frame.pixel_arcsec))
             scores.visit.append(self.group)
             self._add_stars(frame, scores)
 
@@ -315,7 +341,22 @@ class SolvedVisit:
         scores.repeatability_mas += ((off - left) * s.grown[rows]).ravel().tolist()
         scores.quoted_mas += (scale * np.concatenate(errors)).tolist()
 
-    def _attainable(self) -> Callable[[int, Floats, Floats], Floats]:
+    def _add_trends(self, scores: Scores) -> None:
+        """Add how the residuals depend on colour."""
+        s = self.stars
+        info = self.survey.initial.get("visit_info", visit=self.visit)
+        used = (s.residuals["visit"] == self.visit) & s.residuals["used"]
+        for kept, reserved in zip(scores.trends.values(), (False, True), strict=True):
+            rows = np.flatnonzero(used & (s.residuals["reserved"] == reserved))
+            off, variance = (
+                np.stack([s.residuals[name][rows].astype(float) for name in names])
+                for names in (("dx", "dy"), ("xx", "yy"))
+            )
+            found = color_trend(off, variance, s.color[rows], info)
+            if found is not None:
+                kept.append(found)
+
+    def _attainable(self, turbulent: bool) -> Callable[[int, Floats, Floats], Floats]:
         """Return the error of a polynomial fitted to the truth, a function of pixels."""
         places, moved, weights = [], [], []
         floor = self.survey.floor_mas(self.visit)
@@ -323,9 +364,9 @@ class SolvedVisit:
             rows, place, noise = self._matched(frame)
             fit = ~self.stars.residuals["reserved"][rows]
             variance = sum(self.stars.residuals[n][rows] for n in ("xx", "yy"))[fit] / 2 + floor**2
-            error = 1e3 * frame.pixel_arcsec * noise[:, fit] + self.air.left(
-                frame.detector, *place[:, fit]
-            )
+            error = 1e3 * frame.pixel_arcsec * noise[:, fit]
+            if turbulent:
+                error = error + self.air.left(frame.detector, *place[:, fit])
             good = (error**2).sum(axis=0) < 2 * CLIP_SIGMA**2 * variance
             places.append(np.stack(self.air.scaled(frame.detector, *place[:, fit]))[:, good])
             moved.append(error[:, good])
@@ -347,9 +388,9 @@ def _row(name: str, initial: Figure | None, solved: Figure) -> str:
     return f"| {name} | {before} | {solved.text(4)} |"
 
 
-def report(scores: Scores) -> list[str]:
+def report(scores: Scores, task: str) -> list[str]:
     """Return the tables, as lines."""
-    lines = [f"| | {INITIAL} | {SOLVED} |", "|---|---|---|"]
+    lines = [f"| | {INITIAL} | {task} |", "|---|---|---|"]
     for what, values in (
         ("error of the WCS, pixels", scores.wcs_pix),
         ("the same with turbulence", scores.turbulent_pix),
@@ -358,9 +399,13 @@ def report(scores: Scores) -> list[str]:
         for name, statistic in (("rms", rms), ("median", np.median)):
             found = [_by_visit(values[task], scores, statistic) for task in (INITIAL, SOLVED)]
             lines.append(_row(f"{what}, {name}", *found))
-    for name, statistic in (("rms", rms), ("median", np.median)):
-        found = _by_visit(scores.attainable_pix, scores, statistic)
-        lines.append(_row(f"a polynomial fitted to the truth, {name}", None, found))
+    for label, pixels in (
+        ("a polynomial fitted to the truth", scores.attainable_pix),
+        ("the same of centroids alone", scores.known_air_pix),
+    ):
+        for name, statistic in (("rms", rms), ("median", np.median)):
+            found = _by_visit(pixels, scores, statistic)
+            lines.append(_row(f"{label}, {name}", None, found))
     quoted = np.array(scores.wcs_pix[SOLVED]) / np.array(scores.quoted_pix)
     lines.append(_row("true over stated error, rms", None, _by_visit(quoted, scores, rms)))
     for arcmin in AM_ARCMIN:
@@ -368,7 +413,7 @@ def report(scores: Scores) -> list[str]:
         found = [resampled(v, np.median) for v in values]
         name = f"separations of {arcmin:g}', S/N > {AM_SNR:.0f}, rms over visits, median, mas"
         lines.append(f"| {name} | {found[0].text(2)} | {found[1].text(2)} |")
-    return [*lines, "", *_star_lines(scores)]
+    return [*lines, "", *trend_lines(scores.trends), "", *_star_lines(scores)]
 
 
 def _by_visit(
@@ -424,16 +469,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("surveys", type=Path, nargs="+", help="folders of surveys")
     parser.add_argument("--results", type=Path, nargs="*", help="output roots, one a survey")
+    parser.add_argument("--final", action="store_true", help="score finalizeAstrometry")
     args = parser.parse_args()
+    fit = "final_astrometry" if args.final else "solved_astrometry"
     roots = args.results or [folder / "results" for folder in args.surveys]
     whole = Scores()
     for folder, root in zip(args.surveys, roots, strict=True):
-        scores = SolvedSurvey(folder, root).scores()
+        scores = SolvedSurvey(folder, root, fit).scores()
         whole.add(scores)
         found = {name: rms(values) for name, values in scores.wcs_pix.items()}
         number = len(scores.wcs_pix[SOLVED])
         print(f"{folder.name}: {number} detectors, {scores.lacking} without a WCS, rms {found}")
-    print("\n".join(report(whole)))
+    print("\n".join(report(whole, FITS[fit])))
 
 
 if __name__ == "__main__":

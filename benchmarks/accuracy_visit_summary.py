@@ -51,6 +51,8 @@ STAGES = {"initial_visit_summary": "initial_pvi", "final_visit_summary": "recali
 _GRID = 9
 _BRIGHT, _DARK = 30.0, 0.02
 """Of the noise: true light above which a pixel is bright, below which it holds none."""
+_MIN_BRIGHT, _MIN_DARK = 50, 1000
+"""Pixels."""
 # (name, label, unit, statistic over detectors, factor, digits, wanted)
 FIGURES: tuple[tuple[str, str, Any, float, int, str], ...] = (
     ("wcs", "WCS, rms, pixels", rms, 1, 4, "0.012"),
@@ -135,28 +137,15 @@ class Scores:
         exposure = self.roots.component(name, frame)
         if exposure is None:
             return {}
-        image = exposure.image.astype(np.float64)
         error = np.sqrt(exposure.variance.astype(np.float64))
-        usable = ~exposure.mask.any(UNUSABLE) & np.isfinite(image) & (error > 0)
-        noise = float(np.median(error[usable]))
-        bright, dark = usable & (true > _BRIGHT * noise), usable & (true < _DARK * noise)
-        if bright.sum() < 50 or dark.sum() < 1000:
-            return {}
-        scale = float(np.median(image[bright] / true[bright]))
-        left = (image - scale * true)[dark] / error[dark]
-        return {
-            "scale": float(np.log(scale)),
-            "level": float(np.clip(left, -5, 5).mean()),
-            "noise": robust_sigma(left),
-        }
+        usable = ~exposure.mask.any(UNUSABLE)
+        return pixel_scores(exposure.image.astype(np.float64), error, usable, true)
 
     def figure(self, stage: str, name: str, statistic: Any) -> Figure:
         """Return a figure of all frames of a stage."""
         values = np.array(self.values[stage, name])
         if name in ("zero_point", "mag_lim", "sky", "eff_time", "scale"):
-            bands = np.array(self.bands[stage])
-            for band in np.unique(bands[np.isfinite(values)]):
-                values[bands == band] -= np.nanmedian(values[bands == band])
+            values = less_medians(values, np.array(self.bands[stage]))
         return resampled(values, statistic)
 
     def text(self) -> str:
@@ -175,6 +164,44 @@ class Scores:
     def _offsets(self, stage: str) -> dict[str, float]:
         values, bands = np.array(self.values[stage, "zero_point"]), np.array(self.bands[stage])
         return {b: round(float(np.nanmedian(values[bands == b])), 4) for b in np.unique(bands)}
+
+
+def pixel_scores(
+    image: Floats, error: Floats, usable: NDArray[np.bool_], true: Floats
+) -> dict[str, float]:
+    """Return scale, level and noise of pixels, none where too few are bright or dark.
+
+    Parameters
+    ----------
+    image, error
+        Pixels and their stated errors, nJy.
+    usable
+        Which are not masked.
+    true
+        The noiseless light of all sources, nJy.
+    """
+    usable = usable & np.isfinite(image) & (error > 0)
+    if not usable.any():
+        return {}
+    noise = float(np.median(error[usable]))
+    bright, dark = usable & (true > _BRIGHT * noise), usable & (true < _DARK * noise)
+    if bright.sum() < _MIN_BRIGHT or dark.sum() < _MIN_DARK:
+        return {}
+    scale = float(np.median(image[bright] / true[bright]))
+    left = (image - scale * true)[dark] / error[dark]
+    return {
+        "scale": float(np.log(scale)),
+        "level": float(np.clip(left, -5, 5).mean()),
+        "noise": robust_sigma(left),
+    }
+
+
+def less_medians(values: Floats, bands: NDArray[np.str_]) -> Floats:
+    """Return values less the median of their band; what is not known stays so."""
+    values = values.copy()
+    for band in np.unique(bands[np.isfinite(values)]):
+        values[bands == band] -= np.nanmedian(values[bands == band])
+    return values
 
 
 def true_zero_point(frame: TruthFrame) -> tuple[float, float]:

@@ -31,6 +31,8 @@ from drpflow.workflow.fingerprint import SourceTree
 from drpflow.workflow.plan import load_plan
 from drpflow.workflow.status import read_status
 
+# Jobs of a visit beside isr and calibrateImage: visit_info, consolidateVisit, second look.
+_OF_VISIT = 6
 KINDS = ("bias", "dark", "flat", "defects", "ptc", "linearizer", "crosstalk", "brighter_fatter")
 BARE = """\
 rule all:
@@ -114,10 +116,13 @@ def make_survey(folder: Path, n_visits: int, n_detectors: int) -> None:
     (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
 
 
-def count_pieces(folder: Path) -> int:
-    """Return the number of pieces of the sky that the survey touches."""
+def count_of_survey(folder: Path) -> int:
+    """Return the number of jobs that are of no single visit, with that of the target."""
     os.chdir(folder)
-    return len(load_plan(load_run("config/config.yaml")).overlaps.visits)
+    plan = load_plan(load_run("config/config.yaml"))
+    kept = ("fgcmMakeLookUpTable", "fgcm", "makeReport", "associateIsolatedStars")
+    kept += ("solveAstrometry", "finalizeAstrometry", "makeSkyFrame")
+    return 1 + sum(len(plan.expand(plan.job_file("status", task, ".json"))) for task in kept)
 
 
 def time_look_ups(folder: Path) -> None:
@@ -163,16 +168,15 @@ def main() -> None:
         (folder / "bare/in.txt").touch()
         (folder / "run").mkdir()
         make_survey(folder / "run", args.visits, args.detectors)
-        # Beside visits and pieces: the look-up table, fgcm, the report and the target.
-        of_survey = count_pieces(folder / "run") + 4
-        n_jobs = args.visits * (2 * args.detectors + 2) + of_survey
+        of_survey = count_of_survey(folder / "run")
+        n_jobs = args.visits * (2 * args.detectors + _OF_VISIT) + of_survey
         (folder / "bare/Snakefile").write_text(BARE.format(n_jobs=n_jobs))
         print(f"{n_jobs} jobs: {args.visits} visits of {args.detectors} detectors")
         drpflow = [*snakemake, "--snakefile", str(snakefile())]
         by_visit = [*drpflow, "--config", "batch=visit"]
         for label, command, place, count in (
             ("drpflow", drpflow, "run", n_jobs),
-            ("batch: visit", by_visit, "run", 4 * args.visits + of_survey),
+            ("batch: visit", by_visit, "run", (2 + _OF_VISIT) * args.visits + of_survey),
             ("bare rules", snakemake, "bare", n_jobs),
         ):
             cost = measure(command, folder / place)

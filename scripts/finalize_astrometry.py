@@ -40,7 +40,7 @@ def run(args: Namespace) -> dict[str, float | int | str] | Partial:
 
     given = files.read_inputs(vars(args), numbers(args.visits), numbers(args.pieces))
     made = finalize_astrometry(given, args.config, progress=print)
-    files.write_outputs(made, vars(args))
+    files.write_outputs(made, made.passed_on, made.about, vars(args))
     return Partial(made.numbers, made.problem) if made.problem else made.numbers
 
 
@@ -50,8 +50,8 @@ def write_stub(args: Namespace, failure: Failure) -> None:
     from drpflow.tasks.finalize_astrometry import nothing
     from drpflow.workflow.number_lists import numbers
 
-    detectors = detectors_of(vars(args))
-    files.write_outputs(nothing(numbers(args.visits), detectors, str(failure)), vars(args))
+    made = nothing(numbers(args.visits), detectors_of(vars(args)), str(failure))
+    files.write_outputs(made, made.passed_on, made.about, vars(args))
 
 
 TASK = Task("finalizeAstrometry", run, write_stub, add_arguments, FinalizeAstrometryConfig)

@@ -16,6 +16,16 @@ rule makeReport:
         status("fgcmMakeLookUpTable"),
         status("fgcm"),
         lambda wildcards: PLAN.expand(status("solveAstrometry")),
+        lambda wildcards: PLAN.expand(
+            [
+                status("measureSky"),
+                status("makeSkyFrame"),
+                status("modelVisitBackground"),
+                status("finalizeCharacterization"),
+                status("finalizeAstrometry"),
+                status("updateVisitSummary"),
+            ]
+        ),
     output:
         report=out("report"),
         status=status("makeReport"),

@@ -1,4 +1,4 @@
-"""What a run has measured of positions about a piece of the sky, as it is read."""
+"""What a run has measured of positions about a piece of the sky, and what was made of it."""
 
 from __future__ import annotations
 
@@ -95,21 +95,24 @@ class AstrometricSurvey:
 
 
 @dataclass(frozen=True, eq=False)
-class FirstSolution:
-    """What solveAstrometry has made of a piece of the sky.
+class SolvedPiece:
+    """The astrometric solution of a piece of the sky, as either fit of it stores it.
 
     Parameters
     ----------
     wcs
-        ``solved_astrometry_wcs`` by visit.
+        ``solved_astrometry_wcs`` or ``final_astrometry_wcs`` by visit.
     stars, visits, residuals
-        Columns of ``solved_astrometry_stars``, ``…_visits`` and ``…_residuals``.
+        Columns of ``solved_astrometry_stars``, ``…_visits`` and ``…_residuals``, or of those that
+        begin with ``final``, of what the piece holds; none stand for what is missing.
+    notes
+        What could not be done as usual, a sentence each.
+    held
+        What the data leave open, and what holds it, a sentence each.
     reference_color
         Colour of the star for which the WCSs hold, mag; NaN where there is no solution.
     color_bands
         Bands between which it is; none if that is not known.
-    notes, held
-        What the metadata of the visits tell.
     method
         How it was made, as the configuration names it; empty if that is not known.
     """
@@ -118,10 +121,10 @@ class FirstSolution:
     stars: Columns
     visits: Columns
     residuals: Columns
-    reference_color: float = float("nan")
-    color_bands: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
+    reference_color: float = float("nan")
+    color_bands: tuple[str, ...] = ()
     method: str = ""
 
 
@@ -144,4 +147,4 @@ class SecondSurvey:
     survey: AstrometricSurvey
     first_centroids: Observations
     n_lost: int
-    solved: FirstSolution
+    solved: SolvedPiece

@@ -43,7 +43,7 @@ def pixels_of_deg(order: int, ra_deg: ArrayLike, dec_deg: ArrayLike) -> Integers
     order
         Resolution, 0 to 29; 4^order pixels in each of the 12 base pixels.
     ra_deg, dec_deg
-        Places, finite.
+        Places, finite; of any shape.
 
     Notes
     -----
@@ -51,6 +51,7 @@ def pixels_of_deg(order: int, ra_deg: ArrayLike, dec_deg: ArrayLike) -> Integers
     """
     nside = 1 << order
     ra, dec = np.broadcast_arrays(np.asarray(ra_deg, np.float64), np.radians(dec_deg))
+    shape, ra, dec = ra.shape, ra.ravel(), dec.ravel()
     z, quarter = np.sin(dec), (ra % 360.0) / 90.0
     face, x, y = _equatorial(nside, z, quarter)
     polar = np.abs(z) > _EQUATORIAL
@@ -58,7 +59,7 @@ def pixels_of_deg(order: int, ra_deg: ArrayLike, dec_deg: ArrayLike) -> Integers
         caps = _polar(nside, z[polar], np.cos(dec[polar]), quarter[polar])
         for values, of_caps in zip((face, x, y), caps, strict=True):
             values[polar] = of_caps
-    return face << 2 * order | _even_places(x) | _even_places(y) << 1
+    return np.reshape(face << 2 * order | _even_places(x) | _even_places(y) << 1, shape)
 
 
 def _equatorial(nside: int, z: Floats, quarter: Floats) -> tuple[Integers, Integers, Integers]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from drpflow.data.astrometric_survey import AstrometricSurvey, VisitInput
 from drpflow.data.component_table import ComponentTable
 from drpflow.data.provenance import Provenance
 from drpflow.data.table import Table
-from drpflow.errors import DrpflowError, InputError, MissingDatasetError
+from drpflow.errors import DrpflowError, MissingDatasetError
 from drpflow.io.astrometric_sources import PieceFiles, gather_stars
 from drpflow.io.cache import ComponentCache
 from drpflow.io.camera_yaml import load_camera
@@ -23,13 +23,14 @@ from drpflow.io.datasets import DatasetTable
 from drpflow.io.reference_regions import read_references_about
 from drpflow.io.schemas import load_schema
 from drpflow.io.tables import read_table, write_table
-from drpflow.io.visit_info_files import path_of, read_visit_info
+from drpflow.io.visit_info_files import path_of, read_visits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
+    from drpflow.data.astrometric_survey import SolvedPiece
     from drpflow.data.sky_wcs import SkyWcs
 
     Columns = Mapping[str, NDArray[Any]]
@@ -101,7 +102,9 @@ def read_inputs(
         If such a file is missing.
     """
     camera = load_camera(options["camera"])
-    found, faults = read_visits(visits, options["visit_info"], options["initial_visit_summary"])
+    paths = options["visit_info"], options["initial_visit_summary"]
+    readable, faults = read_visits(visits, *paths, _summary)
+    found = [VisitInput(info, boresight, wcs) for info, (boresight, wcs) in readable]
     files = [
         (p, PieceFiles(*(path_of(options[name], skypix=p) for name in INPUTS[2:]))) for p in pieces
     ]
@@ -126,44 +129,11 @@ def detectors_of(options: Mapping[str, Any]) -> list[int]:
         return []
 
 
-def read_visits(
-    visits: Iterable[int], visit_info: str, initial_visit_summary: str
-) -> tuple[list[VisitInput], dict[int, str]]:
-    """Read what is known of visits.
-
-    Parameters
-    ----------
-    visits
-        The visits.
-    visit_info, initial_visit_summary
-        Paths in which ``{visit}`` stands for the visit.
-
-    Returns
-    -------
-    found : list of VisitInput
-        By number.
-    faults : dict
-        Why other visits cannot be read.
-    """
-    found, faults = [], {}
-    for visit in sorted(visits):
-        try:
-            info = read_visit_info(path_of(visit_info, visit=visit))
-            boresight, wcs = _summary(path_of(initial_visit_summary, visit=visit))
-            found.append(VisitInput(info, boresight, wcs))
-        except InputError as fault:
-            faults[visit] = str(fault)
-    return found, faults
-
-
 def _summary(path: Path) -> tuple[tuple[float, float, float], dict[int, SkyWcs | None]]:
-    try:
-        table = read_table(path, ["detector", *_BORESIGHT]).to_dict()
-        rows = ComponentRows(path, "detector", ComponentCache())
-        wcs = {int(d): _component(rows, int(d)) for d in table["detector"]}
-    except DrpflowError as fault:
-        problem = f"the visit's summary cannot be read ({fault})"
-        raise InputError(path, problem, "Run consolidateVisit again") from fault
+    """Return pointing and first WCSs of a visit."""
+    table = read_table(path, ["detector", *_BORESIGHT]).to_dict()
+    rows = ComponentRows(path, "detector", ComponentCache())
+    wcs = {int(d): _component(rows, int(d)) for d in table["detector"]}
     known = [np.asarray(table[name], float) for name in _BORESIGHT]
     ra, dec, rotation = (float(v[0]) if v.size else float("nan") for v in known)
     return (ra, dec, rotation), wcs
@@ -177,44 +147,8 @@ def _component(rows: ComponentRows, detector: int) -> SkyWcs | None:
     return wcs
 
 
-class Outputs(Protocol):
-    """What solveAstrometry writes: :class:`drpflow.tasks.solve_astrometry.Solved`."""
-
-    @property
-    def wcs(self) -> Mapping[int, ComponentTable]:
-        """``solved_astrometry_wcs`` by visit."""
-
-    @property
-    def stars(self) -> Columns:
-        """Columns of ``solved_astrometry_stars``."""
-
-    @property
-    def visits(self) -> Columns:
-        """Columns of ``solved_astrometry_visits``."""
-
-    @property
-    def residuals(self) -> Columns:
-        """Columns of ``solved_astrometry_residuals``."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What could not be done as usual."""
-
-    @property
-    def held(self) -> tuple[str, ...]:
-        """What the data leave open, and what holds it."""
-
-    @property
-    def reference_color(self) -> float:
-        """Colour of the star for which the WCSs hold, NaN without any."""
-
-    @property
-    def color_bands(self) -> tuple[str, ...]:
-        """Bands between which it is."""
-
-
 def write_outputs(
-    outputs: Outputs,
+    outputs: SolvedPiece,
     options: Mapping[str, Any],
     stage: Stage = FIRST,
     told: Mapping[str, Any] | None = None,
@@ -224,7 +158,7 @@ def write_outputs(
     Parameters
     ----------
     outputs
-        The products. Tables without columns stand for what is missing.
+        The products.
     options
         ``solved_astrometry_wcs``: path with ``{visit}`` and ``{skypix}``;
         ``solved_astrometry_stars``, ``solved_astrometry_visits`` and
@@ -249,7 +183,7 @@ def write_outputs(
         _write_columns(Path(options[name]), name, columns, skypix, whole, about)
 
 
-def write_tables(outputs: Outputs, folder: Path) -> None:
+def write_tables(outputs: SolvedPiece, folder: Path) -> None:
     """Write all products of a solution that belongs to no run, below a folder.
 
     Parameters
@@ -270,7 +204,7 @@ def write_tables(outputs: Outputs, folder: Path) -> None:
         _write_columns(folder / f"{name}.parquet", name, columns, {}, None, about)
 
 
-def _color(outputs: Outputs) -> dict[str, Any]:
+def _color(outputs: SolvedPiece) -> dict[str, Any]:
     """Return for which star the WCSs hold, as metadata of a table."""
     if not np.isfinite(outputs.reference_color):
         return {}
@@ -278,7 +212,9 @@ def _color(outputs: Outputs) -> dict[str, Any]:
     return {"reference_color": outputs.reference_color, **bands}
 
 
-def _about(table: str, outputs: Outputs, told: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _about(
+    table: str, outputs: SolvedPiece, told: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Return what belongs into the metadata of a table."""
     if table != "visits":
         return {}

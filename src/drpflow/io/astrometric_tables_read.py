@@ -9,8 +9,9 @@ import numpy as np
 from drpflow.data.astrometric_tables import Observations, Stars
 from drpflow.data.reference_stars import unit_vectors
 from drpflow.data.visit_info import VisitInfo
-from drpflow.errors import InputError, suggest
+from drpflow.errors import InputError
 from drpflow.io.astrometric_sources import rows_of
+from drpflow.io.plain_columns import column_of
 from drpflow.io.reference_convert import read_raw_table
 from drpflow.io.sheets import read_visits
 
@@ -221,23 +222,16 @@ class ObservationTable:
         return _whole(self.columns, self.path, name, OBSERVATION_COLUMNS)
 
 
-def _column(columns: Columns, path: Path, name: str, wanted: str) -> NDArray[Any]:
-    if name not in columns:
-        hint = suggest(name, columns)
-        raise InputError(path, f"it has no column {name!r}{hint}", f"It needs {wanted}")
-    return columns[name]
-
-
 def _floats(columns: Columns, path: Path, name: str, wanted: str) -> Floats:
     try:
-        return np.asarray(_column(columns, path, name, wanted), np.float64)
+        return np.asarray(column_of(columns, path, name, wanted), np.float64)
     except ValueError:
         raise InputError(path, f"column {name!r} holds no numbers", "Correct it") from None
 
 
 def _whole(columns: Columns, path: Path, name: str, wanted: str) -> NDArray[np.int64]:
     """Return a column of numbers that tell things apart: none may be missing or broken."""
-    values = np.asarray(_column(columns, path, name, wanted))
+    values = np.asarray(column_of(columns, path, name, wanted))
     if values.dtype.kind in "iu":
         return values.astype(np.int64)
     fault = InputError(path, f"column {name!r} holds no whole numbers", "Number them")

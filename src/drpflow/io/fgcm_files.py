@@ -10,7 +10,6 @@ import numpy as np
 from drpflow import __version__
 from drpflow.data.provenance import Provenance
 from drpflow.data.table import Table
-from drpflow.errors import DrpflowError, InputError
 from drpflow.io.camera_yaml import load_camera
 from drpflow.io.changed import unless_equal
 from drpflow.io.component_tables import write_component_table
@@ -21,7 +20,7 @@ from drpflow.io.look_up_table_files import read_look_up_table
 from drpflow.io.reference_regions import read_references_about
 from drpflow.io.schemas import load_schema
 from drpflow.io.tables import read_table, write_table
-from drpflow.io.visit_info_files import path_of, read_visit_info
+from drpflow.io.visit_info_files import path_of, read_visits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,42 +49,8 @@ class VisitParts(NamedTuple):
     summary: Columns
 
 
-def read_visits(
-    visits: Iterable[int], visit_info: str, initial_visit_summary: str
-) -> tuple[list[VisitParts], dict[int, str]]:
-    """Read what is known of visits.
-
-    Parameters
-    ----------
-    visits
-        The visits.
-    visit_info, initial_visit_summary
-        Paths in which ``{visit}`` stands for the visit.
-
-    Returns
-    -------
-    found : list of VisitParts
-        By number.
-    faults : dict
-        Why other visits cannot be read.
-    """
-    found, faults = [], {}
-    for visit in sorted(visits):
-        path = path_of(visit_info, visit=visit)
-        try:
-            summary = _summary(path_of(initial_visit_summary, visit=visit))
-            found.append(VisitParts(read_visit_info(path), summary))
-        except InputError as fault:
-            faults[visit] = str(fault)
-    return found, faults
-
-
 def _summary(path: Path) -> Columns:
-    try:
-        return read_table(path, list(SUMMARY_COLUMNS)).to_dict()
-    except DrpflowError as fault:
-        problem = f"the visit's summary cannot be read ({fault})"
-        raise InputError(path, problem, "Run consolidateVisit again") from fault
+    return read_table(path, list(SUMMARY_COLUMNS)).to_dict()
 
 
 class Inputs(NamedTuple):
@@ -121,11 +86,12 @@ def read_inputs(options: Mapping[str, Any], visits: list[int], pixels: list[int]
         If a file other than a visit's is faulty.
     """
     camera = load_camera(options["camera"])
-    found, faults = read_visits(visits, options["visit_info"], options["initial_visit_summary"])
-    for part in found:
-        if not part.info.exposure_time_s or part.info.exposure_time_s <= 0:
-            faults[part.info.visit] = f"its exposure time is {part.info.exposure_time_s}"
-    found = [part for part in found if part.info.visit not in faults]
+    paths = options["visit_info"], options["initial_visit_summary"]
+    readable, faults = read_visits(visits, *paths, _summary)
+    for info, _ in readable:
+        if not info.exposure_time_s or info.exposure_time_s <= 0:
+            faults[info.visit] = f"its exposure time is {info.exposure_time_s}"
+    found = [VisitParts(*part) for part in readable if part[0].visit not in faults]
     times = {part.info.visit: float(part.info.exposure_time_s or 0.0) for part in found}
     star_files, source_files = (
         [path_of(options[name], skypix=pixel) for pixel in pixels]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from drpflow.data.astrometric_survey import FirstSolution, SecondSurvey
+from drpflow.data.astrometric_survey import SecondSurvey, SolvedPiece
 from drpflow.data.component_table import ComponentRow, ComponentTable
 from drpflow.data.sky_wcs import SkyWcs
 from drpflow.errors import DrpflowError, InputError, MissingDatasetError
@@ -85,7 +85,7 @@ def read_inputs(options: Mapping[str, Any], visits: list[int], pieces: list[int]
     )
 
 
-def _with_solved(item: VisitInput, solved: FirstSolution) -> VisitInput:
+def _with_solved(item: VisitInput, solved: SolvedPiece) -> VisitInput:
     """Return a visit whose first WCSs are those of the first solution, where that has them."""
     table = solved.wcs.get(item.info.visit)
     if table is None:
@@ -111,6 +111,9 @@ def _final(
             faults[visit] = f"its final centroids cannot be read ({fault})"
             continue
         good = ~table["centroid_flag"].astype(bool)
+        if not good.any():
+            faults[visit] = "none of its stars has a final centroid"
+            continue
         parts.append({"visit": np.full(int(good.sum()), row), **_rows(table, good)})
     kept = np.array([v not in faults for v in ids], np.bool_)
     if not parts:
@@ -165,7 +168,7 @@ def _replaced(given: Observations, columns: Columns) -> Observations:
     )
 
 
-def read_solution(options: Mapping[str, Any], visits: Iterable[int]) -> FirstSolution:
+def read_solution(options: Mapping[str, Any], visits: Iterable[int]) -> SolvedPiece:
     """Read what solveAstrometry has made of a piece of the sky.
 
     Parameters
@@ -191,7 +194,7 @@ def read_solution(options: Mapping[str, Any], visits: Iterable[int]) -> FirstSol
     tables = {name: read_table(options[name]) for name in _SOLVED[1:]}
     stars, of_visits, residuals = (_inner(t.to_dict(), name) for name, t in tables.items())
     meta = tables["solved_astrometry_visits"].meta
-    return FirstSolution(
+    return SolvedPiece(
         wcs,
         stars,
         of_visits,
@@ -227,25 +230,19 @@ def _wcs_table(path: Path) -> ComponentTable:
     return ComponentTable(rows, table)
 
 
-class Outputs(Protocol):
-    """What is written: :class:`drpflow.tasks.finalize_astrometry.Finalized`."""
-
-    @property
-    def solved(self) -> astrometric_files.Outputs:
-        """The products."""
-
-    @property
-    def about(self) -> Mapping[str, float | str]:
-        """What the metadata of the tables tell."""
-
-
-def write_outputs(outputs: Outputs, options: Mapping[str, Any]) -> None:
+def write_outputs(
+    outputs: SolvedPiece, passed_on: str, about: Mapping[str, float], options: Mapping[str, Any]
+) -> None:
     """Write all products; files whose bytes would not change are not touched.
 
     Parameters
     ----------
     outputs
-        The products. Tables without columns stand for what is missing.
+        The products.
+    passed_on
+        Which fit they are of, as the metadata of all tables tell.
+    about
+        What the metadata of the table of visits tell besides.
     options
         As for :func:`drpflow.io.astrometric_files.write_outputs`, with ``final_astrometry``.
     """
@@ -253,7 +250,6 @@ def write_outputs(outputs: Outputs, options: Mapping[str, Any]) -> None:
         "finalizeAstrometry",
         "final_astrometry",
         (*astrometric_files.INPUTS, _CENTROIDS, *_SOLVED),
-        {"passed_on": outputs.about["passed_on"]},
+        {"passed_on": passed_on},
     )
-    told = {name: value for name, value in outputs.about.items() if name != "passed_on"}
-    astrometric_files.write_outputs(outputs.solved, options, stage, told)
+    astrometric_files.write_outputs(outputs, options, stage, about)

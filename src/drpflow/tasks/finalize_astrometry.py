@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ from drpflow.algorithms.astrometric_change import (
     wcs_change_mas,
 )
 from drpflow.data.component_table import ComponentTable
-from drpflow.tasks.solve_astrometry import Solved, problem_of, solve_astrometry
+from drpflow.tasks.solve_astrometry import Solved, median_known, problem_of, solve_astrometry
 from drpflow.tasks.solve_astrometry import nothing as nothing_solved
 
 if TYPE_CHECKING:
@@ -29,41 +29,28 @@ if TYPE_CHECKING:
 
     from drpflow.algorithms.astrometric_fit import Pass
     from drpflow.config.finalize_astrometry import FinalizeAstrometryConfig
-    from drpflow.data.astrometric_survey import FirstSolution, SecondSurvey
-    from drpflow.errors import AlgorithmError
+    from drpflow.data.astrometric_survey import SecondSurvey, SolvedPiece
 
     Numbers: TypeAlias = dict[str, float | int | str]
     Floats: TypeAlias = NDArray[np.float64]
 
+Fit: TypeAlias = Literal["solved_astrometry", "final_astrometry"]
+
 
 @dataclass(frozen=True, eq=False)
-class Finalized:
-    """What finalizeAstrometry makes.
+class Finalized(Solved):
+    """What finalizeAstrometry makes: as solveAstrometry, with ``change`` in the tables of WCSs.
 
     Parameters
     ----------
-    solved
-        The products, in the form of those of solveAstrometry; the tables of WCSs have a column
-        ``change``.
     passed_on
-        Which fit they are of.
+        Which fit the products are of.
     about
-        What the metadata of the tables tell, beside what those of solveAstrometry do.
+        What the metadata of the table of visits tell, beside what those of solveAstrometry do.
     """
 
-    solved: Solved
-    passed_on: Literal["solved_astrometry", "final_astrometry"]
-    about: Mapping[str, float | str]
-
-    @property
-    def numbers(self) -> Numbers:
-        """Figures for the status file."""
-        return self.solved.numbers
-
-    @property
-    def problem(self) -> AlgorithmError | None:
-        """Why visits have no solution, or None if all have."""
-        return self.solved.problem
+    passed_on: Fit = "final_astrometry"
+    about: Mapping[str, float] = field(default_factory=dict)
 
 
 def finalize_astrometry(
@@ -94,31 +81,33 @@ def finalize_astrometry(
         visit: _changes_mas(given.solved.wcs.get(visit), table)
         for visit, table in solved.wcs.items()
     }
+    about = {
+        "expected_change": expected,
+        "median_change": median_known(np.concatenate([np.zeros(0), *changes.values()])),
+        **_am1(given.solved, solved),
+    }
+    about = {name: value for name, value in about.items() if np.isfinite(value)}
+    return _finalized(solved, changes, "solved_astrometry" if spared else "final_astrometry", about)
+
+
+def _finalized(
+    solved: Solved, changes: Mapping[int, Floats], passed_on: Fit, about: Mapping[str, float]
+) -> Finalized:
+    """Return a solution with what it has changed."""
     wcs = {
         visit: ComponentTable(table.rows, {**table.columns, "change": changes[visit]})
         for visit, table in solved.wcs.items()
     }
-    about: dict[str, float | str] = {
-        "passed_on": "solved_astrometry" if spared else "final_astrometry",
-        "expected_change": expected,
-        "median_change": _median([*changes.values()]),
-        **_am1(given, solved),
-    }
-    kept = {k: v for k, v in about.items() if isinstance(v, str) or np.isfinite(v)}
-    numbers = {k if isinstance(v, str) else f"{k}_mas": v for k, v in kept.items()}
-    rounded = {k: v if isinstance(v, str) else round(v, 3) for k, v in numbers.items()}
-    return Finalized(
-        replace(solved, wcs=wcs, numbers=solved.numbers | rounded),
-        "solved_astrometry" if spared else "final_astrometry",
-        kept,
-    )
+    numbers = {f"{name}_mas": round(value, 3) for name, value in about.items()}
+    told = {"wcs": wcs, "numbers": solved.numbers | {"passed_on": passed_on} | numbers}
+    return Finalized(**{**vars(solved), **told}, passed_on=passed_on, about=about)
 
 
 def _expected_mas(given: SecondSurvey) -> float:
     """Return the median change of the WCSs that the centroids let expect; NaN without any."""
     scale = _pixel_scale_arcsec(given)
     changes = expected_change_mas(given.first_centroids, given.survey.observations, scale)
-    return _median([changes])
+    return median_known(changes)
 
 
 def _pixel_scale_arcsec(given: SecondSurvey) -> float:
@@ -139,7 +128,7 @@ def _solved(
     return replace(made, notes=(note, *made.notes))
 
 
-def _passed_on(first: FirstSolution) -> Solved:
+def _passed_on(first: SolvedPiece) -> Solved:
     """Return the first solution as that of this task."""
     rows = zip(*(first.visits[n].tolist() for n in ("visit", "reason", "solved")), strict=True)
     lost = {int(visit): str(reason) for visit, reason, solved in rows if not solved}
@@ -149,18 +138,7 @@ def _passed_on(first: FirstSolution) -> Solved:
         "n_observations": len(first.residuals["visit"]),
         "n_lost_visits": len(lost),
     }
-    return Solved(
-        dict(first.wcs),
-        dict(first.stars),
-        dict(first.visits),
-        dict(first.residuals),
-        numbers,
-        problem_of(lost),
-        first.notes,
-        first.held,
-        first.reference_color,
-        first.color_bands,
-    )
+    return Solved(**vars(first), numbers=numbers, problem=problem_of(lost))
 
 
 def _changes_mas(before: ComponentTable | None, after: ComponentTable) -> Floats:
@@ -174,19 +152,13 @@ def _changes_mas(before: ComponentTable | None, after: ComponentTable) -> Floats
     return np.array(changes, np.float64)
 
 
-def _am1(given: SecondSurvey, solved: Solved) -> dict[str, float]:
+def _am1(before: SolvedPiece, after: SolvedPiece) -> dict[str, float]:
     """Return AM1 before and after, of the stars of the fit and of reserved ones."""
     found: dict[str, float] = {}
     for name, reserved in (("am1", False), ("am1_reserved", True)):
-        change = am1_change(given.solved.residuals, solved.residuals, reserved=reserved)
+        change = am1_change(before.residuals, after.residuals, reserved=reserved)
         found |= {f"{name}_before": change.before, f"{name}_after": change.after}
     return found
-
-
-def _median(parts: Iterable[Floats]) -> float:
-    values = np.concatenate([np.zeros(0), *parts])
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if known.size else float("nan")
 
 
 def nothing(visits: Iterable[int], detectors: Iterable[int], why: str) -> Finalized:
@@ -202,11 +174,5 @@ def nothing(visits: Iterable[int], detectors: Iterable[int], why: str) -> Finali
         What failed.
     """
     solved = nothing_solved(visits, detectors, why)
-    wcs = {
-        visit: ComponentTable(
-            table.rows, {**table.columns, "change": np.full(len(table.rows), np.nan)}
-        )
-        for visit, table in solved.wcs.items()
-    }
-    about = {"passed_on": "final_astrometry"}
-    return Finalized(replace(solved, wcs=wcs), "final_astrometry", about)
+    changes = {visit: np.full(len(table.rows), np.nan) for visit, table in solved.wcs.items()}
+    return _finalized(solved, changes, "final_astrometry", {})

@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from drpflow.algorithms.astrometric_products import (
     star_columns,
     visit_columns,
 )
+from drpflow.data.astrometric_survey import SolvedPiece
 from drpflow.data.astrometric_tables import Detectors
 from drpflow.data.component_table import ComponentRow, ComponentTable
 from drpflow.errors import AlgorithmError
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from drpflow.data.sky_wcs import SkyWcs
 
     Floats: TypeAlias = NDArray[np.float64]
-    Columns: TypeAlias = dict[str, NDArray[Any]]
     Numbers: TypeAlias = dict[str, float | int | str]
 
 # Bands between which the colour of the configuration's reference star is known.
@@ -45,40 +45,19 @@ _MOST_TOLD = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Solved:
+class Solved(SolvedPiece):
     """What solveAstrometry makes.
 
     Parameters
     ----------
-    wcs
-        ``solved_astrometry_wcs`` by visit.
-    stars, visits, residuals
-        Columns of ``solved_astrometry_stars``, ``…_visits`` and ``…_residuals``, of what the piece
-        holds.
     numbers
         Figures for the status file.
     problem
         Why visits have no solution, or None if all have.
-    notes
-        What could not be done as usual, a sentence each.
-    held
-        What the data leave open, and what holds it, a sentence each.
-    reference_color
-        Colour of the star for which the WCSs hold, mag; NaN where there is no solution.
-    color_bands
-        Bands between which it is; none if that is not known.
     """
 
-    wcs: dict[int, ComponentTable]
-    stars: Columns
-    visits: Columns
-    residuals: Columns
-    numbers: Numbers
+    numbers: Numbers = field(default_factory=dict)
     problem: AlgorithmError | None = None
-    notes: tuple[str, ...] = ()
-    held: tuple[str, ...] = ()
-    reference_color: float = float("nan")
-    color_bands: tuple[str, ...] = ()
 
 
 def solve_astrometry(
@@ -129,12 +108,13 @@ def solve_astrometry(
         star_columns(solution.stars, stars, reference_id, survey.owned),
         visit_columns(solution, visits, survey.visits, lost),
         residual_columns(solution, chosen, tables, observations, survey.owned),
-        _numbers(solution, len(visits), notes) | {"n_lost_visits": len(lost)},
-        problem_of(lost),
         notes,
         solution.held,
         config.model.reference_color_mag,
         survey.color.bands,
+        config.method,
+        _numbers(solution, len(visits), notes) | {"n_lost_visits": len(lost)},
+        problem_of(lost),
     )
 
 
@@ -237,7 +217,7 @@ def nothing(visits: Iterable[int], detectors: Iterable[int], why: str) -> Solved
     """
     numbers, ids = list(visits), list(detectors)
     lost = dict.fromkeys(numbers, why)
-    return Solved({v: no_wcs(ids, why) for v in numbers}, {}, lost_visit_columns(lost), {}, {})
+    return Solved({v: no_wcs(ids, why) for v in numbers}, {}, lost_visit_columns(lost), {})
 
 
 def no_wcs(detectors: Iterable[int], why: str) -> ComponentTable:
@@ -298,10 +278,10 @@ def _numbers(solution: AstrometrySolution, n_visits: int, notes: Sequence[str]) 
         "n_groups": int(np.unique(v.group[v.solved]).size),
         "n_passes": len(solution.history),
         "last_change_mas": solution.history[-1].change_mas if solution.history else 0.0,
-        "floor_mas": _median(v.floor_mas),
-        "wcs_error_mas": 1e3 * _median(images.error_arcsec),
-        "rms_mas": _median(images.rms_mas),
-        "reserved_rms_mas": _median(images.reserved_rms_mas),
+        "floor_mas": median_known(v.floor_mas),
+        "wcs_error_mas": 1e3 * median_known(images.error_arcsec),
+        "rms_mas": median_known(images.rms_mas),
+        "reserved_rms_mas": median_known(images.reserved_rms_mas),
     }
     numbers = {n: round(x, 3) if isinstance(x, float) else x for n, x in numbers.items()}
     told = {"notes": notes, "held": solution.held}
@@ -316,7 +296,8 @@ def first_of(sentences: Sequence[str], most: int) -> list[str]:
     return [*sentences[:most], *([f"and {more} more"] if more > 0 else [])]
 
 
-def _median(values: Floats) -> float:
+def median_known(values: Floats) -> float:
+    """Return the median of the values that are known, NaN if none is."""
     known = values[np.isfinite(values)]
     return float(np.median(known)) if known.size else float("nan")
 

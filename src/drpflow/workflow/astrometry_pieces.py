@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from drpflow.workflow.input_functions import filled
 from drpflow.workflow.number_lists import spans
 
 if TYPE_CHECKING:
@@ -54,19 +55,11 @@ class AstrometryPieces:
 
     def of_visits(self, pattern: str) -> Callable[[Any], list[str]]:
         """Return the input function that fills a path pattern with the visits of a coarse piece."""
-
-        def paths(wildcards: Any) -> list[str]:
-            return [pattern.format(visit=visit) for visit in self.visits[wildcards.skypix]]
-
-        return paths
+        return filled(pattern, "visit", self.visits, "skypix")
 
     def of_pieces(self, pattern: str) -> Callable[[Any], list[str]]:
         """Return the input function that fills a path pattern with pieces of the association."""
-
-        def paths(wildcards: Any) -> list[str]:
-            return [pattern.format(skypix=pixel) for pixel in self.pieces[wildcards.skypix]]
-
-        return paths
+        return filled(pattern, "skypix", self.pieces, "skypix")
 
     def visit_list(self, wildcards: Any) -> str:
         """Return the visits of a coarse piece in few words."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from drpflow.workflow.input_functions import filled
 from drpflow.workflow.number_lists import spans
 
 if TYPE_CHECKING:
@@ -30,11 +31,7 @@ class FilterVisits:
 
     def of_filter(self, pattern: str) -> Callable[[Any], list[str]]:
         """Return the input function that fills a path pattern with the visits in a filter."""
-
-        def paths(wildcards: Any) -> list[str]:
-            return [pattern.format(visit=v) for v in self.visits[wildcards.physical_filter]]
-
-        return paths
+        return filled(pattern, "visit", self.visits, "physical_filter")
 
     def of_visit(self, pattern: str) -> Callable[[Any], str]:
         """Return the input function that fills a path pattern with the filter of a visit."""

@@ -14,6 +14,7 @@ import numpy as np
 from drpflow.data.healpix import pixels_in_circles
 from drpflow.data.sky_wcs import detector_map, optics_map
 from drpflow.data.tan_projection import TanProjection
+from drpflow.workflow.input_functions import filled
 from drpflow.workflow.number_lists import grouped_spans, spans
 
 if TYPE_CHECKING:
@@ -63,11 +64,7 @@ class Overlaps:
 
     def of_skypix(self, pattern: str) -> Callable[[Any], list[str]]:
         """Return the input function that fills a path pattern with a piece's visits."""
-
-        def paths(wildcards: Any) -> list[str]:
-            return [pattern.format(visit=visit) for visit in self.visits[wildcards.skypix]]
-
-        return paths
+        return filled(pattern, "visit", self.visits, "skypix")
 
     def visit_list(self, wildcards: Any) -> str:
         """Return the visits of a piece in few words."""

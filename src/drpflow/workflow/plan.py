@@ -16,8 +16,8 @@ import drpflow
 from drpflow import paths
 from drpflow.config.run import build_run
 from drpflow.errors import InputError, suggest
+from drpflow.io.config_file import read_config_file
 from drpflow.io.datasets import DatasetTable
-from drpflow.io.run_yaml import read_config_file
 from drpflow.io.sheets import CALIBRATIONS
 from drpflow.io.status_files import read_outcome
 from drpflow.workflow.astrometry_pieces import AstrometryPieces, skypix_level

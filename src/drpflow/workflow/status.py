@@ -10,21 +10,10 @@ from drpflow.io.status_files import read_outcomes
 from drpflow.workflow.task_runner import data_id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from drpflow.io.status_files import Outcome
     from drpflow.workflow.plan import Plan
-
-
-# Tasks that run only if one of their products is asked for; the default target does not.
-ON_DEMAND = (
-    "measureSky",
-    "makeSkyFrame",
-    "modelVisitBackground",
-    "finalizeCharacterization",
-    "finalizeAstrometry",
-    "updateVisitSummary",
-)
 
 
 class Cell(NamedTuple):
@@ -40,6 +29,11 @@ class Cell(NamedTuple):
         """Jobs of which nothing is known."""
         return self.expected - self.done - self.failed - self.partial
 
+    @property
+    def complete(self) -> bool:
+        """Whether all jobs are done, with all components."""
+        return self.done == self.expected
+
 
 @dataclass(frozen=True)
 class RunStatus:
@@ -48,7 +42,7 @@ class RunStatus:
     Parameters
     ----------
     tasks
-        Task labels, in the order of the workflow; those on demand if any of their jobs has ended.
+        Task labels, in the order of the workflow.
     visits
         Visits, ascending.
     cells
@@ -67,18 +61,30 @@ class RunStatus:
 
     def total(self, task: str) -> Cell:
         """Return the counts of a task over all visits."""
-        cells = [cell for (name, _), cell in self.cells.items() if name == task]
-        return Cell(
-            sum(cell.expected for cell in cells),
-            sum(cell.done for cell in cells),
-            sum(cell.failed for cell in cells),
-            sum(cell.partial for cell in cells),
-        )
+        return _sum(cell for (name, _), cell in self.cells.items() if name == task)
+
+    def of_visit(self, visit: int) -> dict[str, Cell]:
+        """Return the counts of a visit by task, in the order of the workflow."""
+        cells = ((task, self.cells.get((task, visit))) for task in self.tasks)
+        return {task: cell for task, cell in cells if cell is not None}
+
+    def total_of(self, visit: int) -> Cell:
+        """Return the counts of a visit over all tasks."""
+        return _sum(self.of_visit(visit).values())
 
     def complete(self, visit: int) -> bool:
         """Return whether every job of a visit is done, with all components."""
-        cells = (self.cells.get((task, visit)) for task in self.tasks)
-        return all(cell is None or cell.done == cell.expected for cell in cells)
+        return self.total_of(visit).complete
+
+    @property
+    def finished(self) -> bool:
+        """Whether every job is done, with all components."""
+        return all(cell.complete for cell in self.cells.values())
+
+
+def _sum(cells: Iterable[Cell]) -> Cell:
+    counts = [tuple(cell) for cell in cells]
+    return Cell(*map(sum, zip(*counts, strict=True))) if counts else Cell(0, 0, 0)
 
 
 def read_status(plan: Plan) -> RunStatus:
@@ -89,13 +95,9 @@ def read_status(plan: Plan) -> RunStatus:
     """
     cells: dict[tuple[str, int | None], Cell] = {}
     lost: list[Outcome] = []
-    tasks: list[str] = []
     for task in plan.tasks:
         wanted = expected_jobs(plan, task)
         outcomes = [o for o in read_outcomes(plan.root, task) if str(o.path) in wanted]
-        if task in ON_DEMAND and not outcomes:
-            continue
-        tasks.append(task)
         expected = Counter(_visit(data_id_of(path)) for path in wanted)
         ends: dict[int | None, Counter[str]] = defaultdict(Counter)
         for outcome in outcomes:
@@ -107,7 +109,7 @@ def read_status(plan: Plan) -> RunStatus:
     visits = sorted(int(visit) for visit in plan.survey.visits)
     failed = tuple(outcome for outcome in lost if outcome.failed)
     partial = tuple(outcome for outcome in lost if outcome.partial)
-    return RunStatus(tuple(tasks), tuple(visits), cells, failed, partial)
+    return RunStatus(plan.tasks, tuple(visits), cells, failed, partial)
 
 
 def expected_jobs(plan: Plan, task: str) -> set[str]:

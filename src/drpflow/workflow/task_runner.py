@@ -240,12 +240,10 @@ def _section(task: Task, given: str) -> Any:
 
     if given.lstrip().startswith("{"):
         return validate(task.config, json.loads(given), f"--config of {task.name}")
-    import yaml
+    from drpflow.io.config_file import read_sections
 
     path = Path(given)
-    if not path.is_file():
-        raise InputError(path, "the config file does not exist", "Check --config")
-    return validate(task.config, (yaml.safe_load(path.read_text()) or {}).get(task.name), path)
+    return validate(task.config, read_sections(path).get(task.name), path)
 
 
 def _stub(task: Task, args: argparse.Namespace, failure: Failure) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from drpflow.workflow.input_functions import filled
 from drpflow.workflow.number_lists import spans
 
 if TYPE_CHECKING:
@@ -37,15 +38,11 @@ class VisitPieces:
 
     def of_association(self, pattern: str) -> Callable[[Any], list[str]]:
         """Return the input function that fills a path pattern with the pieces of a visit."""
-        return lambda wildcards: [
-            pattern.format(skypix=piece) for piece in self.association[wildcards.visit]
-        ]
+        return filled(pattern, "skypix", self.association, "visit")
 
     def of_solution(self, pattern: str) -> Callable[[Any], list[str]]:
         """Return the same for the pieces of the astrometric solution."""
-        return lambda wildcards: [
-            pattern.format(skypix=piece) for piece in self.solved[wildcards.visit]
-        ]
+        return filled(pattern, "skypix", self.solved, "visit")
 
     def association_list(self, wildcards: Any) -> str:
         """Return the pieces of a visit in few words."""
