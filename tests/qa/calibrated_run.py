@@ -26,9 +26,6 @@ SIDE = 512
 LOST = 2
 """Detector of the first visit that has nothing."""
 
-RESCUED = 1
-"""Detector of the first visit whose zero point is that of the others."""
-
 
 def detector(number: int) -> Detector:
     """Return one of four, two a row, turned by multiples of 90 degrees."""

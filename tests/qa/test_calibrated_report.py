@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from drpflow.qa.calibration_section import about_band, of_a_second
 from drpflow.qa.report import write_report
 from tests.qa.calibrated_run import write_run
 
@@ -50,6 +52,16 @@ def test_the_run_at_a_glance(page: str) -> None:
     assert tiles["7 / 8"] == "detectors of use"
     assert tiles["1"] == "of them rescued"
     assert "0.9" in next(value for value, label in tiles.items() if label == "median PSF width")
+
+
+def test_zero_points_of_a_second_about_the_median_of_the_band() -> None:
+    zero, exposure = np.array([30.0, 28.5, 29.0, np.nan]), np.array([30.0, 30 / 3.9810717, 30, 0])
+    found = of_a_second(zero, exposure)
+    assert found[0] == pytest.approx(30 - 2.5 * np.log10(30))
+    assert found[1] == pytest.approx(found[0], abs=1e-6), "1.5 magnitudes are four times the light"
+    assert of_a_second(zero, None)[0] == 30
+    bands = np.array(["g", "g", "r", "r"])
+    np.testing.assert_allclose(about_band(found, bands)[:3], 0, atol=1e-6)
 
 
 def test_stars_without_directions_have_circles(tmp_path: Path) -> None:

@@ -33,8 +33,16 @@ _LOST_COLUMNS = (
 )
 
 
-def attrition_section(outcomes: Sequence[Outcome]) -> Section:
-    """Return counts by task, and every job that failed in the declared way or in part."""
+def attrition_section(outcomes: Sequence[Outcome], lacking_chapters: Sequence[str] = ()) -> Section:
+    """Return counts by task, and every job that failed in the declared way or in part.
+
+    Parameters
+    ----------
+    outcomes
+        Of all jobs.
+    lacking_chapters
+        What the report has no chapter on, as there are no products.
+    """
     failed = [o for o in outcomes if o.failed]
     partial = [o for o in outcomes if o.partial]
     ended, lost = Counter(o.task for o in outcomes), Counter(o.task for o in failed)
@@ -50,7 +58,11 @@ def attrition_section(outcomes: Sequence[Outcome]) -> Section:
         if groups
         else ("Nothing was lost: every job that ended gave all it should.")
     )
-    return Section("attrition", "Jobs", note, tiles, _lists(groups))
+    blocks = _lists(groups)
+    if lacking_chapters:
+        text = f"There is no chapter yet on {', '.join(lacking_chapters)}: nothing was made of it."
+        blocks.append(Block(note=text))
+    return Section("attrition", "Jobs", note, tiles, blocks)
 
 
 def _in_order(tasks: Iterable[str]) -> list[str]:

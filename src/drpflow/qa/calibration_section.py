@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drpflow.qa.charts import Order, night_number
 from drpflow.qa.page import Block, Column, Picture, Section, Tile, make_table
 from drpflow.qa.trend_figures import Trend, trends
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drpflow.qa.visit_data import VisitData
+
+    Floats = NDArray[np.float64]
 
 # Columns of a visit's summary that the overview needs, as medians over the detectors.
 _VISIT_COLUMNS = (
@@ -54,6 +57,8 @@ class VisitNumbers:
     row: list[Any]
     lost_rows: list[list[Any]]
     band: str
+    mjd: float
+    night: int
     panels: dict[str, NDArray[np.float64]]
     of_use: int
     rescued: int
@@ -71,7 +76,9 @@ def visit_numbers(data: VisitData) -> VisitNumbers:
     ]
     panels = {
         "PSF width [arcsec]": data.fwhm_arcsec,
-        "zero point − median\nof the band [mag]": data.column("zeroPoint"),
+        "zero point of 1 e/s −\nmedian of band [mag]": of_a_second(
+            data.column("zeroPoint"), data.info.exposure_time_s if data.info is not None else None
+        ),
         "sky [electron]": data.column("skyBg"),
         "5 sigma [mag]": data.column("magLim"),
         "to reference\nstars [mas]": 1e3 * data.column("astromOffsetMean"),
@@ -89,6 +96,8 @@ def visit_numbers(data: VisitData) -> VisitNumbers:
         _row(data, sum(lost), sum(rescued)),
         [[data.visit, d, wcs, zero, why or "–"] for d, wcs, zero, why, r in rows if why or r],
         data.band,
+        data.info.mjd if data.info is not None and data.info.mjd is not None else float("nan"),
+        night_number(data.info),
         panels,
         len(lost) - sum(lost),
         sum(rescued),
@@ -125,6 +134,18 @@ def middle(values: NDArray[np.float64]) -> float:
     """Return the median of what is finite, NaN if nothing is."""
     finite = values[np.isfinite(values)]
     return float(np.median(finite)) if finite.size else float("nan")
+
+
+def of_a_second(zero_point: Floats, exposure_s: Floats | float | None) -> Floats:
+    """Return zero points of 1 electron/s from those of exposures; as they are without a time."""
+    known = np.nan_to_num(np.asarray(exposure_s if exposure_s is not None else 0.0, np.float64))
+    return zero_point - 2.5 * np.log10(np.where(known > 0, known, 1.0))
+
+
+def about_band(values: Floats, bands: NDArray[np.str_]) -> Floats:
+    """Return values less the median of their band."""
+    medians = {band: middle(values[bands == band]) for band in dict.fromkeys(bands.tolist())}
+    return values - np.array([medians[band] for band in bands.tolist()])
 
 
 def calibration_section(visits: Sequence[VisitNumbers]) -> Section:
@@ -187,6 +208,7 @@ def _trends(visits: Sequence[VisitNumbers]) -> str:
     for label in visits[0].panels:
         values = np.concatenate([v.panels[label] for v in visits])
         if label.startswith("zero point"):
-            values = values - np.array([middle(values[bands == b]) for b in bands])
+            values = about_band(values, bands)
         panels.append(Trend(label, values))
-    return trends(np.repeat([v.visit for v in visits], number), bands, panels)
+    order = Order.of([v.visit for v in visits], [v.mjd for v in visits], [v.night for v in visits])
+    return trends(np.repeat([v.visit for v in visits], number), bands, panels, order)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from drpflow.data.detector_info import DetectorInfo
+from drpflow.data.flux_errors import own_errors
 from drpflow.errors import MissingDatasetError
-from drpflow.io.fgcm_sources import own_errors
 from drpflow.io.schemas import load_schema
 from drpflow.qa.trend_figures import band_colors
 

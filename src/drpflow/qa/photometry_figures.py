@@ -21,7 +21,7 @@ from drpflow.qa.photometry_data import FEW_STARS, PHOTOMETRIC
 from drpflow.qa.trend_figures import band_colors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -135,9 +135,13 @@ def repeatability_figure(curves: Mapping[str, Sequence[tuple[float, Scatter]]]) 
 
 
 def cell_maps(
-    maps: Mapping[int, Floats], detectors: Sequence[Detector], unit: str, least: float = 2.0
+    maps: Mapping[int, Floats],
+    detectors: Sequence[Detector],
+    unit: str,
+    least: float = 2.0,
+    most: float | None = None,
 ) -> str:
-    """Draw cells of each detector about zero: red is fainter, blue is brighter.
+    """Draw cells of each detector about zero, red above and blue below.
 
     Parameters
     ----------
@@ -149,11 +153,12 @@ def cell_maps(
         Of the values, for the scale.
     least
         The scale goes at least so far.
+    most
+        It ends there; as far as nearly all cells go, if not given.
     """
     figure, axes = canvas(detectors)
-    values = [m[np.isfinite(m)] for m in maps.values()]
-    pooled = np.abs(np.concatenate(values)) if values else np.empty(0)
-    most = max(least, float(np.percentile(pooled, 98)) if pooled.size else 0.0)
+    if most is None:
+        most = max(least, nearly_all(maps.values()))
     shown = None
     for detector in detectors:
         frame(axes, detector)
@@ -167,6 +172,13 @@ def cell_maps(
         scale(figure, shown, unit)
     fit(axes, detectors)
     return data_uri(figure)
+
+
+def nearly_all(maps: Iterable[Floats]) -> float:
+    """Return the absolute value that 98 % of all cells do not exceed, 0 without any."""
+    values = [np.abs(m[np.isfinite(m)]) for m in maps]
+    pooled = np.concatenate(values) if values else np.empty(0)
+    return float(np.percentile(pooled, 98)) if pooled.size else 0.0
 
 
 def air_figure(nights: Sequence[Night]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from drpflow.algorithms import repeatability
+from drpflow.qa.residual_maps import CellSums, ResidualMap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +26,6 @@ BRIGHT_ERROR_MAG = 0.005
 _MMAG = 1e3
 # Deviations, at least, for a width.
 _FEWEST_DEVIATIONS = 8
-# Stars in a cell of a residual map, and cells along the side of a detector.
-_PER_CELL, _MOST_CELLS = 12, 16
 _FAINTEST_ERROR_MAG = 0.1
 
 
@@ -142,85 +141,24 @@ def by_magnitude(
     ]
 
 
-@dataclass(frozen=True, eq=False)
-class ResidualMap:
-    """Mean of calibrated minus standard magnitudes over the detectors, mmag.
-
-    Parameters
-    ----------
-    mean, error
-        By detector, shape (n, n) each, [y, x]; NaN in a cell without stars.
-    number
-        Measurements of each detector.
-    """
-
-    mean: dict[int, Floats]
-    error: dict[int, Floats]
-    number: dict[int, int]
-
-    def structure(self, detector: int) -> float:
-        """Return the rms of a detector's cells beyond their errors, mmag."""
-        mean, error = self.mean[detector], self.error[detector]
-        known = np.isfinite(mean)
-        weight = 1 / error[known] ** 2
-        if known.sum() < 2:
-            return float("nan")
-        about = mean[known] - np.average(mean[known], weights=weight)
-        share = np.maximum(1 - weight / weight.sum(), 1e-3)
-        excess = np.average(about**2 / share - error[known] ** 2, weights=weight)
-        return float(np.sqrt(max(excess, 0.0)))
-
-
 class ResidualMaps:
-    """Sums of residuals of photometric visits in fine cells, of one piece of sky after another."""
+    """Means of residuals of photometric visits, of one piece of sky after another, mmag."""
 
     def __init__(self, detectors: Mapping[int, Detector], n_bands: int) -> None:
-        self._detectors = detectors
-        shape = (n_bands, _MOST_CELLS, _MOST_CELLS)
-        self._weights = {d: np.zeros(shape) for d in detectors}
-        self._sums = {d: np.zeros(shape) for d in detectors}
-        self._numbers = {d: np.zeros(n_bands, np.int64) for d in detectors}
+        self._bands = [CellSums(detectors) for _ in range(n_bands)]
 
     def add(self, of: Measurements) -> None:
         """Add measurements; very faint ones and outliers (over 5 σ) do not count."""
         residual = of.mag - of.standard
         # Bright stars tell about the calibration as little as their own scatter allows.
         variance = of.mag_err**2 + 0.003**2
-        used = of.photometric & (of.mag_err < _FAINTEST_ERROR_MAG) & (of.band >= 0)
+        used = of.photometric & (of.mag_err < _FAINTEST_ERROR_MAG)
         used &= np.abs(residual) < 5 * np.sqrt(variance)
-        for key, detector in self._detectors.items():
-            mine = np.flatnonzero(used & (of.detector == key))
-            nx, ny = detector.size_pix
-            i = np.clip(((of.x[mine] + 0.5) / nx * _MOST_CELLS).astype(int), 0, _MOST_CELLS - 1)
-            j = np.clip(((of.y[mine] + 0.5) / ny * _MOST_CELLS).astype(int), 0, _MOST_CELLS - 1)
-            place = of.band[mine], j, i
-            np.add.at(self._weights[key], place, 1 / variance[mine])
-            np.add.at(self._sums[key], place, residual[mine] / variance[mine])
-            self._numbers[key] += np.bincount(
-                of.band[mine], minlength=self._numbers[key].size
-            )  # fmt: skip
+        for band, sums in enumerate(self._bands):
+            mine = used & (of.band == band)
+            place = of.x[mine], of.y[mine]
+            sums.add(of.detector[mine], place, _MMAG * residual[mine], _MMAG**2 * variance[mine])
 
     def band(self, band: int) -> ResidualMap:
-        """Return the map of a band, in cells wide enough to hold some stars each."""
-        numbers = {d: int(n[band]) for d, n in self._numbers.items()}
-        usual = float(np.median([n for n in numbers.values() if n] or [0]))
-        cells = _cells(usual)
-        mean, error = {}, {}
-        for key in self._detectors:
-            weight = _coarse(self._weights[key][band], cells)
-            total = _coarse(self._sums[key][band], cells)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                mean[key] = np.where(weight > 0, _MMAG * total / weight, np.nan)
-                error[key] = np.where(weight > 0, _MMAG / np.sqrt(weight), np.nan)
-        return ResidualMap(mean, error, numbers)
-
-
-def _cells(number: float) -> int:
-    """Return the cells along a side that hold some stars each: a power of two."""
-    wanted = np.sqrt(max(number, 1.0) / _PER_CELL)
-    return int(2 ** np.clip(np.floor(np.log2(max(wanted, 1.0))), 0, np.log2(_MOST_CELLS)))
-
-
-def _coarse(fine: Floats, cells: int) -> Floats:
-    step = _MOST_CELLS // cells
-    return np.asarray(fine.reshape(cells, step, cells, step).sum(axis=(1, 3)))
+        """Return the map of a band."""
+        return self._bands[band].result()

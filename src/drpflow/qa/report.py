@@ -11,15 +11,20 @@ from drpflow.io.store import Store
 from drpflow.qa.association_section import association_section
 from drpflow.qa.attrition_section import attrition_section
 from drpflow.qa.calibration_section import calibration_section, visit_numbers
+from drpflow.qa.final_astrometry_section import final_astrometry_section
+from drpflow.qa.final_psf_section import final_psf_section
 from drpflow.qa.flags_section import flag_counts, flags_section
 from drpflow.qa.isr_section import amplifier_section, detrended_section
-from drpflow.qa.page import Section, render
+from drpflow.qa.page import Picture, Section, render
 from drpflow.qa.photometry_section import photometry_section
+from drpflow.qa.sky_section import sky_chapter
 from drpflow.qa.solution_section import solution_section
+from drpflow.qa.summary_section import summary_section
 from drpflow.qa.visit_data import read_visits
 from drpflow.qa.visit_section import visit_block, visits_section
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -35,13 +40,21 @@ def write_report(root: Path, output: Path) -> None:
     """
     store = Store(root)
     outcomes = read_all_outcomes(root)
-    at_a_glance, *each_visit = _calibrated(store)
+    sky = sky_chapter(store, outcomes)
+    at_a_glance, *each_visit = _calibrated(store, sky.pictures)
+    second_look = {
+        "backgrounds of visits (modelVisitBackground)": sky.section,
+        "final PSFs (finalizeCharacterization)": final_psf_section(store),
+        "the final astrometry (finalizeAstrometry)": final_astrometry_section(store, outcomes),
+        "final visit summaries (updateVisitSummary)": summary_section(store),
+    }
     sections = [
-        attrition_section(outcomes),
+        attrition_section(outcomes, [name for name, made in second_look.items() if made is None]),
         at_a_glance,
         association_section(store, outcomes),
         photometry_section(store, outcomes),
         solution_section(store, outcomes),
+        *second_look.values(),
         *each_visit,
         detrended_section(store),
         amplifier_section(store),
@@ -55,15 +68,17 @@ def write_report(root: Path, output: Path) -> None:
     write_text(output, page)
 
 
-def _calibrated(store: Store) -> tuple[Section | None, Section | None, Section | None]:
+def _calibrated(
+    store: Store, pictures: Mapping[int, Sequence[Picture]]
+) -> tuple[Section | None, Section | None, Section | None]:
     """Return what there is to say of calibrated visits, going through them once.
 
-    First comes the run at a glance, then every visit, then their flags.
+    First comes the run at a glance, then every visit, with further pictures, then their flags.
     """
     numbers, blocks, flags = [], [], []
     for data in read_visits(store):
         numbers.append(visit_numbers(data))
-        blocks.append(visit_block(data))
+        blocks.append(visit_block(data, pictures.get(data.visit, ())))
         if data.stars is not None:
             flags.append(flag_counts(data.visit, data.stars))
     if not numbers:

@@ -22,8 +22,6 @@ from drpflow.qa.photometry_scores import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from drpflow.io.store import Store
     from drpflow.qa.photometry_data import Photometry
 
@@ -165,12 +163,11 @@ def _map_blocks(residuals: Residuals, found: Photometry) -> list[Block]:
             continue
         unit = "calibrated − standard magnitude [mmag]"
         pictures.append(Picture(cell_maps(result.mean, detectors, unit), f"{band}: mean residual"))
-        for key in sorted(result.mean):
-            mean, error = _average(result.mean[key], result.error[key])
-            cell, cell_error = _largest(result.mean[key], result.error[key])
-            rows.append([
-                band, key, result.number[key], mean, error, result.structure(key), cell, cell_error,
-            ])  # fmt: skip
+        rows += [
+            [band, key, result.number[key], *result.average(key), result.structure(key),
+             *result.largest(key)]
+            for key in sorted(result.mean)
+        ]  # fmt: skip
     note = (
         "Mean over all photometric visits of what stars, reserved or not, differ from their "
         "standard magnitude by: red where the calibration makes them too faint. The structure is "
@@ -187,20 +184,3 @@ def _map_blocks(residuals: Residuals, found: Photometry) -> list[Block]:
             wide=is_large(detectors),
         )
     ]
-
-
-def _average(mean: NDArray[np.float64], error: NDArray[np.float64]) -> tuple[float, float]:
-    known = np.isfinite(mean)
-    if not known.any():
-        return float("nan"), float("nan")
-    weight = 1 / error[known] ** 2
-    return float(np.average(mean[known], weights=weight)), float(1 / np.sqrt(weight.sum()))
-
-
-def _largest(mean: NDArray[np.float64], error: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the most significant cell and its error."""
-    known = np.isfinite(mean)
-    if not known.any():
-        return float("nan"), float("nan")
-    place = int(np.nanargmax(np.abs(mean / error)))
-    return float(mean.flat[place]), float(error.flat[place])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from drpflow.data.reference_stars import ReferenceStars
     from drpflow.data.sky_wcs import SkyWcs
+    from drpflow.data.table import Table
     from drpflow.io.store import Store
 
     Floats: TypeAlias = NDArray[np.float64]
@@ -27,9 +28,12 @@ if TYPE_CHECKING:
 RESERVED, TIED, ELSEWHERE, NO_COLOR, NO_MOTION, SCATTERED, NO_OBSERVATION = (2**k for k in range(7))
 """Bits of the flags of ``solved_astrometry_stars``."""
 
-_WCS, _PREFIX = "solved_astrometry_wcs", "solved_astrometry_"
+SOLVED, FINAL = "solved_astrometry", "final_astrometry"
+"""Stages: the first words of the names of their products."""
+
 _WCS_COLUMNS = ["visit", "skypix", "detector", "wcs_error", "n_good", "n_reserved", "rms",
                 "reserved_rms", "sip_error"]  # fmt: skip
+_CHANGE = "change"
 # Of more residuals than this, those of some of the stars are enough.
 _MOST_RESIDUALS = 2_000_000
 # Tables of WCSs that are opened to find where the detectors are.
@@ -43,14 +47,13 @@ class Solution:
     Parameters
     ----------
     visits, images, stars
-        Columns of ``solved_astrometry_visits``, ``solved_astrometry_wcs`` and
-        ``solved_astrometry_stars``.
+        Columns of ``solved_astrometry_visits``, ``…_wcs`` and ``…_stars``, or of the final ones.
     residuals
-        Columns of ``solved_astrometry_residuals``; where there are very many, of one star in
+        Columns of ``…_residuals``; where there are very many, of one star in
         `thinned`.
     first
-        ``isolated_star_id``, ``ra``, ``dec`` and ``epoch`` of ``isolated_stars``: mean places by
-        the first WCSs; empty if they are gone.
+        ``isolated_star_id``, ``ra``, ``dec`` and ``epoch`` before: of ``isolated_stars``, mean
+        places by the first WCSs, or of ``solved_astrometry_stars``; empty if they are gone.
     outlines
         Corners of each detector in the field of the camera, deg, shape (4, 2).
     nights
@@ -64,6 +67,8 @@ class Solution:
     notes, held
         What could not be done as usual, and what the data leave open with what holds it: piece
         and sentence.
+    about
+        Metadata of the table of visits of each piece.
     """
 
     visits: Columns
@@ -78,65 +83,79 @@ class Solution:
     thinned: int = 1
     notes: list[tuple[int, str]] = field(default_factory=list)
     held: list[tuple[int, str]] = field(default_factory=list)
+    about: dict[int, dict[str, Any]] = field(default_factory=dict)
 
 
-def read_solution(store: Store) -> Solution | None:
-    """Return the solution of a run, None if it has none yet."""
-    if not store.query(f"{_PREFIX}visits"):
+def read_solution(store: Store, stage: str = SOLVED) -> Solution | None:
+    """Return a solution of a run, None if it has none yet.
+
+    Parameters
+    ----------
+    store
+        The run.
+    stage
+        :data:`SOLVED` or :data:`FINAL`.
+    """
+    pieces = [store.get(f"{stage}_visits", **i) for i in store.query(f"{stage}_visits")]
+    if not pieces:
         return None
-    visits = store.get(f"{_PREFIX}visits_run").to_dict()
-    table = store.get(f"{_PREFIX}stars_run")
-    stars = table.to_dict()
+    visits = _joined([p.to_dict() for p in pieces])
+    tables = [store.get(f"{stage}_stars", **i) for i in store.query(f"{stage}_stars")]
+    stars = _joined([t.to_dict() for t in tables])
     thinned = int(np.ceil(visits["n_good"].sum() / _MOST_RESIDUALS)) or 1
-    references, fault = _references(table.meta.get("provenance", {}), stars)
-    ids = store.query(_WCS)
-    parts = [store.get(_WCS, columns=_WCS_COLUMNS, **i).to_dict() for i in ids]
+    about = tables[0].meta.get("provenance", {}) if tables else {}
+    references, fault = _references(about, stars)
+    kind = f"{stage}_wcs"
+    ids, names = store.query(kind), [*_WCS_COLUMNS, *([_CHANGE] if stage == FINAL else [])]
+    parts = [store.get(kind, columns=names, **i).to_dict() for i in ids]
     return Solution(
         visits,
-        _joined(parts, _WCS_COLUMNS),
+        _joined(parts, names),
         stars,
-        _residuals(store, thinned),
-        _first(store),
-        _outlines(store, ids),
+        _residuals(store, stage, thinned),
+        _first(store, stage),
+        _outlines(store, kind, ids),
         {v: _night(store, v) for v in np.unique(visits["visit"]).tolist()},
         references,
         fault,
         thinned,
-        _sentences(store, "notes"),
-        _sentences(store, "held"),
+        _sentences(pieces, "notes"),
+        _sentences(pieces, "held"),
+        {int(p["skypix"][0]): dict(p.meta) for p in pieces if len(p)},
     )
 
 
-def _sentences(store: Store, name: str) -> list[tuple[int, str]]:
+def _sentences(pieces: Sequence[Table], name: str) -> list[tuple[int, str]]:
     """Return what the table of visits of each piece says of the fit, the piece with each."""
-    kind = f"{_PREFIX}visits"
-    metas = {
-        int(i["skypix"]): store.get(kind, columns=["visit"], **i).meta for i in store.query(kind)
-    }
-    return [(piece, str(text)) for piece, meta in metas.items() for text in meta.get(name, ())]
+    return [
+        (int(piece["skypix"][0]), str(text))
+        for piece in pieces
+        if len(piece)
+        for text in piece.meta.get(name, ())
+    ]
 
 
-def _joined(parts: Sequence[Columns], names: Sequence[str]) -> Columns:
+def _joined(parts: Sequence[Columns], names: Sequence[str] = ()) -> Columns:
     if not parts:
         return {name: np.empty(0) for name in names}
-    return {name: np.concatenate([p[name] for p in parts]) for name in names}
+    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
 
-def _residuals(store: Store, thinned: int) -> Columns:
+def _residuals(store: Store, stage: str, thinned: int) -> Columns:
     """Return the residuals of one star in so many."""
     parts = []
-    for data_id in store.query(f"{_PREFIX}residuals"):
-        columns = store.get(f"{_PREFIX}residuals", **data_id).to_dict()
+    for data_id in store.query(f"{stage}_residuals"):
+        columns = store.get(f"{stage}_residuals", **data_id).to_dict()
         kept = columns["isolated_star_id"] % thinned == 0
         parts.append({name: values[kept] for name, values in columns.items()})
-    return _joined(parts, list(parts[0]) if parts else [])
+    return _joined(parts)
 
 
-def _first(store: Store) -> Columns:
-    if not store.query("isolated_stars"):
-        return {}
+def _first(store: Store, stage: str) -> Columns:
+    """Return the places of stars before: means of the first WCSs, or those of the first fit."""
+    kind = "isolated_stars" if stage == SOLVED else f"{SOLVED}_stars"
     columns = ["isolated_star_id", "ra", "dec", "epoch"]
-    return dict(store.get("isolated_stars_run", columns=columns).to_dict())
+    return _joined([store.get(kind, columns=columns, **i).to_dict() for i in store.query(kind)])
 
 
 def _references(provenance: Mapping[str, Any], stars: Columns) -> tuple[ReferenceStars | None, str]:
@@ -160,11 +179,11 @@ def _night(store: Store, visit: int) -> int:
     return night_number(store.get("visit_info", visit=visit) if known else None)
 
 
-def _outlines(store: Store, ids: Sequence[Mapping[str, Any]]) -> dict[int, Floats]:
+def _outlines(store: Store, kind: str, ids: Sequence[Mapping[str, Any]]) -> dict[int, Floats]:
     """Return where detectors are in the field, from visits spread over the run."""
     found: dict[int, Floats] = {}
     for data_id in ids[:: max(1, len(ids) // _MOST_OPENED)]:
-        table = store.get(_WCS, **data_id)
+        table = store.get(kind, **data_id)
         for detector in set(table["detector"].tolist()) - set(found):
             try:
                 wcs = table.component("wcs", detector=detector)

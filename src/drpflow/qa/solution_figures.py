@@ -122,7 +122,8 @@ def error_figure(bins: Sequence[ErrorBin]) -> str:
 def visit_trends(visits: Columns, order: Order, images: Columns) -> str:
     """Draw what the solution found of each visit, in the order of time."""
     colors = band_colors(visits["band"].tolist())
-    figure, panels = stack(5, 1.25)
+    changed = "change" in images
+    figure, panels = stack(6 if changed else 5, 1.25)
     place = order.place(visits["visit"])
     total = np.maximum(visits["n_good"] + visits["n_rejected"], 1)
     quantities = (
@@ -130,7 +131,7 @@ def visit_trends(visits: Columns, order: Order, images: Columns) -> str:
         ("outliers\n[%]", 100 * visits["n_rejected"] / total, False),
         ("refraction by colour\n[mas/mag]", np.hypot(visits["dcr_east"], visits["dcr_north"]),
          False),
-        ("first WCS off by\n[mas]", 1e3 * visits["offset"], True),
+        ("WCS before off by\n[mas]", 1e3 * visits["offset"], True),
     )  # fmt: skip
     for axes, (name, values, log) in zip(panels, quantities, strict=False):
         for band, color in colors.items():
@@ -141,12 +142,16 @@ def visit_trends(visits: Columns, order: Order, images: Columns) -> str:
         label(axes, y=name)
     band_of = dict(zip(visits["visit"].tolist(), visits["band"].tolist(), strict=True))
     bands = np.array([band_of.get(v, "") for v in images["visit"].tolist()], np.str_)
-    for band, color in colors.items():
-        mine = (bands == band) & np.isfinite(images["wcs_error"])
-        where = order.place(images["visit"][mine])
-        axes = panels[-1]
-        axes.plot(where, 1e3 * images["wcs_error"][mine], ".", color=color, markersize=4)
-    label(panels[-1], y="error of WCS\n[mas]")
+    of_images = [("error of WCS\n[mas]", 1e3 * images["wcs_error"])]
+    if changed:
+        of_images.append(("change of WCS\n[mas]", images["change"]))
+    for (name, values), axes in zip(of_images, panels[4:], strict=True):
+        for band, color in colors.items():
+            mine = (bands == band) & np.isfinite(values)
+            where = order.place(images["visit"][mine])
+            axes.plot(where, values[mine], ".", color=color, markersize=4)
+        axes.set_ylim(bottom=0)
+        label(axes, y=name)
     legend_above(panels[0], len(colors))
     order.draw(panels)
     return data_uri(figure)

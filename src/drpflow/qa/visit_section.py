@@ -55,14 +55,22 @@ def visits_section(blocks: Sequence[Block]) -> Section:
     return Section("visits", "Visits", note if blocks else "There are none yet.", blocks=blocks)
 
 
-def visit_block(data: VisitData) -> Block:
-    """Return the figures and the numbers of one visit."""
+def visit_block(data: VisitData, more: Sequence[Picture] = ()) -> Block:
+    """Return the figures and the numbers of one visit.
+
+    Parameters
+    ----------
+    data
+        The visit after its first calibration.
+    more
+        Figures of what later tasks found.
+    """
     detectors = [data.detectors[key] for key in sorted(data.detectors)]
     about = f"{data.info.physical_filter}, {data.info.exposure_time_s:g} s" if data.info else ""
     return Block(
         f"Visit {data.visit}",
         about,
-        figures=_figures(data, detectors) if detectors else (),
+        figures=[*(_figures(data, detectors) if detectors else ()), *more],
         table=make_table(_COLUMNS, _rows(data)),
         folded="Numbers of each detector",
         key=f"visit-{data.visit}",
