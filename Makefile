@@ -36,7 +36,7 @@ demo: $(VENV)/.demo  ## simulate a survey, calibrate it, say where the products 
 	@$(BIN)/drpflow run --cores $(CORES)
 
 test: $(VENV)/.dev lint  ## style and type checks, then the whole suite
-	@$(BIN)/python -m pytest -n $(CORES) --dist loadgroup
+	@$(BIN)/python -m pytest -n $(CORES) --no-loadscope-reorder
 
 lint: $(VENV)/.dev  ## ruff, snakefmt, types
 	@$(BIN)/ruff check --quiet .

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from fgcm_scores import MIN_STARS, Calibration, Floats, visit_bands
 
-from drpflow.sim.photometric_nights import unit_vectors
+from drpflow.sim.earth import unit_vector
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,7 +91,7 @@ def _clear(survey: PhotometricSurvey, zero_point: Floats) -> NDArray[np.bool_]:
 
 
 def _airmass(exposure: Exposure) -> float:
-    toward = unit_vectors(np.array(exposure.ra_deg), np.array(exposure.dec_deg))
+    toward = unit_vector(np.array(exposure.ra_deg), np.array(exposure.dec_deg))
     return float(exposure.airmass(toward))
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from drpflow.data.look_up_table import LookUpTable
     from drpflow.sim.photometric_survey import PhotometricSurvey
 
-SITE_PRESSURE_HPA = 743.0
-
 
 def observations_of(survey: PhotometricSurvey) -> Observations:
     """Return the measurements."""

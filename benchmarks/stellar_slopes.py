@@ -1,9 +1,9 @@
 """Measure how slopes of spectra inside a band follow from colours: fgcm's ``sensitivity``.
 
-Run ``python benchmarks/stellar_slopes.py [--library FOLDER]``. A library is a folder of text files
-with the columns wavelength [Å] and f_λ. Without one, the measured spectra that come with GalSim
-serve: Vega (HST CALSPEC) and four stellar populations, from young to old (Coleman, Wu & Weedman
-1980). They have no M dwarfs, whose TiO bands bend the red bands.
+Run ``python benchmarks/stellar_slopes.py [--spectra FOLDER]``. The folder holds text files with the
+columns wavelength [Å] and f_λ. Without one, the measured spectra that come with GalSim serve: Vega
+(HST CALSPEC) and four stellar populations, from young to old (Coleman, Wu & Weedman 1980). They
+have no M dwarfs, whose TiO bands bend the red bands.
 
 Inside a band the slope is the one that tells what happens to a magnitude if the passband tilts,
 F = Cov(f_ν, λ) / (Var(λ) <f_ν>) with the passband's photons as weights; between bands it is that of
@@ -26,20 +26,22 @@ BANDS_NM = {"u": 368.0, "g": 482.0, "r": 622.0, "i": 754.0, "z": 869.0, "y": 971
 WAVELENGTH_NM = np.arange(320.0, 1040.0, 0.5)
 
 
-def read_spectra(library: Path | None) -> dict[str, np.ndarray]:
+def read_spectra(folder: Path | None) -> dict[str, np.ndarray]:
     """Return f_ν of the spectra on `WAVELENGTH_NM`, by name."""
-    if library is None:
+    unit_nm = {}
+    if folder is None:
         import galsim
 
-        library = Path(galsim.meta_data.share_dir) / "SEDs"
-        names = ["vega.txt", *sorted(p.name for p in library.glob("CWW_*_ext.sed"))]
+        folder = Path(galsim.meta_data.share_dir) / "SEDs"
+        files = [folder / "vega.txt", *sorted(folder.glob("CWW_*_ext.sed"))]
+        unit_nm[files[0]] = 1.0
     else:
-        names = sorted(p.name for p in library.iterdir())
+        files = sorted(folder.iterdir())
     out = {}
-    for name in names:
-        wavelength, flux = np.loadtxt(library / name, usecols=(0, 1), unpack=True)
-        per_nm = 1.0 if name == "vega.txt" else 0.1
-        out[name] = np.interp(WAVELENGTH_NM, per_nm * wavelength, flux) * WAVELENGTH_NM**2
+    for file in files:
+        wavelength, flux = np.loadtxt(file, usecols=(0, 1), unpack=True)
+        wavelength_nm = unit_nm.get(file, 0.1) * wavelength
+        out[file.name] = np.interp(WAVELENGTH_NM, wavelength_nm, flux) * WAVELENGTH_NM**2
     return out
 
 
@@ -59,8 +61,8 @@ def slopes(f_nu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--library", type=Path, help="folder of spectra")
-    spectra = read_spectra(parser.parse_args().library)
+    parser.add_argument("--spectra", type=Path, help="folder of spectra")
+    spectra = read_spectra(parser.parse_args().spectra)
     inside, between = slopes(np.array(list(spectra.values())))
     print("1000 / nm inside | between: " + ", ".join(BANDS_NM))
     for name, a, b in zip(spectra, 1e3 * inside, 1e3 * between, strict=True):

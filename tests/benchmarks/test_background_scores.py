@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from background_scores import distances, edge_steps, smoothed
+from background_scores import add_far_wing, distances, edge_steps, smoothed
 
 
 def test_distances() -> None:
@@ -41,3 +41,14 @@ def test_edges_are_read_along_the_same_direction() -> None:
     assert step == pytest.approx([2.0] * 4)
     above = edge_steps({0: x, 1: x - 5.0}, strip_pix=32)
     assert above[1]["bottom"] - above[0]["top"] == pytest.approx([-5.0] * 4)
+
+
+@pytest.mark.parametrize(("x", "y"), [(60.0, 50.0), (-40.0, 20.0), (500.0, 500.0)])
+def test_far_wings_end_where_they_are_too_faint_to_count(x: float, y: float) -> None:
+    image, strength = np.zeros((100, 120)), 1e5
+    add_far_wing(image, x, y, strength)
+    r = distances(image.shape, x, y)
+    expected = np.where(r > 30, strength / np.maximum(r, 1) ** (11 / 3), 0)
+    assert np.abs(image - expected).max() < 2e-3
+    near = (r > 31) & (r < 100)
+    assert image[near] == pytest.approx(expected[near])

@@ -112,19 +112,11 @@ def load_script(name: str) -> Any:
     return module
 
 
-@pytest.fixture(scope="session")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The preset tiny, simulated once."""
-    folder = tmp_path_factory.mktemp("tiny") / "survey"
-    assert main(["simulate", "tiny", "--output", str(folder), "--cores", "1"]) == 0
-    return folder
-
-
 @pytest.fixture
-def survey(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Survey:
+def survey(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Survey:
     """A copy of its own for each test, which is the working folder."""
     folder = tmp_path / "run"
-    shutil.copytree(simulated, folder, ignore=shutil.ignore_patterns("truth"))
+    shutil.copytree(tiny_folder, folder, ignore=shutil.ignore_patterns("truth"))
     shutil.copytree(folder / "raw", folder / "pristine")
     config = {"camera": "camera.yaml", "sheets": "sheets", "output": "results"}
     (folder / "config").mkdir()

@@ -22,7 +22,7 @@ def test_camera_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert run.camera == name
     assert run.sheets == Path("sheets")
     assert run.output == Path("results")
-    assert f"drpflow ingest FRAMES_FOLDER --camera {name}" in capsys.readouterr().out
+    assert "drpflow ingest FRAMES_FOLDER" in capsys.readouterr().out
 
 
 def test_camera_by_file(tmp_path: Path) -> None:
@@ -34,6 +34,16 @@ def test_camera_by_file(tmp_path: Path) -> None:
     own = (paths.share_root() / "config/config.yaml").read_text()
     assert text.count("#") == own.count("#") + 1, "the comments come along"
     assert "reference_stars" not in yaml.safe_load(text), "there is no catalogue yet"
+
+
+def test_camera_of_this_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `drpflow camera init` drafted is found from the run folder as well."""
+    monkeypatch.chdir(tmp_path)
+    drafted = tmp_path / "config/cameras/mycam.yaml"
+    drafted.parent.mkdir(parents=True)
+    drafted.write_text("name: mycam\n")
+    assert cli.main(["init", "run", "--camera", "mycam"]) == 0
+    assert load_run("run/config/config.yaml").camera == str(drafted)
 
 
 def test_frames_that_were_detrended_elsewhere(

@@ -43,6 +43,17 @@ def test_poles_and_the_meridian() -> None:
         np.testing.assert_array_equal(pixels_of_deg(order, *places.T), expected)
 
 
+@pytest.mark.parametrize("dec_deg", [-90.0, -80.0, 0.0, 41.0, 42.0, 89.999])
+def test_one_place_is_as_good_as_many(dec_deg: float) -> None:
+    """On either side of the borders of the polar caps, at 41.8 degrees."""
+    expected = healpy.ang2pix(1 << 7, 200.0, dec_deg, nest=True, lonlat=True)
+    found = pixels_of_deg(7, 200.0, dec_deg)
+    assert found.shape == ()
+    assert int(found) == expected
+    grid = pixels_of_deg(7, np.full((2, 1), 200.0), np.full(3, dec_deg))
+    np.testing.assert_array_equal(grid, np.full((2, 3), expected))
+
+
 @pytest.mark.parametrize(("order", "radius_deg"), [(1, 5.0), (5, 1.1), (7, 0.1), (7, 3.0)])
 def test_no_pixel_that_a_circle_touches_is_missed(order: int, radius_deg: float) -> None:
     rng = np.random.default_rng(order)

@@ -141,7 +141,12 @@ def test_header_without_size_has_no_shape() -> None:
 def real_headers(pattern: str, opener: Any = None) -> list[fits.Header]:
     found = []
     for path in sorted(DATA.glob(pattern))[:12]:
-        with opener(path) if opener else path.open("rb") as stream, fits.open(stream) as hdus:
+        if opener:
+            # The first header has it, and the pixels behind it need not be decompressed.
+            with opener(path) as stream:
+                found.append(fits.Header.fromfile(stream))
+            continue
+        with fits.open(path) as hdus:
             found += [hdu.header for hdu in hdus if "CTYPE1" in hdu.header][:1]
     return found
 

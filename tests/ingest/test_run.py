@@ -56,6 +56,18 @@ def test_sheets_from_the_command_line(survey: Path, capsys: pytest.CaptureFixtur
     assert "not a science frame" in shown
 
 
+def test_in_a_run_folder_the_config_file_names_the_camera(
+    survey: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("config").mkdir()
+    Path("config/config.yaml").write_text("sheets: sheets\n")
+    assert main(["ingest", "raw"]) == 2
+    assert "config/config.yaml: it names no camera" in capsys.readouterr().err
+    Path("config/config.yaml").write_text("camera: duo.yaml\n")
+    assert main(["ingest", "raw"]) == 0
+    assert len(read_visits("sheets/visits.tsv")) == 2
+
+
 def test_a_second_ingest_changes_nothing(survey: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(calibrations="calib")
     before = contents(Path("sheets"))
@@ -140,6 +152,7 @@ def test_nothing_accepted_is_an_exit_code_and_a_sentence(
         (["absent", "--camera", "duo.yaml"], "absent: there is no such folder"),
         (["raw", "--camera", "trio.yaml"], "trio.yaml: the camera file does not exist"),
         (["raw", "--camera", "duo.yaml", "--calibrations", "none"], "none: there is no such"),
+        (["raw"], "--camera: it is not given, and this is no run folder"),
     ],
 )
 def test_faulty_arguments(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +15,8 @@ from drpflow.sim.calibration_frames import (
 )
 from drpflow.sim.detector_config import CalibrationPlan, DetectorEffects
 from drpflow.sim.instrument import SimDetector
-from drpflow.sim.production import simulate
 from drpflow.sim.readout import Readout
 from tests.sim.detectors import SEED, square
-from tests.sim.surveys import survey_config
 
 
 @dataclass(frozen=True)
@@ -44,11 +41,3 @@ def calibrated() -> Calibrated:
     light = {"sim_r": np.ones((512, 512))}
     (measured,) = finish_camera([calibrate_detector(readout, detector, light)])
     return Calibrated(readout, detector, measured)
-
-
-@pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny survey on disk; not to be changed."""
-    folder = tmp_path_factory.mktemp("simulation") / "tiny"
-    simulate(survey_config(), folder)
-    return folder

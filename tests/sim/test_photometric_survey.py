@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from drpflow.sim.atmosphere import STANDARD_AIR, STANDARD_AIRMASS, transmission
+from drpflow.sim.earth import unit_vector
 from drpflow.sim.photometric_config import PhotometricConfig
 from drpflow.sim.photometric_light import build_light, electron_mag, flat_photons
-from drpflow.sim.photometric_nights import unit_vectors
 from drpflow.sim.photometric_survey import (
     PhotometricSurvey,
     detector_directions,
@@ -129,7 +129,7 @@ def test_stars_lie_where_their_detectors_point() -> None:
     for exposure in s.exposures[:3]:
         rows = (m.visit == exposure.number) & (np.hypot(m.u, m.v) < 0.2)
         toward = detector_directions(s.camera, exposure)[m.detector[rows]]
-        star = unit_vectors(s.stars.ra[m.star[rows]], s.stars.dec[m.star[rows]])
+        star = unit_vector(s.stars.ra[m.star[rows]], s.stars.dec[m.star[rows]])
         separation_deg = np.rad2deg(np.linalg.norm(star - toward, axis=1))
         assert separation_deg.max() < 0.21 * s.camera.half_side_deg
 

@@ -110,6 +110,15 @@ def sparse_detector(survey: AstrometricSurvey) -> AstrometricSurvey:
     return _kept(survey, ~on | (np.cumsum(on) % (on.sum() // 12) == 0))
 
 
+def one_detector(survey: AstrometricSurvey) -> AstrometricSurvey:
+    """Return the survey with a visit of which one detector was read out."""
+    visits, obs = list(survey.visits), survey.observations
+    item = visits[VISIT]
+    visits[VISIT] = replace(item, wcs={DETECTOR: item.wcs[DETECTOR]})
+    rows = (obs.visit != VISIT) | (obs.detector == DETECTOR)
+    return replace(_kept(survey, rows), visits=visits)
+
+
 def corner(survey: AstrometricSurvey) -> AstrometricSurvey:
     """Return the survey with stars in a corner of each detector alone."""
     obs = survey.observations

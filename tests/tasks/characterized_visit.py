@@ -98,6 +98,8 @@ def _sources(
         "shape_flag": np.zeros(n, bool),
         "psfFlux_instFlux": image.flux,
         "psfFlux_instFluxErr": error,
+        "psfFlux_apCorr": np.ones(n),
+        "psfFlux_apCorrErr": np.zeros(n),
         "psfFlux_flag": np.zeros(n, bool),
         "pixelFlags_suspect": np.zeros(n, bool),
         "color": image.color,

@@ -6,8 +6,10 @@ The first calibration and the first background are wrong by what the second look
 
 from __future__ import annotations
 
+import copy
 import json
-from dataclasses import dataclass, field
+import shutil
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +98,11 @@ class FinalVisitScene:
     noise_electron: dict[int, Floats] = field(default_factory=dict)
     tables: dict[str, dict[int, ComponentRow]] = field(default_factory=dict)
     columns: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def copied_to(self, root: Path) -> FinalVisitScene:
+        """Return a copy of the run in another folder, which may be spoiled."""
+        shutil.copytree(self.root, root)
+        return replace(copy.deepcopy(self), root=root)
 
     def path(self, name: str, **data_id: Any) -> Path:
         return TABLE.path(self.root, name, **data_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,8 @@ class SkyRun:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.detectors: dict[int, tuple[int, ...]] = {}
+        self.without_wcs: set[tuple[int, int]] = set()
         self.camera = folder / "camera.yaml"
         self.camera.write_text(yaml.safe_dump(camera().model_dump(mode="json")))
         self.references = folder / "reference.parquet"
@@ -89,7 +92,25 @@ class SkyRun:
 
     def images(self, visit: int) -> list[str]:
         """Paths of the exposures of a visit."""
-        return [str(self.folder / f"initial_pvi/{visit}_{k}.fits") for k in (0, 1)]
+        return [self._image(visit, k) for k in self.detectors.get(visit, (0, 1))]
+
+    def _image(self, visit: int, detector: int) -> str:
+        return str(self.folder / f"initial_pvi/{visit}_{detector}.fits")
+
+    def keep(self, visit: int, *detectors: int) -> None:
+        """Leave a visit no other detectors than these."""
+        self.detectors[visit] = detectors
+        self._write_tables(visit)
+
+    def lose_wcs(self, visit: int, detector: int) -> None:
+        """Leave a detector of a visit without WCS."""
+        self.without_wcs.add((visit, detector))
+        self._write_tables(visit)
+
+    def add_light(self, visit: int, light: Mapping[int, np.ndarray]) -> None:
+        """Put further light [electrons] on the detectors of a visit."""
+        for k, image in light.items():
+            self._write_image(Path(self._image(visit, k)), visit, k, image)
 
     def run(self, script: str, key: str, *words: str) -> dict[str, Any]:
         """Run a script; return its status."""
@@ -102,20 +123,20 @@ class SkyRun:
         assert main(module.TASK, [*words, "--status", str(status), "--code", "c"]) == 0
         return dict(json.loads(status.read_text()))
 
-    def measure(self, visit: int) -> dict[str, Any]:
+    def measure(self, visit: int, *more: str) -> dict[str, Any]:
         """Run measureSky."""
-        words = ["--initial-pvi", *self.images(visit)]
+        words = ["--initial-pvi", *self.images(visit), *more]
         words += ["--sky-samples", self.path("sky_samples", visit)]
         return self.run("measure_sky", f"visit={visit}", "--visit", str(visit), *words)
 
-    def frame(self, visits: str = "1-3") -> dict[str, Any]:
+    def frame(self, visits: str = "1-3", config: str = "{}") -> dict[str, Any]:
         """Run makeSkyFrame."""
         names = ("visit_info", "sky_samples", "initial_visit_summary", "initial_stars")
         words = [w for n in names for w in (f"--{n.replace('_', '-')}", self.path(n))]
         return self.run("make_sky_frame", "physical_filter=sim_r", "--camera", str(self.camera),
                         "--physical-filter", "sim_r", "--visits", visits, *words,
-                        "--reference-stars", str(self.references), "--sky-frame",
-                        str(self.folder / "sky_frame.parquet"))  # fmt: skip
+                        "--reference-stars", str(self.references), "--config", config,
+                        "--sky-frame", str(self.folder / "sky_frame.parquet"))  # fmt: skip
 
     def model(self, visit: int, config: str = "{}") -> dict[str, Any]:
         """Run modelVisitBackground."""
@@ -142,18 +163,24 @@ class SkyRun:
                          dec_deg=DEC, rotation_deg=0.0)  # fmt: skip
         Path(self.path("visit_info", visit)).parent.mkdir(parents=True)
         write_component_json(Path(self.path("visit_info", visit)), info)
-        for k, path in enumerate(self.images(visit)):
-            self._write_image(Path(path), visit, k)
-        rows = {
-            k: ComponentRow({"wcs": self._wcs(k), "photo_calib": PhotoCalib(NJY)}) for k in (0, 1)
-        }
-        self._write_rows("initial_visit_summary", visit, rows, ("wcs", "photo_calib"))
-        only = {k: ComponentRow({"photo_calib": PhotoCalib(NJY)}) for k in (0, 1)}
-        self._write_rows("fgcm_photo_calib", visit, only, ("photo_calib",))
+        for k in (0, 1):
+            self._write_image(Path(self._image(visit, k)), visit, k)
+        self._write_tables(visit)
         sources = {name: np.zeros(0) for name in SOURCE_COLUMNS}
         path = Path(self.path("initial_stars", visit))
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(path, sources, dataset="initial_stars", data_id={"visit": visit})
+
+    def _write_tables(self, visit: int) -> None:
+        """Write WCSs and zero points of the detectors that a visit has."""
+        rows, zero_points = {}, {}
+        for k in self.detectors.get(visit, (0, 1)):
+            zero_points[k] = ComponentRow({"photo_calib": PhotoCalib(NJY)})
+            rows[k] = ComponentRow({"wcs": self._wcs(k), "photo_calib": PhotoCalib(NJY)})
+            if (visit, k) in self.without_wcs:
+                rows[k] = ComponentRow({"photo_calib": PhotoCalib(NJY)}, {"wcs": "too few stars"})
+        self._write_rows("initial_visit_summary", visit, rows, ("wcs", "photo_calib"))
+        self._write_rows("fgcm_photo_calib", visit, zero_points, ("photo_calib",))
 
     def _write_rows(
         self, name: str, visit: int, rows: dict[int, ComponentRow], holds: tuple[str, ...]
@@ -163,9 +190,11 @@ class SkyRun:
         write_component_table(path, ComponentTable(rows), holds, "detector", dataset=name,
                               data_id={"visit": visit})  # fmt: skip
 
-    def _write_image(self, path: Path, visit: int, detector: int) -> None:
+    def _write_image(
+        self, path: Path, visit: int, detector: int, more: np.ndarray | float = 0.0
+    ) -> None:
         rng = np.random.default_rng([visit, detector])
-        light = sky(detector) + (wings() if detector == 0 else 0.0)
+        light = sky(detector) + (wings() if detector == 0 else 0.0) + more
         background = Background((("mesh", PolynomialLayer.constant(TAKEN)),))
         image = background.subtract(rng.poisson(light).astype(np.float32))
         variance = np.full(image.shape, LEVEL, np.float32)

@@ -14,7 +14,7 @@ import pytest
 
 from drpflow.io.cache import ComponentCache
 from drpflow.io.component_tables import ComponentRows
-from drpflow.io.tables import read_table
+from drpflow.io.tables import read_table, write_table
 from drpflow.workflow.task_runner import main
 from tests.tasks.astrometric_run import (
     NOISE_PIX,
@@ -200,6 +200,21 @@ def test_a_visit_without_final_centroids(
     ok = (20, 21, 22, 24, 25)
     errors = [given.errors_mas(v, 0, second.wcs(v).component("wcs", 0)) for v in ok]
     assert np.sqrt(np.mean(np.square(errors))) < first_error_mas(folder, given)
+
+
+def test_a_visit_whose_centroids_all_failed(
+    solved: tuple[Path, list[str]], given: SmallAstrometry, tmp_path: Path
+) -> None:
+    folder, words = solved
+    for name in ("out", "final"):
+        shutil.copytree(folder / name, tmp_path / name)
+    path = tmp_path / "final/23.parquet"
+    columns = read_table(path).to_dict()
+    write_table(path, {**columns, "centroid_flag": np.ones(len(columns["x"]), bool)})
+    second = Second(tmp_path, words, "flagged", method="polynomials", min_change_mas=0)
+    assert second.status["outcome"] == "partial"
+    assert "visit 23: none of its stars has a final centroid" in second.status["reason"]
+    assert second.wcs(22).component("wcs", 0) is not None
 
 
 def test_nothing_to_go_by(solved: tuple[Path, list[str]], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from drpflow.config.solve_astrometry_task import SolveAstrometryTaskConfig
 from drpflow.tasks.solve_astrometry import Solved, solve_astrometry
-from tests.tasks.astrometric_faults import DETECTOR, FAULTS, NUMBER
+from tests.tasks.astrometric_faults import DETECTOR, FAULTS, NUMBER, one_detector
 from tests.tasks.astrometric_run import SmallAstrometry, small_astrometry
 
 METHODS = ("polynomials", "turbulence")
@@ -116,3 +116,15 @@ def test_a_sparse_detector_has_worse_errors(
     )
     others = [d for d in range(4) if d != DETECTOR]
     assert np.median(errors[:, DETECTOR]) > 1.5 * np.median(errors[:, others])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_visit_of_one_detector(method: str, given: SmallAstrometry) -> None:
+    config = SolveAstrometryTaskConfig(method=method)
+    found = solve_astrometry(one_detector(given.survey), config)
+    assert found.problem is None
+    wcs = found.wcs[NUMBER].component("wcs", DETECTOR)
+    assert list(found.wcs[NUMBER].rows) == [DETECTOR]
+    # A quarter of the stars, which the maps of the other visits spare the shape of the detector.
+    assert np.median(given.errors_mas(NUMBER, DETECTOR, wcs)) < 6
+    assert np.median(errors_mas(given, found)) < 2.5

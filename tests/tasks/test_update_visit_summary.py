@@ -60,9 +60,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> FinalVisitScene:
     return scene
 
 
+@pytest.fixture(scope="module")
+def unused(tmp_path_factory: pytest.TempPathFactory) -> FinalVisitScene:
+    return make_visit(tmp_path_factory.mktemp("unused") / "results")
+
+
 @pytest.fixture
-def fresh(tmp_path: Path) -> FinalVisitScene:
-    return make_visit(tmp_path / "results")
+def fresh(unused: FinalVisitScene, tmp_path: Path) -> FinalVisitScene:
+    return unused.copied_to(tmp_path / "results")
 
 
 def test_every_component_is_the_final_one(whole: FinalVisitScene) -> None:
@@ -224,6 +229,38 @@ def test_what_is_missing_stays_missing(
         assert np.isfinite(values[[0, 2, 3]]).all(), statistic
     with pytest.raises(MissingDatasetError, match="it came to grief"):
         component(fresh, name, 1)
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [
+        ("fgcm_photo_calib", "photo_calib"),
+        ("final_characterization_summary", "psf"),
+        ("visit_background", "background"),
+    ],
+)
+def test_a_row_that_is_not_there(fresh: FinalVisitScene, table: str, name: str) -> None:
+    del fresh.tables[table][1]
+    fresh.write_tables()
+    status = run(fresh)
+    assert status["outcome"] == "partial"
+    assert status["numbers"][f"without_{name}"] == 1
+    lost = column(fresh, "lost")
+    assert f"{name}: " in lost[1]
+    assert "has no row detector=1" in lost[1]
+    assert (lost[[0, 2, 3]] == "").all()
+    assert np.isnan(column(fresh, "effTime")[1])
+    assert np.isfinite(column(fresh, "effTime")[[0, 2, 3]]).all()
+
+
+def test_a_detector_that_no_solution_has(fresh: FinalVisitScene) -> None:
+    for piece in PIECES:
+        del fresh.tables[f"final_astrometry_wcs/{piece}"][1]
+    fresh.write_tables()
+    assert run(fresh)["outcome"] == "partial"
+    lost = column(fresh, "lost")
+    assert lost[1] == "wcs: the solution knows no such detector"
+    assert (lost[[0, 2, 3]] == "").all()
 
 
 def test_tables_that_are_not_there(fresh: FinalVisitScene) -> None:

@@ -30,7 +30,6 @@ from drpflow.tasks.make_visit_info import make_visit_info
 FRAMES = Path(__file__).parents[3] / "shared" / "data" / "saao_kb131475"
 pytestmark = [
     pytest.mark.real_data,
-    pytest.mark.xdist_group("crowded_frames"),
     pytest.mark.skipif(not FRAMES.is_dir(), reason="the real frames are not here"),
 ]
 CAMERA = "saao1m_ste3"

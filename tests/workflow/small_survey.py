@@ -16,11 +16,13 @@ import yaml
 from astropy.io import fits
 
 from drpflow.io.sheets import CalibrationRow, ExposureRow, VisitRow, write_sheet
+from tests.workflow import warm_snakemake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
+WITHOUT_NUMBA = Path(__file__).parent / "without_numba"
 NX, NY, N_OVERSCAN = 64, 48, 20
 GAIN, READ_NOISE, BIAS_ADU, SKY_ADU = 1.5, 5.0, 1000.0, 400.0
 DETECTORS = (0, 1)
@@ -137,8 +139,7 @@ class SmallSurvey:
     def environment(self, **more: str) -> dict[str, str]:
         """Return an environment in which the copied code runs."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "DRPFLOW"))}
-        fixed = {"PYTHONPATH": str(self.code / "src"), "NUMBA_DISABLE_JIT": "1"}
-        return kept | fixed | more
+        return kept | {"PYTHONPATH": f"{self.code / 'src'}:{WITHOUT_NUMBA}"} | more
 
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "drpflow.cli", *words]
@@ -152,20 +153,22 @@ class SmallSurvey:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=900,
         )
 
     def snakemake(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run bare Snakemake in the run folder."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.code / "Snakefile")]
+        words = ("--snakefile", str(self.code / "Snakefile"), *words)
+        if "--dry-run" in words:
+            return warm_snakemake.plan([*words], self.folder, self.environment())
         return subprocess.run(
-            [*command, *words],
+            [sys.executable, "-m", "snakemake", *words],
             cwd=self.folder,
             env=self.environment(),
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=900,
         )
 
     def products(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 from tests.workflow.small_survey import SmallSurvey
 from tests.workflow.test_staleness import planned
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 
 # A rule such as those that come after the global calibration: it takes a visit's part of it.
 CONSUMER = """

@@ -138,7 +138,6 @@ def test_common_is_short() -> None:
 
 
 @pytest.mark.workflow
-@pytest.mark.xdist_group("workflow")
 def test_snakemake_lint(finished) -> None:
     result = finished.snakemake("--lint")
     assert result.returncode == 0, result.stdout + result.stderr

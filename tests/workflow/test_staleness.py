@@ -15,14 +15,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+pytestmark = pytest.mark.workflow
 
 REPORT = {"makeReport"}
 # Pieces of the sky within the margin of the one field.
 ASSOCIATION = {f"associateIsolatedStars skypix={n}" for n in (65875, 65878, 65884)}
 ASTROMETRY = {"solveAstrometry skypix=257"}
-GLOBAL = ASSOCIATION | {"fgcm"} | ASTROMETRY | REPORT
+SKY_FRAME = {"makeSkyFrame physical_filter=g1"}
 VISITS = (11, 12)
+
+
+def second_look(*visits: int) -> set[str]:
+    """What a visit has of its own once all that gathers over visits is made."""
+    tasks = ("modelVisitBackground", "finalizeCharacterization", "updateVisitSummary")
+    return {f"{task} visit={visit}" for task in tasks for visit in visits}
+
+
+FINAL = second_look(*VISITS) | {"finalizeAstrometry skypix=257"}
+GLOBAL = ASSOCIATION | {"fgcm"} | ASTROMETRY | SKY_FRAME | FINAL | REPORT
 
 
 def frame(visit: int, detector: int) -> set[str]:
@@ -32,11 +42,12 @@ def frame(visit: int, detector: int) -> set[str]:
 
 def from_calibration(visit: int, detector: int) -> set[str]:
     """What one detrended frame makes stale."""
-    return {f"calibrateImage visit={visit}, detector={detector}"} | from_visit(visit)
+    jobs = {f"calibrateImage visit={visit}, detector={detector}", f"measureSky visit={visit}"}
+    return jobs | from_visit(visit)
 
 
 def from_visit(visit: int) -> set[str]:
-    return {f"consolidateVisit visit={visit}"} | GLOBAL
+    return {f"consolidateVisit visit={visit}"} | GLOBAL | second_look(visit)
 
 
 ALL_CALIBRATE = set().union(*(from_calibration(v, d) for v in VISITS for d in (0, 1)))
@@ -122,14 +133,14 @@ def test_a_new_visit_of_another_field(finished: SmallSurvey) -> None:
     new = {job for job in jobs if job.startswith("associateIsolatedStars")}
     assert new
     assert not new & ASSOCIATION
-    new |= {"solveAstrometry skypix=686"}
+    new |= {"solveAstrometry skypix=686", "finalizeAstrometry skypix=686"}
     assert jobs - new == {"makeVisitInfo visit=13"} | (frame(13, 0) | frame(13, 1)) - ASSOCIATION
 
 
 def test_one_visit_less(finished: SmallSurvey) -> None:
     with restored(*sheet_files(finished)):
         finished.write_sheets((11,))
-        assert planned(finished) == GLOBAL
+        assert planned(finished) == GLOBAL - second_look(12)
 
 
 @pytest.mark.parametrize(
@@ -139,15 +150,23 @@ def test_one_visit_less(finished: SmallSurvey) -> None:
         ({"isr": {"seed": 7}}, ALL_ISR),
         ({"calibrateImage": {"seed": 7}}, ALL_CALIBRATE),
         ({"consolidateVisit": {"reference_margin_deg": 0.1}}, from_visit(11) | from_visit(12)),
-        ({"associateIsolatedStars": {"min_sources": 2}}, GLOBAL),
+        ({"associateIsolatedStars": {"min_sources": 2}}, GLOBAL - SKY_FRAME),
         ({"skypix": {"association_order": 7}}, set()),
         (
             {"fgcmMakeLookUpTable": {"airmass": 1.3}},
-            {"fgcmMakeLookUpTable", "fgcm"} | ASTROMETRY | REPORT,
+            {"fgcmMakeLookUpTable", "fgcm"} | ASTROMETRY | FINAL | REPORT,
         ),
         (
             {"solveAstrometry": {"noise": {"clip_sigma": 5.0}}},
-            ASTROMETRY | REPORT,
+            ASTROMETRY | (FINAL - {f"modelVisitBackground visit={v}" for v in VISITS}) | REPORT,
+        ),
+        (
+            {"makeSkyFrame": {"min_visits": 4}},
+            SKY_FRAME | FINAL | REPORT,
+        ),
+        (
+            {"updateVisitSummary": {"match_radius_arcsec": 0.4}},
+            {f"updateVisitSummary visit={v}" for v in VISITS} | REPORT,
         ),
         ({"reference_stars": "camera.yaml"}, ALL_CALIBRATE),
         ({"reference_stars": "sheets"}, ALL_CALIBRATE),
@@ -161,6 +180,8 @@ def test_one_visit_less(finished: SmallSurvey) -> None:
         "the order of the pieces as it is",
         "a parameter of fgcmMakeLookUpTable",
         "a parameter of solveAstrometry",
+        "a parameter of makeSkyFrame",
+        "a parameter of updateVisitSummary",
         "a reference catalogue",
         "a folder of them",
     ],
@@ -247,6 +268,7 @@ def test_one_job_a_visit(finished: SmallSurvey) -> None:
     with restored(finished.folder / "config/config.yaml"):
         finished.write_config(batch="visit")
         jobs = {f"{rule}OfVisit visit={v}" for rule in ("isr", "calibrateImage") for v in VISITS}
+        jobs |= {f"measureSky visit={v}" for v in VISITS}
         assert planned(finished) == jobs | from_visit(11) | from_visit(12)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from drpflow.io.atomic import write_json
 from drpflow.io.datasets import DatasetTable
 from drpflow.io.status_files import summarize_failures
 from drpflow.workflow.plan import Plan
-from drpflow.workflow.status import ON_DEMAND, Cell, read_status
+from drpflow.workflow.status import Cell, read_status
 from drpflow.workflow.survey import load_survey
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def test_half_written_files_are_not_seen(plan: Plan) -> None:
     assert read_status(plan).total("isr") == Cell(6, 0, 0)
 
 
-def test_what_the_default_target_does_not_ask_for_is_on_demand() -> None:
+def test_the_default_target_asks_for_all_tasks() -> None:
     table = DatasetTable.load()
     lists = (Path(__file__).parents[2] / "Snakefile").read_text().partition("rule all:")[0]
     asked = set(re.findall(r'(?:kept|folder)\("(\w+)"\)', lists))
@@ -110,13 +109,25 @@ def test_what_the_default_target_does_not_ask_for_is_on_demand() -> None:
             made[dataset.task].add(name)
     # What others need is asked for through them, and the report is a file of its own.
     through = {"makeVisitInfo", "makeReport"}
-    assert {task for task in made if not made[task] & asked} - through == set(ON_DEMAND)
+    assert {task for task in made if not made[task] & asked} == through
 
 
-def test_tasks_on_demand_count_once_they_have_run(plan: Plan) -> None:
-    plan = replace(plan, code={**TASKS, "modelVisitBackground": "d"})
-    assert read_status(plan).tasks == tuple(TASKS)
-    end(plan, "modelVisitBackground", visit=1)
+def test_the_report_waits_for_all_tasks() -> None:
+    rule = (Path(__file__).parents[2] / "workflow/rules/8_report.smk").read_text()
+    made = {task for task in DatasetTable.load().tasks if paths.script(task).is_file()}
+    waits = set(re.findall(r'status\("(\w+)"\)', rule.partition("output:")[0]))
+    assert made - waits == {"makeVisitInfo", "makeReport"}
+
+
+def test_totals_and_what_is_not_of_a_visit(plan: Plan) -> None:
+    for visit in (1, 2, 3):
+        end(plan, "makeVisitInfo", visit=visit)
+        for detector in (0, 1):
+            end(plan, "isr", visit=visit, detector=detector)
     status = read_status(plan)
-    assert status.tasks == (*TASKS, "modelVisitBackground")
-    assert status.total("modelVisitBackground") == Cell(3, 1, 0)
+    assert status.total_of(2) == Cell(3, 3, 0)
+    assert list(status.of_visit(2)) == ["makeVisitInfo", "isr"]
+    assert all(status.complete(visit) for visit in (1, 2, 3))
+    assert not status.finished  # the report is missing
+    end(plan, "makeReport")
+    assert read_status(plan).finished

@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
     from drpflow.config.base import validate
     from drpflow.config.fgcm_task import FgcmTaskConfig
     from drpflow.io.camera_yaml import load_camera
+    from drpflow.io.config_file import read_sections
     from drpflow.io.photometric_tables_read import (
         read_observations_table,
         read_stars_table,
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
     _check_output(args)
     camera = load_camera(args.camera)
-    sections = _sections(args.config)
+    sections = read_sections(args.config)
     config = validate(FgcmTaskConfig, sections.get("fgcm"), args.config or "--config")
     table = _look_up_table(args, sections)
     visits = read_visits_table(args.visits, camera)
@@ -102,20 +103,6 @@ def _check_output(args: argparse.Namespace) -> None:
         path = args.output / f"{name}.parquet"
         if path.exists() and not args.force:
             raise InputError(path, "it exists", "Name another --output, or add --force")
-
-
-def _sections(path: Path | None) -> dict[str, Any]:
-    """Return the sections of a config file."""
-    if path is None:
-        return {}
-    import yaml
-
-    if not path.is_file():
-        raise InputError(path, "the config file does not exist", "Check --config")
-    values = yaml.safe_load(path.read_text()) or {}
-    if not isinstance(values, dict):
-        raise InputError(path, "it holds no sections", "Start from drpflow config")
-    return values
 
 
 def _look_up_table(args: argparse.Namespace, sections: dict[str, Any]) -> LookUpTable:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drpflow.errors import InputError
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
@@ -23,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this command."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the frames are")
     parser.add_argument(
-        "--camera", required=True, help="camera file (*.yaml), or the name of a known camera"
+        "--camera",
+        help="camera file (*.yaml), or the name of a known camera [that of config/config.yaml]",
     )
     parser.add_argument(
         "--calibrations", type=Path, metavar="FOLDER", help="where calibration masters are"
@@ -43,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from drpflow.io.camera_yaml import load_camera
     from drpflow.io.sheets import REJECTED
 
-    camera = load_camera(args.camera)
+    camera = load_camera(args.camera or _camera_of_the_run())
     result = ingest(
         args.folder,
         camera,
@@ -60,6 +63,19 @@ def run(args: argparse.Namespace) -> int:
         f"{args.output / REJECTED}.\n"
     )
     return 1
+
+
+def _camera_of_the_run() -> str:
+    """Return the camera that the config file of the run folder names."""
+    from drpflow.io.config_file import read_sections
+
+    config = Path("config/config.yaml")
+    if not config.is_file():
+        raise InputError("--camera", "it is not given, and this is no run folder", "Give it")
+    camera = read_sections(config).get("camera")
+    if not camera:
+        raise InputError(config, "it names no camera", "Give --camera")
+    return str(camera)
 
 
 def _report(result: IngestResult, camera: Camera, output: Path) -> None:

@@ -18,7 +18,7 @@ _NEXT_STEPS = """\
 {folder} is ready. Next:
 
   cd {folder}
-  drpflow ingest FRAMES_FOLDER --camera {camera}{calibrations}
+  drpflow ingest FRAMES_FOLDER{calibrations}
   drpflow reference convert CATALOGUE_FILES
   drpflow run
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("folder", type=Path, help="folder to make")
     parser.add_argument(
-        "--camera", required=True, help="camera file, or the name of one that comes with drpflow"
+        "--camera", required=True, help="camera file (*.yaml), or the name of a known camera"
     )
 
 
@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
 
     camera = args.camera
     file = find_camera(camera)
-    if file == Path(camera):
+    # The name of a camera of this folder would not be known in the one that is made.
+    if file.resolve().parent != (paths.share_root() / "config/cameras").resolve():
         camera = str(file.absolute())
     config = args.folder / "config" / "config.yaml"
     if config.exists():
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     detrended = bool(described.get("detrended"))
     write_text(config, _config_text(camera, described.get("config", {}), detrended))
     calibrations = "" if detrended else _CALIBRATIONS
-    steps = _NEXT_STEPS.format(folder=args.folder, camera=camera, calibrations=calibrations)
+    steps = _NEXT_STEPS.format(folder=args.folder, calibrations=calibrations)
     console().print(steps, end="", markup=False, highlight=False)
     return 0
 

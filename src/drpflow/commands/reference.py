@@ -272,7 +272,7 @@ def _tell_next(config: Path, catalogue: Path) -> None:
     is its author's to change.
     """
     from drpflow.io.atomic import write_text
-    from drpflow.io.run_yaml import read_config_file
+    from drpflow.io.config_file import read_config_file
 
     line = f"reference_stars: {catalogue}"
     named = read_config_file(config).get("reference_stars")

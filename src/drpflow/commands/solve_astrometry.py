@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from drpflow.commands.output import console
 from drpflow.errors import InputError
@@ -86,14 +86,10 @@ def _config(path: Path | None) -> SolveAstrometryTaskConfig:
     """Return the section of a config file; the defaults without one."""
     from drpflow.config.base import validate
     from drpflow.config.solve_astrometry_task import SolveAstrometryTaskConfig
-    from drpflow.io.run_yaml import read_config_file
+    from drpflow.io.config_file import read_sections
 
-    if path is None:
-        return SolveAstrometryTaskConfig()
-    values: Any = read_config_file(path) or {}
-    if not isinstance(values, dict):
-        raise InputError(path, "it holds no sections", "Start from drpflow config")
-    return validate(SolveAstrometryTaskConfig, values.get("solveAstrometry"), path)
+    section = read_sections(path).get("solveAstrometry")
+    return validate(SolveAstrometryTaskConfig, section, path or "--config")
 
 
 def _read(args: argparse.Namespace) -> tuple[AstrometricSurvey, int]:

@@ -150,15 +150,6 @@ class Basis2D:
         )
         return np.moveaxis(terms, 0, -1)
 
-    def design_gradient(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
-        """Return the x and y derivatives of every term, each of shape (..., n_terms)."""
-        u, v = np.broadcast_arrays(*self.domain.to_unit(x, y))
-        i, j = self.exponents.T
-        bu, bv = (_vandermonde(self.kind, t, self.order) for t in (u, v))
-        du, dv = (_derivatives(self.kind, t, b) for t, b in ((u, bu), (v, bv)))
-        xh, yh = self.domain.half_size
-        return np.moveaxis(du[i] * bv[j], 0, -1) / xh, np.moveaxis(bu[i] * dv[j], 0, -1) / yh
-
     def evaluate(self, coefficients: Floats, x: ArrayLike, y: ArrayLike) -> Floats:
         """Return one or several polynomials at points.
 

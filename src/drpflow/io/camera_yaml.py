@@ -12,7 +12,7 @@ from drpflow import paths
 from drpflow.config.base import validate
 from drpflow.data.camera import Camera, Filter
 from drpflow.errors import InputError
-from drpflow.io.strict_yaml import strict_loader
+from drpflow.io.strict_yaml import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +46,7 @@ def load_camera(name_or_path: str | Path) -> Camera:
         valid; naming the file, the key, the value and the remedy.
     """
     path = find_camera(name_or_path)
-    camera = validate(Camera, _read_yaml(path), path)
+    camera = validate(Camera, _read_values(path), path)
     filters = tuple(_located(item, path.parent) for item in camera.filters)
     return camera.model_copy(update={"filters": filters})
 
@@ -168,18 +168,8 @@ def throughput_file(item: Filter, detector: int) -> Path | None:
     return Path(item.throughput) if item.throughput is not None else None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        values = yaml.load(path.read_text(), Loader=strict_loader())  # noqa: S506 (a SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or "it cannot be parsed"
-        raise InputError(path, f"{where}no YAML: {problem}", "Mend the line") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(path, f"the file cannot be read ({error})", "Check the file") from None
+def _read_values(path: Path) -> dict[str, Any]:
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise InputError(path, "it holds no 'key: value' lines", "See docs/cameras.md")
     return values

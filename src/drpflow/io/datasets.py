@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from drpflow.config.base import StrictModel, param, validate
 from drpflow.errors import InputError, MissingDatasetError, suggest
-from drpflow.io.strict_yaml import strict_loader
+from drpflow.io.strict_yaml import read_yaml
 from drpflow.io.templates import PATTERNS, Key, PathTemplate
 
 if TYPE_CHECKING:
@@ -377,13 +377,4 @@ def _default_path() -> Path:
 
 @cache
 def _load(path: Path) -> DatasetTable:
-    import yaml
-
-    try:
-        values = yaml.load(path.read_text(), Loader=strict_loader())  # noqa: S506 - a safe loader
-    except OSError as error:
-        raise InputError(path, f"cannot be read ({error.strerror})", "Check the path") from None
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise InputError(path, f"is no YAML ({problem})", "Correct it") from None
-    return validate(DatasetTable, values, path)
+    return validate(DatasetTable, read_yaml(path), path)

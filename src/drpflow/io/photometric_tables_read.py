@@ -9,6 +9,7 @@ import numpy as np
 from drpflow.data.photometric_tables import Observations, Stars, Visits
 from drpflow.errors import InputError, suggest
 from drpflow.io.fgcm_sources import MAG_PER_RELATIVE
+from drpflow.io.plain_columns import column_of
 from drpflow.io.reference_convert import read_raw_table
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def read_visits_table(path: Path, camera: Camera) -> Visits:
     bands = tuple(dict.fromkeys(b for b in known.values() if b in used))
     names = tuple(name for name in known if known[name] in used)
     floats = {
-        name: np.asarray(_column(columns, path, name, VISIT_COLUMNS), float)
+        name: np.asarray(column_of(columns, path, name, VISIT_COLUMNS), float)
         for name in ("mjd", "airmass", "exposure_time_s", "ra", "dec")
     }
     if (floats["mjd"] > _MAX_MJD).any():
@@ -135,7 +136,7 @@ def read_stars_table(
     """
     columns = _filled_table(path)
     star = _whole(columns, path, "star", STAR_COLUMNS)
-    ra, dec = (np.asarray(_column(columns, path, n, STAR_COLUMNS), float) for n in ("ra", "dec"))
+    ra, dec = (np.asarray(column_of(columns, path, n, STAR_COLUMNS), float) for n in ("ra", "dec"))
     reserved = _truths(columns, path, "reserved", star.size)
     mag, err = (
         np.stack(
@@ -211,18 +212,11 @@ def _filled_table(path: Path) -> dict[str, NDArray[Any]]:
     return columns
 
 
-def _column(columns: Columns, path: Path, name: str, wanted: str) -> NDArray[Any]:
-    if name not in columns:
-        hint = suggest(name, columns)
-        raise InputError(path, f"it has no column {name!r}{hint}", f"It needs {wanted}")
-    return columns[name]
-
-
 def _whole(
     columns: Columns, path: Path, name: str, wanted: str, *, gaps: bool = False
 ) -> NDArray[np.int64]:
     """Return a column of whole numbers; where it may have gaps, the least integer stands there."""
-    given = np.asarray(_column(columns, path, name, wanted))
+    given = np.asarray(column_of(columns, path, name, wanted))
     try:
         if given.dtype.kind in "iubUS":
             return given.astype(np.int64)
@@ -266,7 +260,7 @@ def _filters(columns: Columns, path: Path, camera: Camera) -> list[str]:
         known = {item.physical_filter: item.physical_filter for item in camera.filters}
     else:
         known = {i.band: i.physical_filter for i in reversed(camera.filters)}
-    given = _column(
+    given = column_of(
         columns, path, "physical_filter" if "physical_filter" in columns else "band", VISIT_COLUMNS
     )
     names = _texts(given)
@@ -325,7 +319,7 @@ def _magnitudes(
     """Return magnitudes and errors, of columns that begin with `prefix`."""
 
     def column(name: str) -> NDArray[np.float64]:
-        return np.asarray(_column(columns, path, prefix + name, OBSERVATION_COLUMNS), float)
+        return np.asarray(column_of(columns, path, prefix + name, OBSERVATION_COLUMNS), float)
 
     if f"{prefix}mag" in columns or f"{prefix}mag_err" in columns:
         mag, err = column("mag"), column("mag_err")
@@ -343,7 +337,7 @@ def _places(
         u, v = (np.asarray(columns[n], float) for n in ("u", "v"))
     else:
         x, y = (
-            np.asarray(_column(columns, path, n, OBSERVATION_COLUMNS), float) for n in ("x", "y")
+            np.asarray(column_of(columns, path, n, OBSERVATION_COLUMNS), float) for n in ("x", "y")
         )
         size = np.array([d.size_pix for d in camera.detectors], float)[detector]
         u, v = (2 * x + 1) / size[:, 0] - 1, (2 * y + 1) / size[:, 1] - 1

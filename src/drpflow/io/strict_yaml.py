@@ -5,8 +5,33 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from drpflow.errors import InputError
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from yaml import MappingNode, SafeLoader
+
+
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML file holds.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is no YAML, or holds a key twice; with the line.
+    """
+    import yaml
+
+    try:
+        return yaml.load(path.read_text(), Loader=strict_loader())  # noqa: S506 - a safe loader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark else ""
+        problem = getattr(error, "problem", None) or "it cannot be parsed"
+        raise InputError(path, f"{where}no YAML: {problem}", "Mend the line") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(path, f"it cannot be read ({error})", "Check the file") from None
 
 
 @cache

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field
 
 from drpflow.config.base import StrictModel, param
-
-Positive = Annotated[float, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
+from drpflow.sim.star_field import Fraction, Positive, StarFieldConfig
 
 
 class BandConfig(StrictModel):
@@ -31,20 +27,9 @@ BANDS = (
 """The filters of the simulated camera."""
 
 
-class FieldConfig(StrictModel):
+class FieldConfig(StarFieldConfig):
     """Where the telescope points, and the stars there."""
 
-    ra_deg: float = param(150.1, "middle of the field", unit="deg", ge=0, lt=360)
-    dec_deg: float = param(-12.3, "middle of the field", unit="deg", ge=-80, le=80)
-    dither_deg: float = param(0.2, "boresights fill a square of this side", unit="deg", ge=0)
-    rotations_deg: tuple[float, ...] = param(
-        (-60.0, -20.0, 20.0, 60.0), "position angles, drawn at random", unit="deg"
-    )
-    rotation_jitter_deg: float = param(1.0, "rms added to them", unit="deg", ge=0)
-    stars_per_detector: float = param(300.0, "mean number of stars on a detector", gt=0)
-    bright_mag: float = param(15.0, "brightest star", unit="mag")
-    faint_mag: float = param(20.3, "faintest star", unit="mag")
-    count_slope: float = param(0.2, "d log10 (dN/dm) / dm", unit="mag-1", gt=0)
     motion_mas_per_year: float = param(
         5.0, "rms proper motion of each coordinate, most stars", unit="mas yr-1", ge=0
     )
@@ -52,7 +37,6 @@ class FieldConfig(StrictModel):
     parallax_mas: float = param(1.0, "mean parallax (exponential)", unit="mas", ge=0)
     color_unknown_fraction: Fraction = param(0.03, "share of stars without a colour")
     color_error_mag: float = param(0.02, "rms error of the colours told", unit="mag", ge=0)
-    reserved_fraction: Fraction = param(0.1, "share of stars kept for validation")
 
 
 class CameraConfig(StrictModel):

@@ -9,11 +9,12 @@ import numpy as np
 
 from drpflow.sim.astrometry import DAYS_PER_YEAR, MAS_PER_RAD, propagate
 from drpflow.sim.earth import east_north, ra_dec_deg, unit_vector
+from drpflow.sim.star_field import draw_magnitudes
 from drpflow.sim.streams import SkyStage, generator
 
 if TYPE_CHECKING:
     from drpflow.sim.astrometric_camera import AstrometricCamera
-    from drpflow.sim.astrometric_config import AstrometricConfig, FieldConfig, ReferenceConfig
+    from drpflow.sim.astrometric_config import AstrometricConfig, ReferenceConfig
 
 FIRST_STAR_ID = 1_000_000
 
@@ -129,7 +130,7 @@ def draw_stars(
     x, y = rng.uniform(-half_deg, half_deg, (2, number))
     dec = f.dec_deg + y
     ra = (f.ra_deg + x / np.cos(np.deg2rad(dec))) % 360.0
-    mag = _magnitudes(rng, f, number)
+    mag = draw_magnitudes(rng, f, number)
     speed = f.motion_mas_per_year * np.where(rng.uniform(size=number) < f.fast_fraction, 8.0, 1.0)
     pm_ra, pm_dec = speed * rng.normal(size=(2, number))
     parallax = rng.exponential(f.parallax_mas, number)
@@ -157,11 +158,6 @@ def draw_stars(
         start_dec=start_dec,
         reference=_reference(config.reference, config.seed, (ra, dec), motion, mag),
     )
-
-
-def _magnitudes(rng: np.random.Generator, config: FieldConfig, number: int) -> np.ndarray:
-    low, high = 10.0 ** (config.count_slope * np.array([config.bright_mag, config.faint_mag]))
-    return np.log10(rng.uniform(low, high, number)) / config.count_slope
 
 
 def _colors(rng: np.random.Generator, number: int) -> np.ndarray:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field
 
 from drpflow.config.base import StrictModel, param
-from drpflow.sim.config import FilterConfig, Fraction
+from drpflow.sim.config import FilterConfig
+from drpflow.sim.star_field import Fraction, Positive, StarFieldConfig
 
 FILTERS = (
     FilterConfig(physical_filter="sim_g", band="g", lower_nm=402, upper_nm=548, sky_mag=21.9),
@@ -16,25 +15,12 @@ FILTERS = (
 )
 """The filters of the simulated camera."""
 
-Positive = Annotated[float, Field(gt=0)]
 
-
-class FieldConfig(StrictModel):
+class FieldConfig(StarFieldConfig):
     """Where the telescope points, and the stars there."""
 
-    ra_deg: float = param(150.1, "middle of the field", unit="deg", ge=0, lt=360)
-    dec_deg: float = param(-12.3, "middle of the field", unit="deg", ge=-80, le=80)
     dither_deg: float = param(0.6, "boresights fill a square of this side", unit="deg", ge=0)
-    rotations_deg: tuple[float, ...] = param(
-        (-60.0, -20.0, 20.0, 60.0), "position angles, drawn at random", unit="deg"
-    )
-    rotation_jitter_deg: float = param(1.0, "rms added to them", unit="deg", ge=0)
-    stars_per_detector: float = param(300.0, "mean number of stars on a detector", gt=0)
-    bright_mag: float = param(15.0, "brightest star (r)", unit="mag")
-    faint_mag: float = param(20.3, "faintest star (r)", unit="mag")
-    count_slope: float = param(0.2, "d log10 (dN/dm) / dm", unit="mag-1", gt=0)
     reddening_mag: float = param(0.04, "mean E(B-V)", unit="mag", ge=0)
-    reserved_fraction: Fraction = param(0.1, "share of stars kept for validation")
     variable_fraction: Fraction = param(0.03, "share of variable stars")
     variable_amplitude_mag: float = param(0.08, "median semi-amplitude", unit="mag", ge=0)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drpflow.sim.atmosphere import AirState, transmission
+from drpflow.sim.earth import unit_vector
 from drpflow.sim.random_field import Field, scalar_field
 from drpflow.sim.sed import WAVELENGTH_NM
 from drpflow.sim.streams import SkyStage, generator
@@ -178,7 +179,7 @@ def _exposure(config: PhotometricConfig, weather: _Weather, known: dict[str, flo
         ra_deg=float((f.ra_deg + offset[0] / np.cos(np.deg2rad(dec))) % 360.0),
         dec_deg=float(dec),
         rotation_deg=float(rotation),
-        zenith=unit_vectors(np.array(f.ra_deg + hour_angle), np.array(n.latitude_deg)),
+        zenith=unit_vector(np.array(f.ra_deg + hour_angle), np.array(n.latitude_deg)),
         seeing_arcsec=float(rng.uniform(*n.seeing_arcsec)),
         air=air,
         haze_mag=float(haze),
@@ -218,9 +219,3 @@ def _cloudy(config: PhotometricConfig, camera: PhotometricCamera, exposure: Expo
         gradient=(float(slope[0]), float(slope[1])),
         patches=scalar_field(rng, g.cloud_deg, 2 * camera.radius_deg),
     )
-
-
-def unit_vectors(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
-    """Return directions, shape (…, 3)."""
-    ra, dec = np.deg2rad(ra_deg), np.deg2rad(dec_deg)
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)

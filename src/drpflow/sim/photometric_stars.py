@@ -12,12 +12,13 @@ from drpflow.sim.catalog import draw_temperatures
 from drpflow.sim.photometric_light import Spectra, StellarLight, flat_photons, spectra_of
 from drpflow.sim.random_field import scalar_field
 from drpflow.sim.sed import WAVELENGTH_NM
+from drpflow.sim.star_field import draw_magnitudes
 from drpflow.sim.streams import SkyStage, generator
 from drpflow.sim.throughput import filter_curve, mirror_curve
 
 if TYPE_CHECKING:
     from drpflow.sim.photometric_camera import PhotometricCamera
-    from drpflow.sim.photometric_config import FieldConfig, PhotometricConfig
+    from drpflow.sim.photometric_config import PhotometricConfig
 
 FIRST_STAR_ID = 1_000_000
 
@@ -92,7 +93,7 @@ def draw_stars(
     number = rng.poisson(density * (2 * half_deg) ** 2)
     x, y = rng.uniform(-half_deg, half_deg, (2, number))
     dec = f.dec_deg + y
-    mag = _magnitudes(rng, f, number)
+    mag = draw_magnitudes(rng, f, number)
     dust = f.reddening_mag * rng.gamma(2.0, 0.5, number)
     spectra = spectra_of(draw_temperatures(rng, mag), np.minimum(dust, 0.3))
     standard = ab_magnitudes(mag, spectra, camera.curves.mean(axis=1) * standard_air, light)
@@ -110,11 +111,6 @@ def draw_stars(
         reference_err=error,
         **_variability(config, number),
     )
-
-
-def _magnitudes(rng: np.random.Generator, config: FieldConfig, number: int) -> np.ndarray:
-    low, high = 10.0 ** (config.count_slope * np.array([config.bright_mag, config.faint_mag]))
-    return np.log10(rng.uniform(low, high, number)) / config.count_slope
 
 
 def ab_magnitudes(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drpflow.sim.atmosphere import STANDARD_AIR, STANDARD_AIRMASS, transmission
+from drpflow.sim.earth import unit_vector
 from drpflow.sim.photometric_camera import (
     PhotometricCamera,
     StarFlat,
@@ -27,7 +28,7 @@ from drpflow.sim.photometric_light import (
     electron_mag,
     flat_photons,
 )
-from drpflow.sim.photometric_nights import Exposure, draw_exposures, unit_vectors
+from drpflow.sim.photometric_nights import Exposure, draw_exposures
 from drpflow.sim.photometric_stars import PhotometricStars, ab_magnitudes, draw_stars
 from drpflow.sim.photometry import AB_ZERO_NJY, PHOTONS_PER_S_M2_NJY
 from drpflow.sim.streams import Stage, generator
@@ -166,7 +167,7 @@ class _Observer:
     ) -> None:
         self.config, self.camera, self.flat = config, camera, flat
         self.light, self.stars = light, stars
-        self.directions = unit_vectors(stars.ra, stars.dec)
+        self.directions = unit_vector(stars.ra, stars.dec)
         middle = (stars.spectra.template, stars.spectra.reddening_mag)
         self.usual = Spectra(*(np.array([np.median(values)]) for values in middle))
         curves = camera.curves.mean(axis=1) * standard_air
@@ -302,7 +303,7 @@ def _axes(exposure: Exposure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     ra, dec = np.deg2rad(exposure.ra_deg), np.deg2rad(exposure.dec_deg)
     east = np.array([-np.sin(ra), np.cos(ra), 0.0])
     north = np.array([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)])
-    return east, north, unit_vectors(np.array(exposure.ra_deg), np.array(exposure.dec_deg))
+    return east, north, unit_vector(np.array(exposure.ra_deg), np.array(exposure.dec_deg))
 
 
 def detector_directions(camera: PhotometricCamera, exposure: Exposure) -> np.ndarray:

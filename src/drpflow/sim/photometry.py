@@ -32,11 +32,6 @@ def mag_to_njy(mag: np.ndarray | float) -> np.ndarray:
     return AB_ZERO_NJY * 10.0 ** (-0.4 * np.asarray(mag, dtype=float))
 
 
-def njy_to_mag(flux_njy: np.ndarray | float) -> np.ndarray:
-    """Return the AB magnitude of a positive flux."""
-    return -2.5 * np.log10(np.asarray(flux_njy, dtype=float) / AB_ZERO_NJY)
-
-
 @dataclass(frozen=True)
 class BandResponse:
     """What each template gives through one bandpass.

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from drpflow.algorithms.turbulence.process import ResidualSet, VisitProcess, infer_field
+from drpflow.algorithms.turbulence.process import ResidualSet, VisitProcess
 from drpflow.algorithms.turbulence.spectrum import Spectrum, modes
 from tests.algorithms.turbulence.fields import drawn, polynomial_design, seen
 
@@ -60,7 +60,7 @@ def test_it_agrees_with_a_factorisation() -> None:
     rng = np.random.default_rng(2)
     x, y = rng.uniform(-0.18, 0.18, (2, 100))
     exact = dense_prediction(SPECTRUM, known, x, y)
-    field = infer_field(known, SPECTRUM, nodes=8)
+    field = VisitProcess(known, SPECTRUM, nodes=8).field
     assert field.steps < 150
     assert field.at(x, y) == pytest.approx(exact, abs=0.6)
     assert np.std(field.at(x, y) - exact) < 0.03 * np.std(exact)
@@ -73,15 +73,15 @@ def test_correlated_errors_count() -> None:
     )
     x, y = np.linspace(-0.15, 0.15, 20), np.linspace(0.1, -0.1, 20)
     exact = dense_prediction(SPECTRUM, tilted, x, y)
-    assert infer_field(tilted, SPECTRUM, nodes=8).at(x, y) == pytest.approx(exact, abs=0.6)
-    assert np.abs(infer_field(known, SPECTRUM).at(x, y) - exact).max() > 0.5
+    assert VisitProcess(tilted, SPECTRUM, nodes=8).field.at(x, y) == pytest.approx(exact, abs=0.6)
+    assert np.abs(VisitProcess(known, SPECTRUM).field.at(x, y) - exact).max() > 0.5
 
 
 def test_dense_stars_give_the_field_between_them() -> None:
     truth = drawn(SPECTRUM, 0.4, 3)
     known, _ = seen(truth, 1500, 0.4, 1.0, 3)
     other, true = seen(truth, 300, 0.36, 1.0, 4)
-    left = infer_field(known, SPECTRUM).at(other.x_deg, other.y_deg) - true
+    left = VisitProcess(known, SPECTRUM).field.at(other.x_deg, other.y_deg) - true
     assert np.mean(left**2) < 0.05 * np.mean(true**2)
 
 
@@ -90,12 +90,12 @@ def test_noise_alone_gives_next_to_nothing() -> None:
     x, y = rng.uniform(-0.2, 0.2, (2, 400))
     dx, dy = rng.normal(0, 30.0, (2, 400))
     known = ResidualSet(x, y, dx, dy, np.full(400, 900.0), np.zeros(400), np.full(400, 900.0))
-    assert np.std(infer_field(known, SPECTRUM.with_rms(3.0)).values_mas) < 1.5
+    assert np.std(VisitProcess(known, SPECTRUM.with_rms(3.0)).field.values_mas) < 1.5
 
 
 def test_the_grid_covers_the_box_and_fades_without_stars() -> None:
     known, _ = seen(drawn(SPECTRUM, 0.2, 1), 100, 0.2, 1.0, 1)
-    field = infer_field(known, SPECTRUM, box_deg=(-0.9, 0.5, -0.3, 0.8))
+    field = VisitProcess(known, SPECTRUM, box_deg=(-0.9, 0.5, -0.3, 0.8)).field
     (x0, y0), (_, ny, nx) = field.origin_deg, field.values_mas.shape
     assert x0 < -0.9
     assert y0 < -0.3
@@ -108,9 +108,9 @@ def test_the_grid_covers_the_box_and_fades_without_stars() -> None:
 def test_one_star_moves_its_surroundings() -> None:
     one = np.ones(1)
     known = ResidualSet(0 * one, 0 * one, 10 * one, 0 * one, one, 0 * one, one)
-    field = infer_field(
+    field = VisitProcess(
         known, Spectrum(10.0, 0.1, curl_fraction=0.5), box_deg=(-0.2, 0.2, -0.2, 0.2)
-    )
+    ).field
     assert field.at(0 * one, 0 * one)[:, 0] == pytest.approx([10 * 100 / 101, 0], abs=0.2)
     assert field.at(0.1 * one, 0 * one)[0, 0] == pytest.approx(10 * np.exp(-1), abs=0.2)
 
@@ -122,7 +122,7 @@ def test_what_others_predict_is_what_a_field_without_the_star_says() -> None:
     assert not plain.any()
     box = (-0.2, 0.2, -0.2, 0.2)
     for k in (0, 3):
-        alone = infer_field(known.take(fold != k), SPECTRUM, box_deg=box)
+        alone = VisitProcess(known.take(fold != k), SPECTRUM, box_deg=box).field
         exact = alone.at(known.x_deg, known.y_deg)[:, fold == k]
         assert np.std(predicted[:, fold == k] - exact) < 0.06 * np.std(exact)
     vectors = np.stack([known.dx_mas, known.dy_mas])

@@ -27,8 +27,6 @@ APERTURE_RADII_PIX = (3, 6, 9, 12, 17, 25, 35, 50, 70)
 """Radii of the apertures of the star table."""
 COMPENSATED_GAUSSIAN_SIGMAS_PIX = (3, 5)
 """Widths of the compensated Gaussian fluxes of the star table."""
-REFERENCE_RADIUS_PIX = 12
-"""Aperture on whose scale compensated top-hat fluxes are put."""
 
 
 def flux_columns(work: WorkImage, x: Float64, y: Float64, config: MeasurementConfig) -> Columns:

@@ -107,17 +107,6 @@ class GriddedField:
         return np.asarray((matrix @ self.values_mas.reshape(2, -1).T).T)
 
 
-def infer_field(
-    residuals: ResidualSet,
-    spectrum: Spectrum,
-    nodes: float = 5.0,
-    box_deg: tuple[float, float, float, float] | None = None,
-    free_mas: Sequence[float] = (),
-) -> GriddedField:
-    """Return the mean of the process given residuals; see :class:`VisitProcess`."""
-    return VisitProcess(residuals, spectrum, nodes, box_deg, free_mas).field
-
-
 class VisitProcess:
     """The process for one visit.
 
