@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from drpflow.data.sky_wcs import SkyWcs
     from drpflow.data.visit_info import VisitInfo
 
-_MAS_PER_DEG = 3.6e6
 # What one exposure's positions are off by beyond their noise: turbulence, the WCS, pixels.
 _FLOOR_MAS = 10.0
 # A catalogue in another band belongs to the same stars if this share of the shorter one matches.

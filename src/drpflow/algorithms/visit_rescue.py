@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
     Columns: TypeAlias = Mapping[str, NDArray[Any]]
 
-_MAG = float(2.5 / np.log(10))
 _NOT_POSITIONS = ("centroid_flag", "sky_source")
 _ROUNDS = 10
 

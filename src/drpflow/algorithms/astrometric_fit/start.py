@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 2000
 _ROUNDS = 12
-_MAD = 1.4826
 
 
 @dataclass(frozen=True, eq=False)
