@@ -7,7 +7,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from accuracy_final_psf import photon_snr
-from final_psf_scores import FrameTruth, LeftOut, StarNoise, TrueField, rho1, score_psf, von_karman
+from final_psf_scores import (
+    FrameTruth,
+    LeftOut,
+    StarNoise,
+    TrueField,
+    correlation_of_length,
+    rho1,
+    score_psf,
+    von_karman,
+)
 from folds_final_psf import fold_of
 
 
@@ -47,6 +56,15 @@ def test_noise_of_a_gaussian_star() -> None:
     assert bright.distortion(np.array([1000.0])) * 1000 == pytest.approx([1.0], rel=0.05)
 
 
+@pytest.mark.parametrize("rho", [0.0, 0.4, 0.8, 1.0])
+def test_correlation_of_ellipticities_without_direction(rho: float) -> None:
+    """Lengths of pairs of vectors, drawn with a known correlation of their components."""
+    one, two = np.random.default_rng(1).normal(size=(2, 2, 100_000))
+    lengths = np.hypot(*one), np.hypot(*(rho * one + np.sqrt(1 - rho**2) * two))
+    found = correlation_of_length(np.array(rho))
+    assert found == pytest.approx(np.corrcoef(*lengths)[0, 1], abs=0.015)
+
+
 def test_oracle_is_the_error_of_the_best_estimate() -> None:
     """The linear estimate with the true covariance, over many draws of field and noise."""
     rng = np.random.default_rng(1)
@@ -69,6 +87,27 @@ def test_oracle_is_the_error_of_the_best_estimate() -> None:
         left.append(np.mean((seen @ gain - true[60:]) ** 2))
     oracle = field.oracle((sx, sy), np.tile(sigma[:, None], 3))
     assert oracle[1] == pytest.approx(np.sqrt(np.mean(left)), rel=0.05)
+
+
+def test_oracle_of_size_knows_that_it_follows_the_length_of_e() -> None:
+    """The same for log T = 0.02 |e|, the estimate with the covariance of the lengths."""
+    rng = np.random.default_rng(2)
+    sx, sy = rng.uniform(-1, 1, (2, 60))
+    gx, gy = (v.ravel() for v in np.meshgrid(*[np.linspace(-1, 1, 6)] * 2))
+    x, y = np.append(sx, gx), np.append(sy, gy)
+    correlation = von_karman(np.hypot(x[:, None] - x, y[:, None] - y) / 0.8)
+    root = np.linalg.cholesky(correlation + 1e-9 * np.eye(x.size))
+    lengths = 0.02 * np.hypot(*(rng.normal(size=(2, 300, x.size)) @ root.T))
+    air = 0.02 * (root @ rng.normal(size=(x.size, 2)))[60:]
+    field = TrueField(gx, gy, np.column_stack([np.hypot(*air.T), air]), 0.8, air, 0.02)
+    design = np.column_stack([np.ones(x.size), x, y, x * x, x * y, y * y])
+    among = 0.0131**2 * correlation_of_length(correlation) + 0.1**2 * design @ design.T
+    gain = np.linalg.solve(among[:60, :60] + 0.003**2 * np.eye(60), among[:60, 60:])
+    seen = lengths[:, :60] + 0.003 * rng.normal(size=(300, 60))
+    middle = lengths.mean()
+    left = np.sqrt(np.mean((middle + (seen - middle) @ gain - lengths[:, 60:]) ** 2))
+    oracle = field.oracle((sx, sy), np.full((60, 3), 0.003))
+    assert oracle[0] == pytest.approx(left, rel=0.06)
 
 
 def test_pairs_of_equal_errors_are_correlated() -> None:
