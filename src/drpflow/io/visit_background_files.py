@@ -42,7 +42,6 @@ SOURCE_COLUMNS = (
     "dec",
     "psfFlux",
     "extendedness",
-    "reference_id",
     "pixelFlags_saturated",
 )
 """What is read of ``initial_stars``."""

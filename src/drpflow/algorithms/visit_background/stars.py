@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     Float64: TypeAlias = NDArray[np.float64]
 
 _SAME_STAR_ARCSEC = 3.0
+_EXPLAINED = 0.5
+"""A source is in the catalogue if the stars there have so much of its flux: fluxes of saturated
+stars are that uncertain, and a faint star close to a bright one has far less."""
+
 _ZERO_POINT_MAG = 31.4
 
 
@@ -80,19 +84,16 @@ def bright_stars(
     references
         The catalogue at the epoch of the visit, None without one.
     sources
-        ``initial_stars``: of point-like sources that are no reference star, the measured flux
-        counts. Columns ``ra``, ``dec``, ``psfFlux``, ``extendedness``, ``reference_id`` and
-        ``pixelFlags_saturated``; may be empty.
+        ``initial_stars``: of point-like sources, what they have more flux than the stars of the
+        catalogue at their place counts, if that is most of it. Columns ``ra``, ``dec``,
+        ``psfFlux``, ``extendedness`` and ``pixelFlags_saturated``; may be empty.
     band
         Of the visit.
     config
         Limits.
     """
-    parts = [_known(references, band), _unknown(sources)]
-    known = parts[0]
-    if known.ra.size and parts[1].ra.size:
-        near = _nearest_arcsec(parts[1], known) < _SAME_STAR_ARCSEC
-        parts[1] = SkyStars(*(values[~near] for values in vars(parts[1]).values()))
+    known, seen = _known(references, band), _point_like(sources)
+    parts = known, _unexplained(seen, known)
     ra, dec, flux = (
         np.concatenate([getattr(p, name) for p in parts]) for name in ("ra", "dec", "flux_njy")
     )
@@ -110,25 +111,34 @@ def _known(references: ReferenceStars | None, band: str) -> SkyStars:
     return SkyStars(references.ra[good], references.dec[good], flux[good])
 
 
-def _unknown(sources: Mapping[str, NDArray[np.generic]]) -> SkyStars:
+def _point_like(sources: Mapping[str, NDArray[np.generic]]) -> SkyStars:
     if not sources:
         return SkyStars(*(np.zeros(0) for _ in range(3)))
     ra, dec, flux, extended = (
         np.asarray(sources[name], np.float64) for name in ("ra", "dec", "psfFlux", "extendedness")
     )
-    point = (extended < 0.5) | np.asarray(sources["pixelFlags_saturated"], bool)
-    good = point & (np.asarray(sources["reference_id"]) == 0)
+    good = (extended < 0.5) | np.asarray(sources["pixelFlags_saturated"], bool)
     good &= np.isfinite(ra) & np.isfinite(dec) & np.isfinite(flux) & (flux > 0)
     return SkyStars(ra[good], dec[good], flux[good])
 
 
-def _nearest_arcsec(stars: SkyStars, others: SkyStars) -> Float64:
-    """Return the distance of each star from the nearest of the others."""
+def _unexplained(seen: SkyStars, known: SkyStars) -> SkyStars:
+    """Return the sources that the catalogue lacks, with the flux that it does not have.
+
+    That a star of the catalogue is near is not enough: it may be a faint one in the image of a
+    bright one that the catalogue lacks, and the wings are the bright one's.
+    """
+    if not (seen.ra.size and known.ra.size):
+        return seen
     from scipy.spatial import cKDTree
 
-    tree = cKDTree(unit_vectors(others.ra, others.dec))
-    chord, _ = tree.query(unit_vectors(stars.ra, stars.dec))
-    return np.asarray(np.degrees(chord) * 3600)
+    tree = cKDTree(unit_vectors(known.ra, known.dec))
+    reach = 2 * np.sin(np.radians(_SAME_STAR_ARCSEC / 3600) / 2)
+    near = tree.query_ball_point(unit_vectors(seen.ra, seen.dec), reach)
+    explained = np.array([known.flux_njy[k].sum() if k else 0.0 for k in near])
+    lacking = explained < _EXPLAINED * seen.flux_njy
+    rest = seen.flux_njy - explained
+    return SkyStars(seen.ra[lacking], seen.dec[lacking], rest[lacking])
 
 
 def stars_of_detectors(
