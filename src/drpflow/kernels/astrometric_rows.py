@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
+from drpflow.kernels.disjoint_sets import find_root, join_sets
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -99,31 +101,21 @@ def count_shared(
 
 
 @njit(cache=True, nogil=True)
-def _root(parent: Int64, k: int) -> int:
-    while parent[k] != k:
-        parent[k] = parent[parent[k]]
-        k = parent[k]
-    return k
-
-
-@njit(cache=True, nogil=True)
 def link_visits(
     first: Int64, visit: Int32, take: NDArray[np.bool_], anchor: NDArray[np.bool_], n_visits: int
 ) -> Int64:
     """Return the same number for visits that share stars or the catalogue, (V).
 
-    Disjoint sets: the root of each is its smallest member; the catalogue is a member beyond the
-    last visit.
+    The catalogue is a member of the sets beyond the last visit.
     """
     parent = np.arange(n_visits + 1)
     for s in range(first.size - 1):
-        one = n_visits if anchor[s] else -1
+        before = n_visits if anchor[s] else -1
         for i in range(first[s], first[s + 1]):
             if take[i]:
-                a = _root(parent, visit[i])
-                b = a if one < 0 else _root(parent, one)
-                one = min(a, b)
-                parent[max(a, b)] = one
+                if before >= 0:
+                    join_sets(parent, before, visit[i])
+                before = visit[i]
     for k in range(n_visits):
-        parent[k] = _root(parent, k)
+        parent[k] = find_root(parent, k)
     return parent[:n_visits]

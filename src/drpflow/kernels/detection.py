@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
+from drpflow.kernels.disjoint_sets import find_root, join_sets
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -237,15 +239,6 @@ def find_spans(where: Bool) -> tuple[Int32, Int32, Int32]:
 
 
 @njit(cache=True, nogil=True)
-def _root(parent: Int64, k: int) -> int:
-    """Return the representative of a set, halving the path to it."""
-    while parent[k] != k:
-        parent[k] = parent[parent[k]]
-        k = parent[k]
-    return k
-
-
-@njit(cache=True, nogil=True)
 def connect_spans(rows: Int32, starts: Int32, ends: Int32) -> tuple[Int64, int]:
     """Join runs that touch (also at corners) into groups.
 
@@ -270,14 +263,13 @@ def connect_spans(rows: Int32, starts: Int32, ends: Int32) -> tuple[Int64, int]:
             above += 1
         other = above
         while other < k and rows[other] == rows[k] - 1 and starts[other] <= ends[k]:
-            a, b = _root(parent, k), _root(parent, other)
-            parent[max(a, b)] = min(a, b)
+            join_sets(parent, k, other)
             other += 1
     group = np.empty(n, np.int64)
     count = 0
     for k in range(n):
         # The smallest run of a set is its root, so a root is numbered before it is needed.
-        root = _root(parent, k)
+        root = find_root(parent, k)
         if root == k:
             group[k] = count
             count += 1
@@ -378,7 +370,7 @@ def prominences(
                 other = slot[v, u]
                 if other < 0:
                     continue
-                a, b = _root(parent, k), _root(parent, other)
+                a, b = find_root(parent, k), find_root(parent, other)
                 if a != b:
                     high, low = min(a, b), max(a, b)
                     parent[low] = high

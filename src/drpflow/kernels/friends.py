@@ -12,17 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
+from drpflow.kernels.disjoint_sets import find_root
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-@njit(cache=True, nogil=True)
-def _root(parent: NDArray[np.int64], item: int) -> int:
-    """Return the first member of an item's set, and shorten the way to it."""
-    while parent[item] != item:
-        parent[item] = parent[parent[item]]
-        item = parent[item]
-    return item
 
 
 @njit(cache=True, nogil=True)
@@ -85,14 +78,14 @@ def link_cells(
                 first[row] += 1
             k = first[row]
             while k < n and keys[k] <= middle + 2:
-                a, b = _root(parent, c), _root(parent, k)
+                a, b = find_root(parent, c), find_root(parent, k)
                 if a != b and _near(
                     points, starts[c], starts[c + 1], starts[k], starts[k + 1], limit2
                 ):
                     parent[max(a, b)] = min(a, b)
                 k += 1
     for c in range(n):
-        parent[c] = _root(parent, c)
+        parent[c] = find_root(parent, c)
 
 
 @njit(cache=True, nogil=True)
