@@ -23,6 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         parser.add_argument(f"--{name}", required=True, help="path with {visit} for the visit")
     parser.add_argument("--reference-stars", type=Path, help="reference catalogue")
     parser.add_argument("--sky-frame", required=True, type=Path, help="file to write")
+    parser.add_argument("--sky-frame-stars", required=True, type=Path, help="file to write")
 
 
 def run(args: Namespace) -> dict[str, float | int | str]:
@@ -36,14 +37,16 @@ def run(args: Namespace) -> dict[str, float | int | str]:
     read = {v: files.read_visit(options, camera, v, margin_deg)[0] for v in numbers(args.visits)}
     made = make_sky_frame({v: VisitSky(*p) for v, p in read.items()}, camera, args.config)
     files.write_sky_frame(made.table, options)
+    files.write_frame_stars(made.stars, options)
     return made.numbers
 
 
 def write_stub(args: Namespace, failure: Failure) -> None:  # noqa: ARG001 - the status tells it
     from drpflow.data.component_table import ComponentTable
-    from drpflow.io.visit_background_files import write_sky_frame
+    from drpflow.io.visit_background_files import write_frame_stars, write_sky_frame
 
     write_sky_frame(ComponentTable({}), vars(args))
+    write_frame_stars({}, vars(args))
 
 
 TASK = Task("makeSkyFrame", run, write_stub, add_arguments, MakeSkyFrameConfig)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
 INPUTS = ("visit-info", "sky-samples", "initial-visit-summary", "initial-stars",
-          "fgcm-photo-calib", "sky-frame")  # fmt: skip
+          "fgcm-photo-calib", "sky-frame", "sky-frame-stars")  # fmt: skip
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -34,8 +34,8 @@ def run(args: Namespace) -> dict[str, float | int | str] | Partial:
     camera, options = load_camera(args.camera), vars(args)
     margin_deg = args.config.wings.outer_arcsec / 3600
     parts, detectors = files.read_visit(options, camera, args.visit, margin_deg)
-    frames = files.read_frames(args.sky_frame)
-    made = model_visit_background(VisitSky(*parts), frames, detectors, camera, args.config)
+    frames, stars = files.read_frames(args.sky_frame), files.read_frame_stars(args.sky_frame_stars)
+    made = model_visit_background(VisitSky(*parts), frames, detectors, camera, args.config, stars)
     files.write_visit_background(made.table, args.visit, options)
     return Partial(made.numbers, made.problem) if made.problem else made.numbers
 

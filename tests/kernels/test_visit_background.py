@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from drpflow.kernels.visit_background import INNER_RAMP, add_wings, cell_means, wing_columns
+from drpflow.kernels.visit_background import cell_means, wing_columns
 
 RADII = np.geomspace(10.0, 160.0, 5)
 
@@ -55,24 +55,3 @@ def test_wing_columns_are_the_light_of_unit_nodes():
         inside |= r < RADII[0]
     assert np.allclose(columns @ nodes.ravel(), expected, rtol=1e-5)
     assert np.array_equal(core, inside)
-
-
-def test_add_wings_on_a_grid():
-    nodes = np.array([[1.0, 0.8, 0.5, 0.2, 0.0]])
-    x, y = np.arange(0.0, 120.0), np.arange(0.0, 90.0)
-    out = np.full((90, 120), 7.0)
-    place = np.array([30.0]), np.array([-15.0]), np.array([5e4])
-    add_wings(out, x, y, *place, np.array([0]), RADII, nodes, 1e-9)
-    r = np.hypot(x - 30.0, y[:, None] + 15.0)
-    assert np.allclose(out - 7, 5e4 * profile_at(r, nodes[0, :-1]), atol=1e-9)
-
-
-def test_wings_begin_smoothly_and_faint_light_is_left_out():
-    nodes = np.array([[1.0, 1.0, 1.0, 1.0, 0.0]])
-    x, y = np.linspace(0, 200, 2001), np.zeros(1)
-    place = np.zeros(1), np.zeros(1), np.array([100.0])
-    out = np.zeros((1, 2001))
-    add_wings(out, x, y, *place, np.array([0]), RADII, nodes, 0.05)
-    assert not out[0, x < INNER_RAMP * RADII[0]].any()
-    assert np.abs(np.diff(out[0, x < 20])).max() < 0.1
-    assert not out[0, x > np.sqrt(100 / 0.05) + 0.1].any()

@@ -107,6 +107,14 @@ class SkyRun:
         self.without_wcs.add((visit, detector))
         self._write_tables(visit)
 
+    def see(self, visit: int, place: tuple[float, float], flux: float) -> None:
+        """Let a visit have seen a star at a place on the pixels of detector 0 [electrons]."""
+        ra, dec = self._wcs(0).pixel_to_world_values(*place)
+        star = {"ra": ra, "dec": dec, "psfFlux": flux * NJY}
+        columns = {n: np.array([float(star.get(n, 0.0))]) for n in SOURCE_COLUMNS}
+        path = Path(self.path("initial_stars", visit))
+        write_table(path, columns, dataset="initial_stars", data_id={"visit": visit})
+
     def add_light(self, visit: int, light: Mapping[int, np.ndarray]) -> None:
         """Put further light [electrons] on the detectors of a visit."""
         for k, image in light.items():
@@ -136,7 +144,9 @@ class SkyRun:
         return self.run("make_sky_frame", "physical_filter=sim_r", "--camera", str(self.camera),
                         "--physical-filter", "sim_r", "--visits", visits, *words,
                         "--reference-stars", str(self.references), "--config", config,
-                        "--sky-frame", str(self.folder / "sky_frame.parquet"))  # fmt: skip
+                        "--sky-frame", str(self.folder / "sky_frame.parquet"),
+                        "--sky-frame-stars",
+                        str(self.folder / "sky_frame_stars.parquet"))  # fmt: skip
 
     def model(self, visit: int, config: str = "{}") -> dict[str, Any]:
         """Run modelVisitBackground."""
@@ -145,7 +155,8 @@ class SkyRun:
         words = [w for n in names for w in (f"--{n.replace('_', '-')}", self.path(n, visit))]
         return self.run("model_visit_background", f"visit={visit}", "--camera", str(self.camera),
                         "--visit", str(visit), *words, "--sky-frame",
-                        str(self.folder / "sky_frame.parquet"), "--reference-stars",
+                        str(self.folder / "sky_frame.parquet"), "--sky-frame-stars",
+                        str(self.folder / "sky_frame_stars.parquet"), "--reference-stars",
                         str(self.references), "--config", config, "--visit-background",
                         self.path("visit_background", visit))  # fmt: skip
 

@@ -15,7 +15,7 @@ from drpflow.io.exposure_fits import open_exposure
 from drpflow.io.exposure_write import write_exposure, write_part
 from drpflow.io.sky_files import read_samples
 from drpflow.io.tables import read_table
-from tests.tasks.sky_run import FLUX, SIDE, STARS, VISITS, SkyRun, sky, wings
+from tests.tasks.sky_run import FLUX, NJY, SIDE, STARS, VISITS, SkyRun, sky, wings
 
 BOX = Box(0, SIDE, 0, SIDE)
 
@@ -74,6 +74,34 @@ def test_two_runs_give_equal_bytes(finished):
     finished.frame()
     finished.model(1)
     assert [path.read_bytes() for path in paths] == before
+
+
+def test_a_star_beyond_the_edge_that_other_visits_have_seen_has_wings(tmp_path):
+    # It lies 50 pixels off detector 0 of all visits; the light of three times the brightest star.
+    run, place = SkyRun(tmp_path), (-50.0, 128.0)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    light = 3 * FLUX[0] * 1e-3 / np.hypot(x - place[0], y - place[1]) ** 2
+    for visit in VISITS:
+        run.add_light(visit, {0: light})
+        assert run.measure(visit)["outcome"] == "done"
+
+    def dark() -> float:
+        assert run.frame()["outcome"] == "done"
+        assert run.model(2)["outcome"] == "done"
+        found = backgrounds(run, 2).component("background", 0).image(BOX)
+        near = (np.hypot(x - place[0], y - place[1]) < 100) & (y > 120)
+        return float((found - sky(0) - wings() - light)[near].mean())
+
+    without = dark()
+    assert len(read_table(tmp_path / "sky_frame_stars.parquet", ["ra"]).arrow) == 0
+    for visit in (1, 3):
+        run.see(visit, place, 3 * FLUX[0])
+    seen = dark()
+    table = read_table(tmp_path / "sky_frame_stars.parquet").to_dict()
+    assert table["n_visits"].tolist() == [2]
+    assert table["flux_njy"] == pytest.approx([3 * FLUX[0] * NJY])
+    assert abs(without) > 0.3
+    assert abs(seen) < 0.4 * abs(without)
 
 
 def test_superpixels(finished):

@@ -3,8 +3,8 @@
 takes      initial_pvi, initial_visit_summary, initial_stars, visit_info, fgcm_photo_calib,
            fgcm_transmission_atmosphere, reference stars, isolated_stars, isolated_stars_source,
            fgcm_standard_stars, all of solveAstrometry
-gives      sky_samples, sky_frame, visit_background, final_characterization_summary,
-           final_characterization_stars, final_astrometry_wcs, final_astrometry_stars,
+gives      sky_samples, sky_frame, sky_frame_stars, visit_background,
+           final_characterization_summary, final_characterization_stars, final_astrometry_wcs, final_astrometry_stars,
            final_astrometry_visits, final_astrometry_residuals, final_visit_summary
 order      measureSky -> makeSkyFrame -> modelVisitBackground -> finalizeCharacterization
            -> finalizeAstrometry -> updateVisitSummary
@@ -57,6 +57,7 @@ rule makeSkyFrame:
         reference_stars=PLAN.reference_files,
     output:
         sky_frame=out("sky_frame"),
+        sky_frame_stars=out("sky_frame_stars"),
         status=status("makeSkyFrame"),
     log:
         logfile("makeSkyFrame"),
@@ -91,6 +92,7 @@ rule makeSkyFrame:
         " {params.reference}"
         " --config {params.config:q}"
         " --sky-frame {output.sky_frame:q}"
+        " --sky-frame-stars {output.sky_frame_stars:q}"
         " --status {output.status:q}"
         " --code {params.code}"
         " > {log:q} 2>&1"
@@ -102,6 +104,7 @@ rule modelVisitBackground:
         visit_info=data("visit_info"),
         sky_samples=data("sky_samples"),
         sky_frame=FILTERS.of_visit(data("sky_frame")),
+        sky_frame_stars=FILTERS.of_visit(data("sky_frame_stars")),
         initial_visit_summary=data("initial_visit_summary"),
         initial_stars=data("initial_stars"),
         fgcm_photo_calib=data("fgcm_photo_calib"),
@@ -132,6 +135,7 @@ rule modelVisitBackground:
         " --visit-info {input.visit_info:q}"
         " --sky-samples {input.sky_samples:q}"
         " --sky-frame {input.sky_frame:q}"
+        " --sky-frame-stars {input.sky_frame_stars:q}"
         " --initial-visit-summary {input.initial_visit_summary:q}"
         " --initial-stars {input.initial_stars:q}"
         " --fgcm-photo-calib {input.fgcm_photo_calib:q}"

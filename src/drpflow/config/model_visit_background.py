@@ -68,7 +68,10 @@ class WingsConfig(StrictModel):
         0.15, "by what share the profile of a visit differs from that of its band", gt=0
     )
     negligible_sigma: float = param(
-        0.002, "light of wings fainter than this share of a pixel's noise is left out", gt=0
+        0.002,
+        "how wrong the light of a star's wings may be anywhere, as a share of a pixel's noise: "
+        "where that allows it they are interpolated between nodes",
+        gt=0,
     )
 
 

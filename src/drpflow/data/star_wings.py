@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
 
 
+_SPACING_PIX = 32.0
+"""Distance of the nodes from which the tails of wings are interpolated."""
+
+_BEND, _KINK = 2.8, 0.1
+"""How wrong that is at a distance r from a star, in units of its light there: 2.8 (h/r)⁴ for the
+fourth derivative of r⁻², 0.1 h/r for the kinks of c, h the spacing."""
+
+
 @component
 @dataclass(frozen=True, eq=False)
 class StarWingsLayer(BackgroundLayer):
@@ -38,7 +46,8 @@ class StarWingsLayer(BackgroundLayer):
     profile
         c at the nodes, not negative, 0 at the last, shape (n_regions, k).
     faintest
-        Light below this is left out, which bounds the work for faint stars.
+        How wrong the light of a star may be anywhere. Beyond a radius that follows from it, of
+        some tens of pixels for most stars, all stars are interpolated from one mesh.
 
     Raises
     ------
@@ -73,14 +82,29 @@ class StarWingsLayer(BackgroundLayer):
             raise ValueError("a star's region has no profile")
 
     def evaluate_grid(self, x: Floats, y: Floats) -> Floats:
-        """Return the layer on a grid; 8 ns for each star and pixel within its reach."""
-        from drpflow.kernels.visit_background import add_wings
+        """Return the layer on a grid; 8 ns for each star and pixel, or node, near enough."""
+        from drpflow.kernels.star_wings import add_interpolated, add_near_wings, wing_tails
 
-        out = np.zeros((y.size, x.size))
-        stars = (self.x, self.y, self.flux, self.region)
         columns, rows = np.asarray(x, np.float64), np.asarray(y, np.float64)
-        add_wings(out, columns, rows, *stars, self.radii, self.profile, self.faintest)
+        out = np.zeros((rows.size, columns.size))
+        if not (self.x.size and out.size):
+            return out
+        reach = self._reach()
+        wings = (self.flux, self.region, self.radii, self.profile, reach)
+        add_near_wings(out, columns, rows, self.x, self.y, *wings)
+        i, j = _nodes(columns), _nodes(rows)
+        places = _SPACING_PIX * i, _SPACING_PIX * j
+        tails = wing_tails(*places, self.x, self.y, *wings)
+        add_interpolated(out, columns, rows, tails, int(i[0]), int(j[0]), _SPACING_PIX)
         return out
+
+    def _reach(self) -> Floats:
+        """Return beyond which radius each star is interpolated, pixels."""
+        strength = self.flux * self.profile.max(axis=1)[self.region] / self.faintest
+        strength = np.maximum(strength, 0.0)
+        kink = (_KINK * _SPACING_PIX * strength) ** (1 / 3)
+        bend = (_BEND * _SPACING_PIX**4 * strength) ** (1 / 6)
+        return np.asarray(np.clip(np.maximum(kink, bend), _SPACING_PIX, self.radii[-1]))
 
     def to_record(self) -> Record:
         """Return the stored form."""
@@ -91,3 +115,9 @@ class StarWingsLayer(BackgroundLayer):
     def from_record(cls, record: Record) -> Self:
         """Rebuild the layer from its stored form."""
         return cls(**record.arrays, faintest=float(record.meta["faintest"]))
+
+
+def _nodes(places: Floats) -> Floats:
+    """Return the numbers of the nodes about places: two on either side of each."""
+    low, high = np.floor(places[[0, -1]] / _SPACING_PIX)
+    return np.arange(low - 1, high + 3)

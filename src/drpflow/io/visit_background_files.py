@@ -21,7 +21,7 @@ from drpflow.io.consolidate_files import search_circle
 from drpflow.io.datasets import DatasetTable
 from drpflow.io.schemas import load_schema
 from drpflow.io.sky_files import read_samples
-from drpflow.io.tables import read_table
+from drpflow.io.tables import read_table, write_table
 from drpflow.io.visit_info_files import path_of, read_visit_info
 
 if TYPE_CHECKING:
@@ -158,6 +158,40 @@ def read_frames(path: Path) -> dict[int, Background]:
     )
 
 
+def read_frame_stars(path: Path) -> dict[str, NDArray[Any]]:
+    """Return columns ``ra``, ``dec`` [deg] and ``flux_njy`` of ``sky_frame_stars``.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    MissingDatasetError
+        If it does not exist.
+    """
+    columns: dict[str, NDArray[Any]] = read_table(path, ["ra", "dec", "flux_njy"]).to_dict()
+    return columns
+
+
+def write_frame_stars(columns: Mapping[str, NDArray[Any]], options: Mapping[str, Any]) -> None:
+    """Write ``sky_frame_stars``, unless it has these bytes already.
+
+    Parameters
+    ----------
+    columns
+        Its columns; empty for none.
+    options
+        ``sky_frame_stars`` (the file), and what :func:`write_sky_frame` takes.
+    """
+    name, data_id = "sky_frame_stars", {"physical_filter": options["physical_filter"]}
+    schema = load_schema(name)
+    if not columns:
+        inner = schema.without(set(data_id)).columns
+        columns = {c.name: np.zeros(0, np.dtype(c.type)) for c in inner}
+    provenance = _provenance(name, "makeSkyFrame", options)
+    with unless_equal(Path(options[name])) as fresh:
+        write_table(fresh, columns, schema, dataset=name, data_id=data_id, provenance=provenance)
+
+
 def write_sky_frame(table: ComponentTable, options: Mapping[str, Any]) -> None:
     """Write ``sky_frame``, unless it has these bytes already.
 
@@ -199,15 +233,7 @@ def _write(
     options: Mapping[str, Any],
 ) -> None:
     entry = DatasetTable.load().dataset(name)
-    names = (*_OF_VISIT, "fgcm_photo_calib", "sky_frame", "reference_stars")
-    given = [(n, options.get(n)) for n in names if n != name]
-    provenance = Provenance(
-        version=__version__,
-        task=task,
-        config=options["config"].model_dump(mode="json"),
-        code=options.get("code", ""),
-        inputs=tuple({"name": n, "path": str(p)} for n, p in given if p),
-    )
+    provenance = _provenance(name, task, options)
     schema = load_schema(name)
     if not table.columns:
         inner = schema.without({*data_id, "detector"}).columns
@@ -222,4 +248,18 @@ def _write(
         dataset=name,
         data_id=data_id,
         provenance=provenance,
+    )
+
+
+def _provenance(name: str, task: str, options: Mapping[str, Any]) -> Provenance:
+    """Return what made a file, and of what."""
+    made = ("sky_frame", "sky_frame_stars") if name.startswith("sky_frame") else ()
+    names = (*_OF_VISIT, "fgcm_photo_calib", "sky_frame", "sky_frame_stars", "reference_stars")
+    given = [(n, options.get(n)) for n in names if n not in made]
+    return Provenance(
+        version=__version__,
+        task=task,
+        config=options["config"].model_dump(mode="json"),
+        code=options.get("code", ""),
+        inputs=tuple({"name": n, "path": str(p)} for n, p in given if p),
     )

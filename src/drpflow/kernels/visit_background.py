@@ -1,4 +1,4 @@
-"""Sums over the cells of a detector, and light in the wings of bright stars."""
+"""Sums over the cells of a detector, and what the wings of bright stars add to them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     Int32 = NDArray[np.int32]
     Int64 = NDArray[np.int64]
     Bool = NDArray[np.bool_]
-
-INNER_RAMP = 0.75
-"""Wings rise from nothing between this share of their inner radius and that radius."""
 
 
 @njit(cache=True, nogil=True)
@@ -121,52 +118,3 @@ def wing_columns(
             if j + 1 < n_nodes:
                 columns[n, start + j + 1] += flux[s] / r2 * t
     return columns, core
-
-
-@njit(cache=True, nogil=True)
-def add_wings(
-    out: Float64, x: Float64, y: Float64, star_x: Float64, star_y: Float64, flux: Float64,
-    region: Int64, radii: Float64, profile: Float64, faintest: float,
-) -> None:  # fmt: skip
-    """Add the wings of stars on a grid of columns and rows.
-
-    Parameters
-    ----------
-    out
-        Added to, shape (ny, nx).
-    x, y
-        Columns and rows, ascending, shapes (nx,) and (ny,).
-    star_x, star_y, flux, region, radii
-        As in :func:`wing_columns`.
-    profile
-        c at the nodes of each region, shape (n_regions, k); 0 at the last.
-    faintest
-        Light fainter than this is left out.
-    """
-    first, step = np.log(radii[0]), np.log(radii[1] / radii[0])
-    last = radii.size - 2
-    start, inner = INNER_RAMP * radii[0], radii[0]
-    for s in range(star_x.size):
-        nodes = profile[region[s]]
-        most = np.max(nodes)
-        if most <= 0.0:
-            continue
-        reach = min(radii[-1], np.sqrt(flux[s] * most / faintest))
-        for v in range(np.searchsorted(y, star_y[s] - reach), y.size):
-            dy = y[v] - star_y[s]
-            if dy > reach:
-                break
-            for u in range(np.searchsorted(x, star_x[s] - reach), x.size):
-                dx = x[u] - star_x[s]
-                if dx > reach:
-                    break
-                r = np.sqrt(dx * dx + dy * dy)
-                if r <= start or r >= reach:
-                    continue
-                place = max((np.log(r) - first) / step, 0.0)
-                j = min(int(place), last)
-                t = place - j
-                light = flux[s] / (r * r) * (nodes[j] * (1.0 - t) + nodes[j + 1] * t)
-                if r < inner:
-                    light *= (r - start) / (inner - start)
-                out[v, u] += light

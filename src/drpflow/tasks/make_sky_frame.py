@@ -10,7 +10,13 @@ import numpy as np
 from drpflow.algorithms.visit_background.cells import place_cells
 from drpflow.algorithms.visit_background.sky_frame import FrameVisit
 from drpflow.algorithms.visit_background.sky_frame import make_sky_frame as make_frame
-from drpflow.algorithms.visit_background.stars import bright_stars, stars_of_detectors
+from drpflow.algorithms.visit_background.stars import (
+    SkyStars,
+    bright_stars,
+    shared_stars,
+    stars_of_detectors,
+    uncatalogued_stars,
+)
 from drpflow.data.component_table import ComponentRow, ComponentTable
 
 if TYPE_CHECKING:
@@ -63,11 +69,14 @@ class MadeSkyFrame:
     ----------
     table
         ``sky_frame``, a row a detector.
+    stars
+        Columns of ``sky_frame_stars``, bright stars that the catalogue lacks.
     numbers
         Figures for the status file.
     """
 
     table: ComponentTable
+    stars: dict[str, NDArray[np.generic]]
     numbers: dict[str, float | int | str]
 
 
@@ -91,10 +100,13 @@ def make_sky_frame(
         If too few visits show the empty sky.
     """
     least = config.sky.mask.min_count_fraction
+    wings = config.sky.wings
+    lacking = [_uncatalogued(v, wings) for v in visits.values()] if wings.enabled else []
+    shared, n_visits = shared_stars(lacking)
     given = {
         number: FrameVisit(
             place_cells(visit.samples, camera, least),
-            detector_stars(visit, camera, config.sky.wings),
+            detector_stars(visit, camera, wings, shared),
         )
         for number, visit in visits.items()
     }
@@ -110,23 +122,50 @@ def make_sky_frame(
         "visits": len(frame.visits),
         "detectors": len(rows),
         "patterns": frame.n_patterns,
+        "uncatalogued_stars": n_visits.size,
         "error": float(np.sqrt(np.mean(np.square(columns["error"])))) if rows else float("nan"),
     }
-    return MadeSkyFrame(ComponentTable(rows, columns), numbers)
+    stars: dict[str, NDArray[np.generic]] = {
+        "ra": shared.ra,
+        "dec": shared.dec,
+        "flux_njy": shared.flux_njy,
+        "n_visits": n_visits.astype(np.int32),
+    }
+    return MadeSkyFrame(ComponentTable(rows, columns), stars, numbers)
 
 
 def detector_stars(
-    visit: VisitSky, camera: Camera, config: WingsConfig
+    visit: VisitSky, camera: Camera, config: WingsConfig, shared: SkyStars | None
 ) -> dict[int, DetectorStars]:
-    """Return the bright stars about each detector of a visit; none where wings are not wanted."""
+    """Return the bright stars about each detector of a visit; none where wings are not wanted.
+
+    Parameters
+    ----------
+    visit
+        The visit.
+    camera
+        Geometry.
+    config
+        Limits.
+    shared
+        Stars that the catalogue lacks and several visits have seen.
+    """
     if not config.enabled:
         return {}
-    now = visit.references
-    if now is not None and visit.info.mjd is not None:
-        now = now.at_epoch(visit.info.mjd)
-    stars = bright_stars(now, visit.sources, visit.info.band, config)
+    stars = bright_stars(_references_now(visit), visit.sources, visit.info.band, config, shared)
     if not stars.ra.size:
         return {}
     there = [k for k in visit.samples if k in visit.wcss and k in visit.calibrations]
     wcss = {k: visit.wcss[k] for k in there}
     return stars_of_detectors(stars, wcss, visit.calibrations, camera, config)
+
+
+def _uncatalogued(visit: VisitSky, config: WingsConfig) -> SkyStars:
+    return uncatalogued_stars(_references_now(visit), visit.sources, visit.info.band, config)
+
+
+def _references_now(visit: VisitSky) -> ReferenceStars | None:
+    """Return the catalogue at the epoch of a visit."""
+    if visit.references is None or visit.info.mjd is None:
+        return visit.references
+    return visit.references.at_epoch(visit.info.mjd)

@@ -12,6 +12,7 @@ from drpflow.algorithms.visit_background.design import build_design
 from drpflow.algorithms.visit_background.frame import DetectorFrame
 from drpflow.algorithms.visit_background.layers import detector_background
 from drpflow.algorithms.visit_background.model import fit_visit
+from drpflow.algorithms.visit_background.stars import NO_STARS, SkyStars
 from drpflow.algorithms.visit_background.superpixels import superpixel_backgrounds
 from drpflow.data.component_table import ComponentRow, ComponentTable
 from drpflow.errors import AlgorithmError
@@ -20,12 +21,14 @@ from drpflow.tasks.make_sky_frame import detector_stars
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from drpflow.algorithms.visit_background.cells import DetectorCells
     from drpflow.algorithms.visit_background.model import VisitFit
     from drpflow.algorithms.visit_background.stars import DetectorStars
     from drpflow.config.model_visit_background import ModelVisitBackgroundConfig
     from drpflow.data.background import Background
-    from drpflow.data.camera import Camera
+    from drpflow.data.camera import Camera, Detector
     from drpflow.tasks.make_sky_frame import VisitSky
 
 
@@ -57,6 +60,7 @@ def model_visit_background(
     detectors: tuple[int, ...],
     camera: Camera,
     config: ModelVisitBackgroundConfig,
+    shared: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> ModelledBackground:
     """Model the background of a visit.
 
@@ -72,6 +76,8 @@ def model_visit_background(
         Geometry.
     config
         The section ``modelVisitBackground``.
+    shared
+        Columns ``ra``, ``dec`` and ``flux_njy`` of ``sky_frame_stars``; none if not given.
 
     Raises
     ------
@@ -82,7 +88,12 @@ def model_visit_background(
         raise AlgorithmError("no detector of the visit shows the sky", hint="see measureSky")
     cells = place_cells(visit.samples, camera, config.mask.min_count_fraction)
     known = {k: DetectorFrame(frames[k]) for k in cells if k in frames}
-    backgrounds, fit, stars = _backgrounds(visit, cells, known, camera, config)
+    stars = {}
+    if config.method == "polynomial":
+        uncatalogued = SkyStars(**shared) if shared else NO_STARS
+        stars = detector_stars(visit, camera, config.wings, uncatalogued)
+    geometry = {k: detector_of(camera, k, s) for k, s in visit.samples.items()}
+    backgrounds, fit = _backgrounds(cells, known, geometry, stars, config)
     missing = {k: "measureSky found no sky" for k in detectors if k not in backgrounds}
     rows = {
         k: ComponentRow({"background": backgrounds[k]})
@@ -97,23 +108,21 @@ def model_visit_background(
 
 
 def _backgrounds(
-    visit: VisitSky,
     cells: Mapping[int, DetectorCells],
     frames: Mapping[int, DetectorFrame],
-    camera: Camera,
+    geometry: Mapping[int, Detector],
+    stars: Mapping[int, DetectorStars],
     config: ModelVisitBackgroundConfig,
-) -> tuple[dict[int, Background], VisitFit | None, dict[int, DetectorStars]]:
-    """Return backgrounds, the model, and the stars whose wings are in it."""
-    geometry = {k: detector_of(camera, k, s) for k, s in visit.samples.items()}
+) -> tuple[dict[int, Background], VisitFit | None]:
+    """Return backgrounds and the model."""
     if config.method == "superpixels":
-        return superpixel_backgrounds(cells, frames, geometry, config), None, {}
-    stars = detector_stars(visit, camera, config.wings)
+        return superpixel_backgrounds(cells, frames, geometry, config), None
     design = build_design(cells, frames, stars, config.wings.regions, config.max_order)
     fit = fit_visit(design, config)
     made = {
         k: detector_background(fit, geometry[k], frames.get(k), stars.get(k), config) for k in cells
     }
-    return made, fit, stars
+    return made, fit
 
 
 def _columns(

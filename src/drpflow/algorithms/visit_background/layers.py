@@ -48,7 +48,7 @@ def detector_background(
     stars
         Bright stars about it, None where they are not known.
     config
-        Spacing of nodes, and what is left out of wings.
+        Spacing of nodes, and how exact wings are.
     """
     layout, parameters = fit.design.layout, fit.solution.parameters
     x, y = (
@@ -102,10 +102,5 @@ def _wings(
     profile = nodes_of_rings.reshape(layout.n_regions, -1)
     profile = np.column_stack([profile, np.zeros(len(profile))])
     faintest = config.wings.negligible_sigma * fit.design.detectors[key].cells.noise
-    # The brightest that a star's wings get is at their inner edge.
-    seen = stars.flux * profile[stars.region].max(axis=1) / stars.radii[0] ** 2 > faintest
-    if not seen.any():
-        return None
-    place = stars.x[seen], stars.y[seen]
-    flux, region = stars.flux[seen], stars.region[seen]
-    return StarWingsLayer(*place, flux, region, stars.radii, profile, faintest)
+    place = stars.x, stars.y, stars.flux, stars.region
+    return StarWingsLayer(*place, stars.radii, profile, faintest)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from drpflow.data.reference_stars import unit_vectors
 from drpflow.data.sky_wcs import detector_map
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     Float64: TypeAlias = NDArray[np.float64]
 
 _SAME_STAR_ARCSEC = 3.0
+_REACH = float(2 * np.sin(np.radians(_SAME_STAR_ARCSEC / 3600) / 2))
+"""The same as the length of a chord."""
+
+_MIN_VISITS = 2
+"""What one visit alone has seen may be a flaw of its own."""
+
 _EXPLAINED = 0.5
 """A source is in the catalogue if the stars there have so much of its flux: fluxes of saturated
 stars are that uncertain, and a faint star close to a bright one has far less."""
@@ -46,6 +52,23 @@ class SkyStars:
     ra: Float64
     dec: Float64
     flux_njy: Float64
+
+    def chosen(self, rows: NDArray[Any]) -> SkyStars:
+        """Return some of the stars."""
+        return SkyStars(self.ra[rows], self.dec[rows], self.flux_njy[rows])
+
+
+NO_STARS = SkyStars(np.zeros(0), np.zeros(0), np.zeros(0))
+
+
+def joined(parts: Sequence[SkyStars]) -> SkyStars:
+    """Return stars one after the other."""
+    return SkyStars(
+        *(
+            np.concatenate([np.zeros(0), *(getattr(p, f.name) for p in parts)])
+            for f in fields(SkyStars)
+        )
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +99,7 @@ def bright_stars(
     sources: Mapping[str, NDArray[np.generic]],
     band: str,
     config: WingsConfig,
+    shared: SkyStars | None = None,
 ) -> SkyStars:
     """Return the bright stars of a visit: those of the catalogue, and those that it lacks.
 
@@ -91,21 +115,83 @@ def bright_stars(
         Of the visit.
     config
         Limits.
+    shared
+        Stars that the catalogue lacks and several visits have seen, with the flux that it does
+        not have; they count as stars of the catalogue.
     """
-    known, seen = _known(references, band), _point_like(sources)
-    parts = known, _unexplained(seen, known)
-    ra, dec, flux = (
-        np.concatenate([getattr(p, name) for p in parts]) for name in ("ra", "dec", "flux_njy")
-    )
-    faintest = 10 ** (0.4 * (_ZERO_POINT_MAG - config.faintest_mag))
-    order = np.argsort(-flux, kind="stable")[: config.max_stars]
-    order = order[flux[order] >= faintest]
-    return SkyStars(ra[order], dec[order], flux[order])
+    known = _known(references, band)
+    if shared is not None:
+        known = joined([known, shared])
+    found = joined([known, _unexplained(_point_like(sources), known)])
+    order = np.argsort(-found.flux_njy, kind="stable")[: config.max_stars]
+    return found.chosen(order[found.flux_njy[order] >= _faintest(config)])
+
+
+def uncatalogued_stars(
+    references: ReferenceStars | None,
+    sources: Mapping[str, NDArray[np.generic]],
+    band: str,
+    config: WingsConfig,
+) -> SkyStars:
+    """Return the bright stars that a visit has seen and the catalogue lacks.
+
+    Parameters as of :func:`bright_stars`.
+    """
+    found = _unexplained(_point_like(sources), _known(references, band))
+    return found.chosen(found.flux_njy >= _faintest(config))
+
+
+def shared_stars(visits: Sequence[SkyStars]) -> tuple[SkyStars, NDArray[np.int64]]:
+    """Return the stars that at least two visits have seen, and how many each.
+
+    Those within 3 arcsec of the brightest are one star, of median place and flux.
+
+    Parameters
+    ----------
+    visits
+        What :func:`uncatalogued_stars` found in each.
+    """
+    seen = joined(visits)
+    visit = np.repeat(np.arange(len(visits)), [v.flux_njy.size for v in visits])
+    rows, numbers = [], []
+    for members in _about_the_brightest(seen):
+        number = np.unique(visit[members]).size
+        if number >= _MIN_VISITS:
+            first = members[0]
+            # Right ascensions are averaged as distances from one of them.
+            away = (seen.ra[members] - seen.ra[first] + 180) % 360 - 180
+            ra = (seen.ra[first] + np.median(away)) % 360
+            rows.append((ra, np.median(seen.dec[members]), np.median(seen.flux_njy[members])))
+            numbers.append(number)
+    ra, dec, flux = np.array(rows, np.float64).reshape(-1, 3).T
+    return SkyStars(ra, dec, flux), np.array(numbers, np.int64)
+
+
+def _about_the_brightest(seen: SkyStars) -> list[NDArray[np.int64]]:
+    """Return the rows of each star, that of the brightest first."""
+    if not seen.ra.size:
+        return []
+    from scipy.spatial import cKDTree
+
+    places = unit_vectors(seen.ra, seen.dec)
+    tree, free, found = cKDTree(places), np.ones(len(places), bool), []
+    for row in np.argsort(-seen.flux_njy, kind="stable"):
+        if free[row]:
+            near = np.array(tree.query_ball_point(places[row], _REACH), np.int64)
+            near = near[free[near] & (near != row)]
+            found.append(np.append(row, np.sort(near)))
+            free[found[-1]] = False
+    return found
+
+
+def _faintest(config: WingsConfig) -> float:
+    """Return the flux of the faintest star that has wings, nJy."""
+    return float(10 ** (0.4 * (_ZERO_POINT_MAG - config.faintest_mag)))
 
 
 def _known(references: ReferenceStars | None, band: str) -> SkyStars:
     if references is None or band not in references.bands:
-        return SkyStars(*(np.zeros(0) for _ in range(3)))
+        return NO_STARS
     flux = references.flux_njy[band]
     good = np.isfinite(flux) & (flux > 0)
     return SkyStars(references.ra[good], references.dec[good], flux[good])
@@ -113,7 +199,7 @@ def _known(references: ReferenceStars | None, band: str) -> SkyStars:
 
 def _point_like(sources: Mapping[str, NDArray[np.generic]]) -> SkyStars:
     if not sources:
-        return SkyStars(*(np.zeros(0) for _ in range(3)))
+        return NO_STARS
     ra, dec, flux, extended = (
         np.asarray(sources[name], np.float64) for name in ("ra", "dec", "psfFlux", "extendedness")
     )
@@ -133,12 +219,11 @@ def _unexplained(seen: SkyStars, known: SkyStars) -> SkyStars:
     from scipy.spatial import cKDTree
 
     tree = cKDTree(unit_vectors(known.ra, known.dec))
-    reach = 2 * np.sin(np.radians(_SAME_STAR_ARCSEC / 3600) / 2)
-    near = tree.query_ball_point(unit_vectors(seen.ra, seen.dec), reach)
+    near = tree.query_ball_point(unit_vectors(seen.ra, seen.dec), _REACH)
     explained = np.array([known.flux_njy[k].sum() if k else 0.0 for k in near])
     lacking = explained < _EXPLAINED * seen.flux_njy
     rest = seen.flux_njy - explained
-    return SkyStars(seen.ra[lacking], seen.dec[lacking], rest[lacking])
+    return replace(seen, flux_njy=rest).chosen(lacking)
 
 
 def stars_of_detectors(
