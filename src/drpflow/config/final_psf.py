@@ -67,6 +67,11 @@ class FinalPsfConfig(StarImagesConfig):
         "whether sizes may change with 1/flux, as by an error of the background or the light of "
         "unknown neighbours; it is no part of the PSF",
     )
+    background_level: bool = param(
+        True,
+        "whether each star has a level of background of its own, as large as the rims of the "
+        "stars' images show beyond their noise",
+    )
     place_prior: PlacePriorConfig = Field(
         default_factory=PlacePriorConfig, description="places of stars by the astrometric solution"
     )

@@ -20,7 +20,7 @@ from drpflow.io.tables import read_table
 from drpflow.io.visit_info_files import path_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -71,17 +71,20 @@ def read_inputs(options: Mapping[str, Any], visits: list[int], pieces: list[int]
     survey = astrometric_files.read_inputs(options, visits, pieces)
     solved = read_solution(options, visits)
     known = [_with_solved(item, solved) for item in survey.visits]
-    observations, rows, faults = _final(survey, options[_CENTROIDS])
+    survey = replace(survey, visits=known)
+    centroids, without = _read_centroids(survey, options[_CENTROIDS])
+    if centroids is None:
+        none = survey.observations.take(np.zeros(0, np.intp))
+        lost = {**survey.unreadable, **without}
+        nothing = replace(survey, visits=[], unreadable=lost, observations=none)
+        return SecondSurvey(nothing, none, len(survey.observations), solved)
+    observations, rows = _final(survey, centroids, without)
     return SecondSurvey(
-        replace(
-            survey,
-            visits=[item for item in known if item.info.visit not in faults],
-            unreadable={**survey.unreadable, **faults},
-            observations=observations,
-        ),
-        replace(survey.observations.take(rows), visit=observations.visit),
+        replace(survey, observations=observations),
+        survey.observations.take(rows),
         len(survey.observations) - rows.size,
         solved,
+        without,
     )
 
 
@@ -95,41 +98,49 @@ def _with_solved(item: VisitInput, solved: SolvedPiece) -> VisitInput:
     return replace(item, wcs={**item.wcs, **better})
 
 
-def _final(
+def _read_centroids(
     survey: AstrometricSurvey, pattern: str
-) -> tuple[Observations, NDArray[np.intp], dict[int, str]]:
-    """Return the detections that have final centroids, which they are, and unreadable visits.
-
-    A star that a visit shows twice on a detector has none: which of the two it would be is open.
-    """
-    ids = [item.info.visit for item in survey.visits]
-    parts, faults = [], {}
-    for row, visit in enumerate(ids):
+) -> tuple[_Centroids | None, dict[int, str]]:
+    """Return the final centroids, None if there are none, and why visits are without."""
+    parts, without = [], {}
+    for row, visit in enumerate(item.info.visit for item in survey.visits):
         try:
             table = read_table(path_of(pattern, visit=visit), list(_COLUMNS)).to_dict()
         except DrpflowError as fault:
-            faults[visit] = f"its final centroids cannot be read ({fault})"
+            without[visit] = f"its final centroids cannot be read ({fault})"
             continue
         good = ~table["centroid_flag"].astype(bool)
-        if not good.any():
-            faults[visit] = "none of its stars has a final centroid"
-            continue
-        parts.append({"visit": np.full(int(good.sum()), row), **_rows(table, good)})
-    kept = np.array([v not in faults for v in ids], np.bool_)
+        if good.any():
+            parts.append({"visit": np.full(int(good.sum()), row), **_rows(table, good)})
+        else:
+            without[visit] = "none of its stars has a final centroid"
     if not parts:
-        none = np.zeros(0, np.intp)
-        return survey.observations.take(none), none, faults
+        return None, without
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    centroids = _keyed(columns, survey)
+    return _keyed(columns, survey), without
+
+
+def _final(
+    survey: AstrometricSurvey, centroids: _Centroids, without: Collection[int]
+) -> tuple[Observations, NDArray[np.intp]]:
+    """Return the detections with final centroids, and which they are.
+
+    A star that a visit shows twice on a detector has none: which of the two it would be is open.
+    Detections of visits that have none at all stay as they were.
+    """
     obs = survey.observations
     key = _key(obs.star, obs.visit, obs.detector, survey)
     at = np.minimum(np.searchsorted(centroids.key, key), max(centroids.key.size - 1, 0))
     found = centroids.key[at] == key if centroids.key.size else np.zeros(key.size, np.bool_)
     _, which, number = np.unique(key, return_inverse=True, return_counts=True)
-    rows = np.flatnonzero(found & (number[which] == 1))
-    final = _replaced(obs.take(rows), {n: v[at[rows]] for n, v in centroids.columns.items()})
-    place = (np.cumsum(kept) - 1).astype(np.int32)
-    return replace(final, visit=place[final.visit]), rows, faults
+    found &= number[which] == 1
+    stays = np.array([item.info.visit in without for item in survey.visits], np.bool_)[obs.visit]
+    rows = np.flatnonzero(found | stays)
+    final = obs.take(rows)
+    moved = _replaced(final, {n: v[at[rows]] for n, v in centroids.columns.items()})
+    names = ("x", "y", "xx", "xy", "yy")
+    chosen = {n: np.where(stays[rows], getattr(final, n), getattr(moved, n)) for n in names}
+    return replace(final, **chosen), rows
 
 
 def _rows(table: Columns, good: NDArray[np.bool_]) -> Columns:

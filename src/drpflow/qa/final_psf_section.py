@@ -9,7 +9,13 @@ import numpy as np
 from drpflow.qa.canvas import is_large
 from drpflow.qa.charts import Order, night_number
 from drpflow.qa.final_psf_data import FinalPsf, read_final_psf
-from drpflow.qa.final_psf_figures import color_figure, residual_map, rho_figure, visit_figure
+from drpflow.qa.final_psf_figures import (
+    color_figure,
+    key_ellipticity,
+    residual_map,
+    rho_figure,
+    visit_figure,
+)
 from drpflow.qa.final_psf_scores import (
     ColorTrend,
     PsfMaps,
@@ -20,6 +26,7 @@ from drpflow.qa.final_psf_scores import (
     rho_of,
 )
 from drpflow.qa.page import Block, Column, Picture, Section, Tile, linked, make_table
+from drpflow.qa.psf_stack_blocks import stack_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,8 +124,8 @@ def final_psf_section(store: Store) -> Section | None:
         "one at the colour of each star. Reserved stars made no final PSF; some of them made the "
         "first. The scatter is what noise leaves unexplained."
     )
-    blocks = [_band_block(found), *_map_blocks(found), _rho_block(found), *_color_blocks(found),
-              _visit_block(found), *lost]  # fmt: skip
+    blocks = [_band_block(found), *_map_blocks(found), *stack_blocks(store, found.band_of),
+              _rho_block(found), *_color_blocks(found), _visit_block(found), *lost]  # fmt: skip
     return Section("final-psf", _TITLE, note, _tiles(found), linked("final-psf", blocks))
 
 
@@ -191,10 +198,11 @@ def _map_blocks(found: FinalPsf) -> list[Block]:
             psf_maps(found.stars, mine, found.detectors, before=b) for b in (True, False)
         )
         most = 100 * max(_end(before), _end(after))
+        key = key_ellipticity(max(_longest(before), _longest(after)))
         which = (("before", before), ("after", after)) if k == 0 else (("after", after),)
         name = f"{band} bands" if band == "all" else band
         pictures += [
-            Picture(residual_map(maps, detectors, most), f"{name}, {stage}")
+            Picture(residual_map(maps, detectors, most, key), f"{name}, {stage}")
             for stage, maps in which
         ]
         rows += [
@@ -220,6 +228,14 @@ def _end(maps: PsfMaps) -> float:
     cells = np.concatenate([np.abs(m).ravel() for m in maps.size.mean.values()])
     cells = cells[np.isfinite(cells)]
     return max(float(np.percentile(cells, 95)) if cells.size else 0.0, 2e-3)
+
+
+def _longest(maps: PsfMaps) -> float:
+    """Return the ellipticity that nearly all cells stay below."""
+    cells = [np.hypot(maps.e1.mean[d], maps.e2.mean[d]).ravel() for d in maps.e1.mean]
+    known = np.concatenate(cells) if cells else np.zeros(0)
+    known = known[np.isfinite(known)]
+    return float(np.percentile(known, 90)) if known.size else 0.0
 
 
 def _e_structure(maps: PsfMaps, detector: int) -> float:

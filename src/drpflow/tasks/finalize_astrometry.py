@@ -122,10 +122,14 @@ def _solved(
     progress: Callable[[Pass], None] | None,
 ) -> Solved:
     made = solve_astrometry(given.survey, config, progress)
-    if not given.n_lost:
-        return made
-    note = f"{given.n_lost} detections of the first solution have no final centroid"
-    return replace(made, notes=(note, *made.notes))
+    notes = [f"visit {v} by its first centroids: {why}" for v, why in given.without.items()]
+    if given.n_lost:
+        notes.append(f"{given.n_lost} detections of the first solution have no final centroid")
+    return replace(
+        made,
+        numbers=made.numbers | {"n_by_first_centroids": len(given.without)},
+        notes=(*notes, *made.notes),
+    )
 
 
 def _passed_on(first: SolvedPiece) -> Solved:

@@ -9,6 +9,7 @@ import numpy as np
 
 from drpflow.algorithms.final_characterization.geometry import Place, alike, domain_of
 from drpflow.algorithms.final_characterization.hierarchy import Terms, fit_hierarchy
+from drpflow.algorithms.final_characterization.level import level_error, with_levels
 from drpflow.algorithms.final_characterization.state import ColoredState
 from drpflow.algorithms.psf_fit.model import N_MODES, PsfState
 from drpflow.algorithms.psf_fit.pixels import back_project, update_pixels
@@ -133,6 +134,8 @@ class VisitFit:
         Scatter of size (log) and ellipticity of stars beyond noise.
     own
         The same of what detectors have of their own: root mean square of their constant terms.
+    level_electron
+        Expected size of what the background leaves under a star, electrons a pixel.
     """
 
     detectors: list[DetectorFit]
@@ -141,6 +144,7 @@ class VisitFit:
     fwhm_pix: float
     scatter: dict[str, float]
     own: dict[str, float]
+    level_electron: float = 0.0
 
 
 def fit_visit(
@@ -177,6 +181,7 @@ class _Fit:
         self.alone = config.method != "focal_plane"
         self.groups = alike([s.place for s in stars])
         self.widths: Widths | None = None
+        self.level_error = 0.0
         self.field: Hierarchy | None = None
         self._require()
         self.color_ref = self._reference_color()
@@ -199,6 +204,8 @@ class _Fit:
         config = self.config
         error = max([config.relative_error, *EARLY_ERROR[round_ : round_ + 1]])
         seen = self._place(error)
+        if self.config.background_level and self._find_levels(seen):
+            seen = self._place(error)
         light, sigma, last = config.max_masked_light, config.star_outlier_sigma, round_ > 1
         good = [plausible(s, light, sigma, last=last) if len(s.residual) else _none() for s in seen]
         if not all(g.all() for g in good):
@@ -225,10 +232,17 @@ class _Fit:
             clip = self.config.outlier_sigma
             for _ in range(rounds if len(own) else 0):
                 found = compare(psf, own.stamps, own.places, relative_error, clip, excess)
-                own = replace(own, places=improve_places(found, own.prior))  # noqa: PLW2901
+                own = replace(own, places=improve_places(found, own.prior, self.level_error))  # noqa: PLW2901
             self.stars[row] = own
             seen.append(compare(psf, own.stamps, own.places, relative_error, clip, excess))
         return seen
+
+    def _find_levels(self, seen: list[Comparison]) -> bool:
+        """Find how far the background is off under the stars; return whether that was not known."""
+        known, self.level_error = self.level_error > 0, level_error(seen)
+        for row, own in enumerate(self.stars):
+            self.stars[row] = replace(own, places=with_levels(own.places, self.level_error))
+        return known != (self.level_error > 0)
 
     def _color(self, stars: DetectorStars) -> Floats | None:
         """Return colours for the model; unknown ones are those of the reference."""
@@ -240,7 +254,9 @@ class _Fit:
         """Fit the amplitudes of the modes over the focal plane."""
         rights, precisions = [], []
         for stars, state, found in zip(self.stars, self.states, seen, strict=True):
-            right, precision = project_modes(found, state.state.modes, stars.prior)
+            right, precision = project_modes(
+                found, state.state.modes, stars.prior, self.level_error
+            )
             present = state.amplitudes(stars.x, stars.y, stars.color)
             right = right + np.einsum("nab,nb->na", precision, present)
             turn = stars.place.mode_turn
@@ -455,6 +471,7 @@ class _Fit:
             self.profile.fwhm_pix,
             {name: float(scatter[k]) for name, k in names.items()},
             {name: float(own[k]) for name, k in names.items()},
+            self.level_error,
         )
 
 

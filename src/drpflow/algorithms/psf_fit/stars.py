@@ -35,19 +35,31 @@ _STACK = 128
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """Flux [electron] and place of stars relative to their central pixel [pix], shape (N,)."""
+    """What is fitted to each of N stars beside its shape.
+
+    Parameters
+    ----------
+    flux
+        Electrons, shape (N,).
+    dx, dy
+        Place relative to the central pixel, pixels.
+    level
+        What the background leaves under each star, electrons a pixel; None for nothing.
+    """
 
     flux: Floats
     dx: Floats
     dy: Floats
+    level: Floats | None = None
 
     def select(self, rows: Rows) -> Places:
         """Return some of the stars."""
-        return Places(self.flux[rows], self.dx[rows], self.dy[rows])
+        level = None if self.level is None else self.level[rows]
+        return Places(self.flux[rows], self.dx[rows], self.dy[rows], level)
 
     @classmethod
     def joined(cls, parts: Sequence[Places]) -> Places:
-        """Return the stars of several sets together."""
+        """Return the stars of several sets together, as if their backgrounds left nothing."""
         return cls(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("flux", "dx", "dy")))
 
 
@@ -104,9 +116,12 @@ class Comparison:
 
     @property
     def nuisance(self) -> Floats:
-        """Derivatives of the star by its flux and place, shape (N, 3, n, n)."""
+        """Derivatives of the star by flux, place and level (if it has one), (N, 3 or 4, n, n)."""
         flux = self.places.flux[:, None, None]
-        return np.stack([self.model, flux * self.slope_x, flux * self.slope_y], axis=1)
+        columns = [self.model, flux * self.slope_x, flux * self.slope_y]
+        if self.places.level is not None:
+            columns.append(np.ones_like(self.model))
+        return np.stack(columns, axis=1)
 
     def masked_light(self) -> Floats:
         """Return the fraction of each star's light on pixels that are not used, (N,)."""
@@ -141,7 +156,8 @@ def compare(
     model = half_sampled @ along_x.transpose(0, 2, 1)
     fitted = places.flux[:, None, None] * model
     variance = stamps.model_variance(fitted, relative_error)
-    residual = np.where(stamps.good, stamps.data - fitted, 0.0)
+    level = 0.0 if places.level is None else places.level[:, None, None]
+    residual = np.where(stamps.good, stamps.data - fitted - level, 0.0)
     lenient = stamps.model_variance(fitted, max(relative_error, _CLIP_ERROR))
     common = _common(residual, variance, stamps.good, places.flux)
     own = residual - places.flux[:, None, None] * common
@@ -179,25 +195,39 @@ def _common(residual: Floats, variance: Floats, good: Bools, flux: Floats) -> Fl
     return common
 
 
-def improve_places(comparison: Comparison, prior: PlacePrior | None = None) -> Places:
-    """Return fluxes and places after one step of Gauss and Newton."""
+def improve_places(
+    comparison: Comparison, prior: PlacePrior | None = None, level_error: float = np.inf
+) -> Places:
+    """Return fluxes, places and levels after one step of Gauss and Newton.
+
+    Parameters
+    ----------
+    comparison
+        Model beside the stars.
+    prior
+        What is known of the places, if anything.
+    level_error
+        Expected size of the levels, if there are any, electrons a pixel.
+    """
     columns = comparison.nuisance
     weighted = columns * comparison.weight[:, None]
     normal = np.einsum("nayx,nbyx->nab", weighted, columns, optimize=True)
     right = np.einsum("nayx,nyx->na", weighted, comparison.residual)
-    if prior is not None:
-        normal += _place_terms(prior)
-        right[:, 1:] += prior.pull(comparison.places)
+    _add_known(normal, right, comparison.places, prior, level_error)
     step = np.einsum("nab,nb->na", np.linalg.pinv(normal, hermitian=True), right)
-    shift = np.clip(step[:, 1:], -_MAX_STEP_PIX, _MAX_STEP_PIX)
+    shift = np.clip(step[:, 1:3], -_MAX_STEP_PIX, _MAX_STEP_PIX)
     old = comparison.places
-    return Places(old.flux + step[:, 0], old.dx + shift[:, 0], old.dy + shift[:, 1])
+    level = None if old.level is None else old.level + step[:, 3]
+    return Places(old.flux + step[:, 0], old.dx + shift[:, 0], old.dy + shift[:, 1], level)
 
 
 def project_modes(
-    comparison: Comparison, modes: Floats, prior: PlacePrior | None = None
+    comparison: Comparison,
+    modes: Floats,
+    prior: PlacePrior | None = None,
+    level_error: float = np.inf,
 ) -> tuple[Floats, Floats]:
-    """Return what each star says about M images on the grid, flux and place marginalised.
+    """Return what each star says about M images on the grid, all else of it marginalised.
 
     Parameters
     ----------
@@ -205,8 +235,8 @@ def project_modes(
         Model beside the stars.
     modes
         Images on the grid, shape (M, n_grid, n_grid); a star shows ``flux × amplitude × mode``.
-    prior
-        What is known of the places, if anything.
+    prior, level_error
+        As for :func:`improve_places`.
 
     Returns
     -------
@@ -217,6 +247,7 @@ def project_modes(
     number, n_modes = len(comparison.places.flux), len(modes)
     right, precision = np.empty((number, n_modes)), np.empty((number, n_modes, n_modes))
     nuisance = comparison.nuisance
+    free = nuisance.shape[1]
     for start in range(0, number, _STACK):
         k = slice(start, start + _STACK)
         along_y, along_x = comparison.along_y[k, None], comparison.along_x[k, None]
@@ -227,19 +258,25 @@ def project_modes(
         weight = comparison.weight[k].reshape(len(both), 1, -1)
         normal = (both * weight) @ both.transpose(0, 2, 1)
         target = (both * weight) @ comparison.residual[k].reshape(len(both), -1, 1)
-        if prior is not None:
-            known = prior.select(k)
-            normal[:, :3, :3] += _place_terms(known)
-            target[:, 1:3, 0] += known.pull(comparison.places.select(k))
-        cross = normal[:, 3:, :3] @ np.linalg.pinv(normal[:, :3, :3], hermitian=True)
-        precision[k] = normal[:, 3:, 3:] - cross @ normal[:, :3, 3:]
-        right[k] = (target[:, 3:] - cross @ target[:, :3])[:, :, 0]
+        known = None if prior is None else prior.select(k)
+        _add_known(normal, target[:, :, 0], comparison.places.select(k), known, level_error)
+        cross = normal[:, free:, :free] @ np.linalg.pinv(normal[:, :free, :free], hermitian=True)
+        precision[k] = normal[:, free:, free:] - cross @ normal[:, :free, free:]
+        right[k] = (target[:, free:] - cross @ target[:, :free])[:, :, 0]
     return right, precision
 
 
-def _place_terms(prior: PlacePrior) -> Floats:
-    """Return what a prior adds to the normal equations of flux, x and y, shape (N, 3, 3)."""
-    return prior.weight[:, None, None] * np.diag([0.0, 1.0, 1.0])
+def _add_known(
+    normal: Floats, right: Floats, places: Places, prior: PlacePrior | None, level_error: float
+) -> None:
+    """Add what is known of places and levels to normal equations that begin with flux, x, y."""
+    if prior is not None:
+        for k in (1, 2):
+            normal[:, k, k] += prior.weight
+        right[:, 1:3] += prior.pull(places)
+    if places.level is not None:
+        normal[:, 3, 3] += level_error**-2
+        right[:, 3] -= places.level * level_error**-2
 
 
 def _derivatives(psf: PixelGridPsf, shift: Floats) -> Floats:
