@@ -1,7 +1,7 @@
 """drpflow: raw CCD frames in, calibrated visit images, source tables and coadds out.
 
 Targets: all (the default), prompt (isr, calibrateImage, consolidateVisit: what alert
-production shares), calibration (what is made of all visits together), report.
+production shares), calibration (what is made of all visits together), coadds, report.
 The rules stand in workflow/rules, in the order in which the pixels meet them; every path
 comes from config/datasets.yaml. docs/running.md tells how to run this, config/README.md
 how to configure it.
@@ -30,6 +30,7 @@ include: "workflow/rules/2_association.smk"
 include: "workflow/rules/3_fgcm.smk"
 include: "workflow/rules/4_solve_astrometry.smk"
 include: "workflow/rules/5_second_look.smk"
+include: "workflow/rules/6_coadd.smk"
 include: "workflow/rules/8_report.smk"
 
 
@@ -77,13 +78,23 @@ SECOND_LOOK = [
     kept("final_visit_summary"),
 ]
 
+# What is made of the visits that touch a tract.
+COADDS = [
+    kept("coadd_plan"),
+    kept("direct_warp"),
+    kept("psf_matched_warp"),
+    kept("coadd"),
+    kept("coadd_n_image"),
+    folder("warp_mask"),
+]
+
 
 rule all:
     """Every product that is not temporary."""
     default_target: True
     input:
         rules.makeReport.output.report,
-        lambda wildcards: PLAN.expand(PROMPT + GLOBAL + SECOND_LOOK),
+        lambda wildcards: PLAN.expand(PROMPT + GLOBAL + SECOND_LOOK + COADDS),
 
 
 rule prompt:
@@ -96,6 +107,12 @@ rule calibration:
     """What is made of all visits together, without what follows from it."""
     input:
         lambda wildcards: PLAN.expand(GLOBAL),
+
+
+rule coadds:
+    """The coadds of all tracts, with what they need, and no report."""
+    input:
+        lambda wildcards: PLAN.expand(COADDS),
 
 
 rule report:

@@ -27,7 +27,7 @@ from drpflow.config.measure_sky import MeasureSkyConfig
 from drpflow.config.model_visit_background import ModelVisitBackgroundConfig
 from drpflow.data.sky_wcs import detector_map
 from drpflow.io.camera_yaml import load_camera
-from drpflow.io.visit_background_files import read_frames, read_visit
+from drpflow.io.visit_background_files import read_frame_stars, read_frames, read_visit
 from drpflow.tasks.make_sky_frame import VisitSky
 from drpflow.tasks.model_visit_background import model_visit_background
 
@@ -61,11 +61,12 @@ class VisitTest:
         self.host = visit % len(camera.detectors)
         names = ("visit_info", "initial_visit_summary", "initial_stars", "fgcm_photo_calib")
         options = {n: results.path(n, visit=visit) for n in names}
-        options["sky_samples"] = backgrounds.path("sky_samples", visit=visit)
+        options["sky_samples"] = results.path("sky_samples", visit=visit)
         options["reference_stars"] = references
         self.parts, self.detectors = read_visit(options, camera, visit, 0.05)
-        frame = backgrounds.path("sky_frame", physical_filter=self.parts.info.physical_filter)
-        self.frames = read_frames(frame)
+        key = {"physical_filter": self.parts.info.physical_filter}
+        self.frames = read_frames(backgrounds.path("sky_frame", **key))
+        self.stars = read_frame_stars(backgrounds.path("sky_frame_stars", **key))
         self.exposures = {
             k: results.get("initial_pvi", visit=visit, detector=k) for k in self.parts.samples
         }
@@ -89,8 +90,9 @@ class VisitTest:
             samples[key] = measure_sky(shifted, sigma, MeasureSkyConfig())
         given = VisitSky(*self.parts._replace(samples=samples))
         made = model_visit_background(
-            given, self.frames, self.detectors, self.camera, ModelVisitBackgroundConfig()
-        )
+            given, self.frames, self.detectors, self.camera, ModelVisitBackgroundConfig(),
+            self.stars,
+        )  # fmt: skip
         return {
             k: made.table.component("background", k).image(self.exposures[k].box) for k in samples
         }
@@ -135,7 +137,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("survey", type=Path, help="folder that drpflow simulate made and ran")
     parser.add_argument("--results", type=Path, help="output root; SURVEY/results by default")
-    parser.add_argument("--backgrounds", type=Path, help="root of sky_frame, if another")
+    parser.add_argument(
+        "--backgrounds", type=Path, help="root of sky_frame and sky_frame_stars, if another"
+    )
     parser.add_argument("--visits", type=int, nargs="+", required=True)
     arguments = parser.parse_args()
     results = Store(arguments.results or arguments.survey / "results")

@@ -4,8 +4,9 @@
     python benchmarks/accuracy_visit_background.py demo demo-b demo-c
 
 Prints one table: the figure, its 95 % interval by resampling detectors, what is wanted. Truth is
-sky, scattered light and wings without noise, with the visit's mean of all other light outside
-masks; figures against all light without noise stand beside it.
+sky, scattered light, wings and faint ghosts without noise, with the visit's mean of all other light
+outside masks; satellite trails and ghosts that can be seen count as masked. Figures against all
+light without noise stand beside it.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class Comparison:
             for name, background in self._backgrounds(true.exposure, key).items():
                 image = background.image(true.exposure.box)
                 self.scores[name].append(score_background(true, image))
-                errors[name][detector] = np.where(true.pixels.used, image - true.smooth, np.nan)
+                errors[name][detector] = np.where(true.quiet, image - true.smooth, np.nan)
         for name, found in errors.items():
             self.steps[name] += [(visit, step / sky) for step in _steps(found, self.camera)]
 
@@ -197,6 +198,12 @@ def table(comparison: Pooled) -> list[tuple[str, dict[str, Figure], float, int, 
     add("steps at edges of detectors, rms, % of the sky", steps, rms, 100, 4, "1/5 of initial")
     pulls = {k: np.concatenate([s.samples["apertures"] for s in v]) for k, v in scores.items()}
     add("apertures on empty sky, mean, sigma", pulls, np.mean, 1, 4, "0.02")
+    for kind, name in (("smooth", "sky, wings and undetected light"), ("sky", "sky and wings")):
+        samples = f"apertures_{kind}"
+        pulls = {k: np.concatenate([s.samples[samples] for s in v]) for k, v in scores.items()}
+        add(f"the same less the true {name}", pulls, np.mean, 1, 4)
+    values = {k: np.array([s.numbers["undetected"] for s in v]) for k, v in scores.items()}
+    add("undetected light outside masks, % of the sky", values, np.mean, 100, 4)
     galaxies = {k: np.concatenate([s.samples["galaxies"] for s in v]) for k, v in scores.items()}
     add("faint galaxies, light lost, mean, %", galaxies, np.mean, 100, 3, "1")
     for low, high in pairwise(WING_MAGS):

@@ -7,6 +7,9 @@ Prints one table: the figure, its 95 % interval by resampling detectors, what is
 the same of calibrateImage and consolidateVisit. Products are looked for in the given roots, in
 that order.
 
+The true aperture correction is the light of a star, aureole and spikes included, in 12 pixels over
+its flux by the PSF model in hand; the star has the colour at which fluxes are taken.
+
 The true zero point is that of a star of 5500 K in the electrons that detrended pixels hold, in the
 mean over the detector. Flats are relative to the camera's median: one number a band, the median
 over all frames, is not theirs to know, and is taken off; it is in sky, limiting magnitude and
@@ -28,6 +31,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from accuracy_final_psf import color_of
+from final_psf_scores import star_image
 from frame_scores import wcs_error_pix
 from scoring import Figure, resampled, rms, robust_sigma
 from truth_survey import TruthSurvey
@@ -39,6 +44,7 @@ from drpflow.data.photo_calib import NJY_ZERO_POINT_MAG
 from drpflow.errors import DrpflowError
 from drpflow.io.camera_yaml import load_camera
 from drpflow.sim.scene import render_sky
+from drpflow.sim.sed import REFERENCE_TEMPERATURE_K
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,6 +59,10 @@ _BRIGHT, _DARK = 30.0, 0.02
 """Of the noise: true light above which a pixel is bright, below which it holds none."""
 _MIN_BRIGHT, _MIN_DARK = 50, 1000
 """Pixels."""
+_APERTURE_PIX = 12.0
+_PLACES = (0.2, 0.5, 0.8)
+"""Of the detector's size, in x; in y the other way."""
+_COOLEST_K, _HOTTEST_K = 3000.0, 12000.0
 # (name, label, unit, statistic over detectors, factor, digits, wanted)
 FIGURES: tuple[tuple[str, str, Any, float, int, str], ...] = (
     ("wcs", "WCS, rms, pixels", rms, 1, 4, "0.012"),
@@ -60,6 +70,9 @@ FIGURES: tuple[tuple[str, str, Any, float, int, str], ...] = (
     ("zero_point", "zero point, rms, mag", rms, 1, 4, "0.02"),
     ("psf_sigma", "PSF size σ, relative, mean", np.mean, 1, 5, ""),
     ("psf_sigma", "PSF size σ, relative, rms", rms, 1, 5, "0.02"),
+    ("ap_corr", "aperture correction of PSF fluxes, mean, mmag", np.mean, 1, 2, ""),
+    ("ap_corr", "aperture correction of PSF fluxes, rms, mmag", rms, 1, 2, "2"),
+    ("ap_corr_pull", "the same over stated errors, robust width", robust_sigma, 1, 2, "1"),
     ("mag_lim", "limiting magnitude, rms, mag", rms, 1, 4, "0.02"),
     ("sky", "sky level, relative, rms", rms, 1, 4, ""),
     ("eff_time", "effective time, relative, rms", rms, 1, 4, "0.05"),
@@ -90,6 +103,7 @@ class Scores:
         self.truth, self.roots = TruthSurvey(folder), Roots(roots)
         self.camera = load_camera(folder / "camera.yaml")
         self.values: dict[tuple[str, str], list[float]] = defaultdict(list)
+        self.color_of = color_of(folder)
         self.bands: dict[str, list[str]] = defaultdict(list)
         self.lost: dict[str, int] = defaultdict(int)
 
@@ -105,6 +119,7 @@ class Scores:
                 self.lost[summary] += 1
                 continue
             found = self._figures(frame, parts["wcs"], parts["summary_stats"])
+            found |= self._correction(summary, frame)
             found |= dict.fromkeys(("scale", "level", "noise"), np.nan)
             if true is not None:
                 found |= self._pixels(frame, image, true)
@@ -132,6 +147,25 @@ class Scores:
             # t (1/σ)² 10^(0.8 Z)/sky
             "eff_time": float(0.8 * np.log(10) * off - 2 * size - sky),
         }
+
+    def _correction(self, summary: str, frame: TruthFrame) -> dict[str, float]:
+        """Return the mean error of the aperture correction at some places, mmag."""
+        psf, ap_corr, final = (
+            self.roots.component(name, frame)
+            for name in (f"{summary}.psf", f"{summary}.ap_corr", "final_visit_summary.psf")
+        )
+        if psf is None or ap_corr is None:
+            return dict.fromkeys(("ap_corr", "ap_corr_pull"), np.nan)
+        color = None if final is None else final.color_ref
+        size = self.camera.detector(frame.detector).size_pix
+        errors = []
+        for share in _PLACES:
+            x, y = share * size[0], (1 - share) * size[1]
+            true = star_image(frame, x, y, temperature_of(color, self.color_of))
+            seen = ap_corr.evaluate("psfFlux", x, y) * psf_flux(true, psf, x, y)
+            errors.append(-2500 * np.log10(seen / light_within(true, x, y)))
+        off, stated = float(np.mean(errors)), ap_corr.error("psfFlux")
+        return {"ap_corr": off, "ap_corr_pull": off / (1086 * stated)}
 
     def _pixels(self, frame: TruthFrame, name: str, true: Floats) -> dict[str, float]:
         exposure = self.roots.component(name, frame)
@@ -240,6 +274,38 @@ def true_njy(frame: TruthFrame) -> Floats:
     x, y = np.meshgrid(np.arange(nx, dtype=float), np.arange(ny, dtype=float))
     relative = relative_light(frame, x.ravel(), y.ravel()).reshape(ny, nx)
     return np.asarray(light / (frame.row["electron_per_reference_njy"] * relative))
+
+
+def temperature_of(color: float | None, color_of: Any) -> float:
+    """Return the temperature [K] of stars of a colour; of reference stars where none is given."""
+    if color is None:
+        return float(REFERENCE_TEMPERATURE_K)
+    temperatures = np.geomspace(_COOLEST_K, _HOTTEST_K, 200)
+    colors = np.array([color_of(t) for t in temperatures])
+    return float(temperatures[np.argmin(np.abs(colors - color))])
+
+
+def psf_flux(image: Floats, psf: Any, x: float, y: float) -> float:
+    """Return the flux by a PSF model of the image of a star in the middle of a square."""
+    model = psf.compute_images([x], [y])[0][0]
+    half = min(len(image), len(model)) // 2
+    seen, model = (_middle(stamp, half) for stamp in (image, model))
+    return float((seen * model).sum() / np.square(model).sum())
+
+
+def light_within(image: Floats, x: float, y: float) -> float:
+    """Return the light of such a star within the aperture, pixels at its edge by their share."""
+    n, fine = len(image), 10
+    offset = (np.arange(n * fine) + 0.5) / fine - 0.5 - n // 2
+    dx, dy = offset - (x - np.floor(x + 0.5)), offset - (y - np.floor(y + 0.5))
+    inside = np.hypot(dx, dy[:, None]) < _APERTURE_PIX
+    return float((image * inside.reshape(n, fine, n, fine).mean(axis=(1, 3))).sum())
+
+
+def _middle(stamp: Floats, half: int) -> Floats:
+    middle = len(stamp) // 2
+    cut = slice(middle - half, middle + half + 1)
+    return stamp[cut, cut]
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from drpflow.algorithms.measurement.psf_fit import typical_sigma
 from drpflow.algorithms.visit_background.samples import SkyPixels, sky_pixels
 from drpflow.config.measure_sky import MeasureSkyConfig
+from drpflow.sim.ghosts import ghost_image
 from drpflow.sim.placement import pixel_arcsec, place_sources
 from drpflow.sim.scene import render_sky
 from drpflow.sim.wings import build_wings
@@ -37,6 +38,9 @@ _FAR_WING_PIX = 30.0
 _FAR_WING_LIMIT_ELECTRON = 1e-3
 _BRIGHT_MAG = 17.0
 _APERTURE_PIX = 8.0
+_GHOST_SIGMA = 0.01
+"""A ghost that gives a pixel more of its noise is seen over its size of 100 pixels and more."""
+
 _FAINT_MAGS = (22.0, 23.5)
 _NEAR_STAR_PIX = 50.0
 
@@ -111,20 +115,53 @@ class TrueSky:
             add_far_wing(image, placed.x[i], placed.y[i], strength)
         return image * self._to_detrended
 
+    @cached_property
+    def ghosts(self) -> Floats:
+        """Ghosts of bright stars."""
+        model, key = self.model, self.frame.detector
+        image, artifacts = np.zeros(self.sky.shape), model.config.artifacts
+        if not artifacts.ghosts or key in model.truth.empty_detectors:
+            return image
+        placed = place_sources(model, key, self.frame.survey.survey.sources(self.frame.visit))
+        bright = (placed.sources["mag"] < artifacts.ghost_mag) & (placed.sources["kind"] == 0)
+        # Only light that passes through the corrector is reflected there.
+        bright &= np.hypot(placed.x_mm, placed.y_mm) < 1.3 * model.optics.radius_mm
+        for i in np.flatnonzero(bright):
+            star = float(placed.x_mm[i]), float(placed.y_mm[i])
+            light = artifacts.ghost_fraction * placed.flux_electron[i]
+            found = ghost_image(model.optics.detectors[key].place, star, light)
+            if found is not None:
+                ghost, x0, y0 = found
+                image[y0 : y0 + ghost.shape[0], x0 : x0 + ghost.shape[1]] += ghost
+        return image * self._to_detrended
+
     def rest(self) -> tuple[float, int]:
         """Return the mean of all other light outside masks, and the number of its pixels."""
-        rest = (self.light - self.sky - self.wings)[self.pixels.used]
+        rest = (self.light - self.sky - self.wings - self.ghosts)[self.quiet]
         return float(rest.mean()), rest.size
 
     @cached_property
+    def clean(self) -> Bools:
+        """Pixels without a satellite trail and without a ghost that can be seen.
+
+        Such ghosts are found by comparing visits; those that are fainter are diffuse light.
+        """
+        return (self.ghosts < _GHOST_SIGMA * self.pixels.noise) & ~self.frame.flagged("TRAIL")
+
+    @cached_property
+    def quiet(self) -> Bools:
+        """Pixels that show the sky alone."""
+        return self.pixels.used & self.clean
+
+    @cached_property
     def smooth(self) -> Floats:
-        """Sky and wings, and the mean of what else is left outside masks.
+        """Sky, wings and ghosts, and the mean of what else is left outside masks.
 
         That mean is the visit's where `undetected` says so: undetected sources have no steps at
         the edges of detectors.
         """
         rest = self.rest()[0] if self.undetected is None else self.undetected
-        return self.sky + self.wings + rest
+        return self.sky + self.wings + self.ghosts + rest
 
 
 def add_far_wing(image: Floats, x: float, y: float, strength: float) -> None:
@@ -170,7 +207,7 @@ def score_background(true: TrueSky, background: Floats, seed: int = 1) -> Backgr
     """
     frame = true.frame
     found = BackgroundScore(frame.visit, frame.detector, str(frame.row["band"]))
-    used, sky = true.pixels.used, float(np.median(true.sky))
+    used, sky = true.quiet, float(np.median(true.sky))
     for name, truth in (("smooth", true.smooth), ("light", true.light)):
         error, enough = smoothed(background - truth, used)
         there = used & enough
@@ -180,7 +217,14 @@ def score_background(true: TrueSky, background: Floats, seed: int = 1) -> Backgr
     found.numbers["sky"] = sky
     left = true.pixels.image - true.light
     found.numbers["isr"] = float(left[used].mean()) / sky
+    found.numbers["undetected"] = (
+        true.rest()[0] if true.undetected is None else true.undetected
+    ) / sky
     found.samples["apertures"] = empty_apertures(true, background, seed)
+    found.samples["apertures_smooth"] = empty_apertures(true, true.smooth, seed)
+    found.samples["apertures_sky"] = empty_apertures(
+        true, true.sky + true.wings + true.ghosts, seed
+    )
     found.samples["galaxies"] = galaxy_bias(true, background)
     _score_wings(true, background, found)
     return found
@@ -189,7 +233,7 @@ def score_background(true: TrueSky, background: Floats, seed: int = 1) -> Backgr
 def empty_apertures(true: TrueSky, background: Floats, seed: int) -> Floats:
     """Return fluxes, over their errors, of apertures where the truth has no source."""
     s, image = true.frame.sources, true.pixels.image - background
-    free = true.pixels.used.copy()
+    free = true.quiet
     reach = int(np.ceil(_APERTURE_PIX))
     rng = np.random.default_rng([seed, true.frame.visit, true.frame.detector])
     ny, nx = image.shape
@@ -218,6 +262,7 @@ def galaxy_bias(true: TrueSky, background: Floats) -> Floats:
     faint = (s["kind"] == 1) & (s["mag"] >= _FAINT_MAGS[0]) & (s["mag"] < _FAINT_MAGS[1])
     faint &= (s["x"] > 8) & (s["x"] < nx - 9) & (s["y"] > 8) & (s["y"] < ny - 9)
     bright = np.flatnonzero((s["kind"] == 0) & (s["mag"] < _BRIGHT_MAG))
+    faint[faint] = true.clean[s["y"][faint].astype(int), s["x"][faint].astype(int)]
     for k in bright:
         faint &= np.hypot(s["x"] - s["x"][k], s["y"] - s["y"][k]) > _NEAR_STAR_PIX
     rest = background - true.smooth
@@ -233,9 +278,9 @@ def galaxy_bias(true: TrueSky, background: Floats) -> Floats:
 
 def _score_wings(true: TrueSky, background: Floats, found: BackgroundScore) -> None:
     """Note what a background takes too much, or leaves, 50 to 200 pixels from bright stars."""
-    s, used = true.frame.sources, true.pixels.used
+    s, used = true.frame.sources, true.quiet
     star = (s["kind"] == 0) & (s["mag"] < WING_MAGS[-1])
-    sky = true.sky + float((true.smooth - true.sky - true.wings).mean())
+    sky = true.smooth - true.wings
     for low, high in pairwise(WING_MAGS):
         total, over, light = [], [], []
         for k in np.flatnonzero(star & (s["mag"] >= low) & (s["mag"] < high)):

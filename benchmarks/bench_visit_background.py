@@ -3,8 +3,9 @@
     python benchmarks/bench_visit_background.py [--folder FOLDER]
 
 Nine detectors of 4096² with a sky, 20,000 Gaussian sources, a galaxy and 60 bright stars each are
-written as ``initial_pvi``, and the scripts are run on them as the rules run them. Of the visit's
-frame three noisy copies of the samples stand in for other visits.
+written as ``initial_pvi``, and measureSky is run on them as its rule runs it; the model and the
+sky frame of two of the detectors (four noisy copies of the samples stand in for visits) are timed
+in this process, and so is the layer of the wings of 500 stars.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +28,12 @@ from drpflow.data.exposure import Exposure
 from drpflow.data.mask import Mask
 from drpflow.data.photo_calib import PhotoCalib
 from drpflow.data.psf import GaussianPsf
+from drpflow.data.star_wings import StarWingsLayer
 from drpflow.io.exposure_write import write_exposure
 from drpflow.io.sky_files import read_samples
 
 SIDE, SKY, SOURCES, STARS = 4096, 400.0, 20_000, 60
+FRAME_DETECTORS, FRAME_VISITS, WING_STARS = 2, 4, 500
 _SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
@@ -133,6 +137,54 @@ def model(folder: Path) -> None:
         print(f"model, {label} time: {each}, peak {peak:.0f} MB, {number} cells")
 
 
+def sky_frame(folder: Path) -> None:
+    """Make a sky frame of some detectors, and print what it and its smooth fields took."""
+    from drpflow.algorithms.visit_background.cells import place_cells
+    from drpflow.algorithms.visit_background.sky_frame import FrameVisit, make_sky_frame
+    from drpflow.algorithms.visit_background.smooth_field import fit_smooth_field
+    from drpflow.config.make_sky_frame import MakeSkyFrameConfig
+
+    config, rng, visits = MakeSkyFrameConfig(), np.random.default_rng(6), {}
+    samples = read_samples(folder / "sky_samples.parquet")
+    chosen = {k: samples[k] for k in sorted(samples)[:FRAME_DETECTORS]}
+    for visit in range(1, FRAME_VISITS + 1):
+        cells = place_cells(chosen, camera(), config.sky.mask.min_count_fraction)
+        noisy = {}
+        for key, c in cells.items():
+            sigma = 1 / np.sqrt(np.where(c.usable, c.weight, np.inf))
+            level = c.level + sigma * rng.normal(size=c.level.shape)
+            noisy[key] = replace(c, level=np.where(c.usable, level, 0.0))
+        visits[visit] = FrameVisit(noisy, {})
+    started = time.process_time()
+    make_sky_frame(visits, config)
+    cpu = time.process_time() - started
+    print(f"sky frame: {cpu / FRAME_DETECTORS:.1f} CPU s a detector, {config.rounds} rounds")
+    u, v = np.meshgrid(np.arange(24) * 170.0, np.arange(24) * 170.0)
+    places = np.column_stack([u.ravel(), v.ravel()])
+    values = 1 + 1e-3 * np.sin(places[:, 0] / 600) + 1e-4 * rng.normal(size=len(places))
+    lengths = [share * SIDE for share in config.lengths]
+    started = time.process_time()
+    fit_smooth_field(places, values, np.full(len(places), 1e-8), lengths)
+    print(f"smooth field of {len(places)} bins: {time.process_time() - started:.2f} CPU s")
+
+
+def wings() -> None:
+    """Evaluate the wings of stars on a detector, and print what it took."""
+    rng, radii = np.random.default_rng(7), np.geomspace(35.0, 900.0, 9)
+    x, y = rng.uniform(-900, SIDE + 900, (2, WING_STARS))
+    flux = 10 ** (4.0 + 0.6 * rng.exponential(size=WING_STARS))
+    profile = 1e-2 * np.array([[1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.3, 0.1, 0]])
+    layer = StarWingsLayer(
+        x, y, flux, np.zeros(WING_STARS, np.int64), radii, profile, 0.002 * np.sqrt(SKY)
+    )
+    image = np.zeros((SIDE, SIDE), np.float32)
+    background = Background((("wings", layer),))
+    background.subtract(image[:32, :32])
+    started = time.process_time()
+    background.subtract(image)
+    print(f"wings of {WING_STARS} stars: {time.process_time() - started:.2f} CPU s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, help="where frames are written, and kept")
@@ -146,6 +198,8 @@ def main() -> None:
             run("measure_sky.py", "--visit", "1", "--initial-pvi", *map(str, paths),
                 "--sky-samples", str(samples))  # fmt: skip
         model(folder)
+        sky_frame(folder)
+        wings()
 
 
 if __name__ == "__main__":

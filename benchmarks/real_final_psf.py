@@ -4,7 +4,8 @@
 
 RUN_FOLDER is where a workflow ran up to finalizeCharacterization (``docs/real-frames.md``). Prints
 for each detector image how the trace of the stars' moments differs from those of the first and the
-final PSF at their places, median of reserved stars and of all, and the same of SDSS's ``psField``.
+final PSF at their places, median of reserved stars and of all, and the same of SDSS's ``psField``,
+which the final PSF is compared with too.
 Sizes are 2.35 σ of adaptive moments.
 """
 
@@ -42,13 +43,15 @@ def image_row(store: Store, key: dict[str, int], stars: Any, sdss: Path | None) 
     trace = stars["ixx"][good] + stars["iyy"][good]
     sigma = (stars["ixx"] * stars["iyy"] - stars["ixy"] ** 2)[good] ** 0.25
     reserved = stars["calib_psf_reserved"][good]
-    final = trace / (stars["ixxPSF"] + stars["iyyPSF"])[good] - 1
+    model = (stars["ixxPSF"] + stars["iyyPSF"])[good]
+    final = trace / model - 1
     cells = [f"{key['visit']}", f"{key['detector']}", f"{good.sum()}"]
     cells += [f"{_FWHM_PER_SIGMA * np.median(sigma):.2f}" if good.any() else ""]
     first = _trace(store, key, x, y)
     cells += [_percent(trace / first - 1), _percent(final), _percent(final[reserved])]
     if sdss is not None:
-        cells.append(_percent(trace / _sdss_trace(store, key, x, y, sdss) - 1))
+        own = _sdss_trace(store, key, x, y, sdss)
+        cells += [_percent(trace / own - 1), _percent(model / own - 1)]
     return f"| {' | '.join(cells)} |"
 
 
@@ -90,11 +93,11 @@ def main() -> None:
         run = load_run(arguments.run / "config/config.yaml")
         roots = [arguments.run / run.output]
     store = Store(roots)
-    more = " SDSS's PSF |" if arguments.sdss else ""
+    more = " SDSS's PSF | final PSF over SDSS's |" if arguments.sdss else ""
     print(
         "| visit | detector | stars | FWHM, pix | first PSF, % | final PSF, % | reserved |" + more
     )
-    print("|---" * (7 + bool(arguments.sdss)) + "|")
+    print("|---" * (7 + 2 * bool(arguments.sdss)) + "|")
     for visit in sorted(k["visit"] for k in store.query("final_characterization_stars")):
         stars = store.get("final_characterization_stars", visit=visit)
         stars = {name: np.asarray(stars[name]) for name in stars.columns}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Subcommands by what a user wants to do, in the order in which a user meets them.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("init", "camera", "ingest", "reference", "simulate"),
-    "Run": ("run", "fgcm", "solve-astrometry"),
+    "Run": ("run", "fgcm", "solve-astrometry", "match-psf"),
     "Look": ("status", "report", "datasets", "config"),
 }
 

@@ -12,13 +12,17 @@ from accuracy_visit_summary import (
     STAGES,
     Scores,
     less_medians,
+    light_within,
     pixel_scores,
+    psf_flux,
     relative_light,
+    temperature_of,
     true_njy,
     true_zero_point,
 )
 
 from drpflow.data.photo_calib import NJY_ZERO_POINT_MAG
+from drpflow.data.psf import GaussianPsf
 
 SHAPE = (60, 80)
 FIRST, FINAL = STAGES
@@ -124,3 +128,28 @@ def test_the_table() -> None:
     (row,) = [line for line in lines if line.startswith("| WCS, rms")]
     assert row.split("|")[2].startswith(" 0.5004")
     assert "zero point [mag] by band {np.str_('r'): 0.5}" in lines[-1]
+
+
+def test_the_true_aperture_correction() -> None:
+    x, y, sigma, wings = 30.3, 20.8, 2.0, 0.05
+    star = np.pad(GaussianPsf(sigma).compute_image(x, y)[0], 10)
+    size = len(star)
+    # Alike in all pixels of a disc of 15 pixels about the star.
+    offset = np.arange(size) - size // 2
+    disc = np.hypot(offset - 0.3, offset[:, None] + 0.2) < 15
+    whole = (1 - wings) * star + wings * disc / disc.sum()
+    assert light_within(whole, x, y) == pytest.approx(1 - wings * (1 - 12**2 / 15**2), abs=1e-3)
+    # Of the wings a PSF sees what falls on its own effective area, 4 pi sigma^2.
+    seen = 1 - wings + wings * 4 * np.pi * sigma**2 / disc.sum()
+    assert psf_flux(whole, GaussianPsf(sigma), x, y) == pytest.approx(seen, abs=1e-3)
+    # A PSF too wide by a tenth counts 2 sigma^2 / (sigma^2 + 1.21 sigma^2) times 1.21.
+    wide = psf_flux(star, GaussianPsf(1.1 * sigma), x, y)
+    assert wide == pytest.approx(2 * 1.21 / 2.21, rel=1e-3)
+
+
+def test_stars_of_the_colour_at_which_fluxes_are_taken() -> None:
+    def color_of(temperature: float) -> float:
+        return 6000 / temperature - 0.5
+
+    assert color_of(temperature_of(0.7, color_of)) == pytest.approx(0.7, abs=0.01)
+    assert temperature_of(None, color_of) == 5500

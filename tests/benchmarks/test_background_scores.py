@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from background_scores import add_far_wing, distances, edge_steps, smoothed
+from background_scores import TrueSky, add_far_wing, distances, edge_steps, smoothed
 
 
 def test_distances() -> None:
@@ -52,3 +52,22 @@ def test_far_wings_end_where_they_are_too_faint_to_count(x: float, y: float) -> 
     assert np.abs(image - expected).max() < 2e-3
     near = (r > 31) & (r < 100)
     assert image[near] == pytest.approx(expected[near])
+
+
+def test_ghosts_and_trails_are_not_light_of_undetected_sources() -> None:
+    shape = (40, 50)
+    ghosts, trail = np.zeros(shape), np.zeros(shape)
+    ghosts[:20], trail[25] = 5.0, 70.0
+    true = TrueSky.__new__(TrueSky)
+    true.__dict__ |= {
+        "sky": np.full(shape, 100.0),
+        "wings": np.full(shape, 2.0),
+        "ghosts": ghosts,
+        "light": 102.0 + 0.3 + ghosts + trail,
+        "quiet": trail == 0,
+        "undetected": None,
+    }
+    rest, number = true.rest()
+    assert rest == pytest.approx(0.3)
+    assert number == 39 * 50
+    assert np.allclose(true.smooth, 102.3 + ghosts)

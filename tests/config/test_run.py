@@ -71,6 +71,6 @@ def test_section_holds_what_differs_from_the_defaults() -> None:
 def test_task_sections_are_the_models() -> None:
     for name, field in RunConfig.model_fields.items():
         model = isinstance(field.annotation, type) and issubclass(field.annotation, StrictModel)
-        assert model == (name in {*TASK_SECTIONS, "skypix"})
+        assert model == (name in {*TASK_SECTIONS, "skypix", "skyMap"})
     assert "isr" in TASK_SECTIONS
-    assert "skypix" not in TASK_SECTIONS
+    assert not {"skypix", "skyMap"} & set(TASK_SECTIONS)

@@ -12,13 +12,17 @@ from drpflow.data.air import AirAbsorption, AirState
 from drpflow.data.ap_corr import ApCorr, ApCorrMap
 from drpflow.data.background import Background, MeshLayer, PolynomialLayer
 from drpflow.data.coadd_inputs import CoaddInput, CoaddInputs
+from drpflow.data.coadd_psf import CoaddPsf, CoaddPsfInput
+from drpflow.data.double_gaussian_psf import DoubleGaussianPsf
 from drpflow.data.geometry import Box, ValidPolygon
 from drpflow.data.look_up_table import FilterTable, LookUpTable, StandardPassband
+from drpflow.data.noise_covariance import NoiseCovariance
 from drpflow.data.photo_calib import PhotoCalib
 from drpflow.data.plane_maps import AffineMap, PolynomialMap, RadialMap
 from drpflow.data.polynomial import Basis2D, Domain, Polynomial2D
 from drpflow.data.psf import GaussianPsf, PixelGridPsf
 from drpflow.data.sky_wcs import SkyWcs
+from drpflow.data.spatial_kernel import SpatialKernel
 from drpflow.data.star_wings import StarWingsLayer
 from drpflow.data.summary_stats import STATISTICS, SummaryStats
 from drpflow.data.tan_projection import TanProjection
@@ -99,7 +103,7 @@ def sky_wcs(draw: st.DrawFn) -> SkyWcs:
 
 
 @st.composite
-def pixel_grid_psfs(draw: st.DrawFn) -> PixelGridPsf:
+def pixel_grid_psfs(draw: st.DrawFn, elements: st.SearchStrategy[float] = finite) -> PixelGridPsf:
     n = draw(st.sampled_from([1, 3, 5]))
     basis = draw(bases(2))
     color: dict[str, Any] = {}
@@ -108,11 +112,11 @@ def pixel_grid_psfs(draw: st.DrawFn) -> PixelGridPsf:
         color = {
             "color_ref": draw(moderate),
             "color_basis": color_basis,
-            "color_coefficients": draw(arrays((color_basis.n_terms, n, n))),
+            "color_coefficients": draw(arrays((color_basis.n_terms, n, n), elements)),
         }
     return PixelGridPsf(
         basis,
-        draw(arrays((basis.n_terms, n, n))),
+        draw(arrays((basis.n_terms, n, n), elements)),
         step_pix=draw(st.floats(0.1, 4)),
         kernel_order=draw(st.integers(1, 12)),
         **color,
@@ -217,6 +221,41 @@ coadd_inputs = st.builds(
 )
 gaussian_psfs = st.builds(GaussianPsf, positive, st.none() | st.integers(1, 30))
 
+double_gaussian_psfs = st.builds(
+    DoubleGaussianPsf, positive, st.floats(0, 10), positive, st.none() | st.integers(1, 30)
+)
+
+coadd_psf_inputs = st.builds(
+    CoaddPsfInput,
+    gaussian_psfs | pixel_grid_psfs(moderate),
+    sky_wcs(),
+    valid_polygons,
+    positive,
+    st.integers(0, 2**62),
+    st.integers(0, 200),
+)
+coadd_psfs = st.builds(
+    CoaddPsf,
+    sky_wcs(),
+    st.lists(coadd_psf_inputs, min_size=1, max_size=3).map(tuple),
+    st.integers(1, 5),
+)
+
+
+@st.composite
+def noise_covariances(draw: st.DrawFn) -> NoiseCovariance:
+    half = draw(st.integers(0, 4))
+    values = draw(arrays((2 * half + 1, 2 * half + 1), st.floats(-1, 1)))
+    values[half, half] = 1.0
+    return NoiseCovariance.from_covariance(values)
+
+
+@st.composite
+def spatial_kernels(draw: st.DrawFn) -> SpatialKernel:
+    n, m = draw(st.sampled_from([1, 3, 5])), draw(st.integers(1, 4))
+    basis = draw(bases(2))
+    return SpatialKernel(basis, draw(arrays((m, n, n))), draw(arrays((m, basis.n_terms))))
+
 
 @st.composite
 def absorptions(draw: st.DrawFn, size: int) -> AirAbsorption:
@@ -260,5 +299,9 @@ COMPONENTS = {
     "summary_stats": summary_stats,
     "fgcm_look_up_table": look_up_tables(),
     "coadd_inputs": coadd_inputs,
+    "coadd_psf": coadd_psfs,
+    "noise_covariance": noise_covariances(),
+    "double_gaussian_psf": double_gaussian_psfs,
+    "spatial_kernel": spatial_kernels(),
 }
 """Strategy of each kind of component (the detector has a test of its own)."""

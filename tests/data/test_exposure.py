@@ -56,7 +56,7 @@ def test_planes_that_do_not_agree_are_refused(image, mask, variance, error, mess
 
 
 def test_unknown_units_and_components_are_refused():
-    with pytest.raises(ValueError, match="adu, electron, nJy, not 'counts'"):
+    with pytest.raises(ValueError, match="adu, electron, nJy, 1, not 'counts'"):
         make(unit="counts")
     with pytest.raises(KeyError, match="did you mean 'psf'"):
         make(components={"pfs": GaussianPsf(1.0)})

@@ -18,7 +18,8 @@ from drpflow.io.records import read_component_json, write_component_json
 from tests.data.component_strategies import COMPONENTS
 from tests.io.record_strategies import assert_same
 
-NAMES = {"sky_wcs": "wcs", "gaussian_psf": "psf", "pixel_grid_psf": "psf"}
+PSFS = ("gaussian_psf", "double_gaussian_psf", "pixel_grid_psf", "coadd_psf")
+NAMES = {"sky_wcs": "wcs"} | dict.fromkeys(PSFS, "psf")
 few = settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

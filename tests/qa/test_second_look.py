@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drpflow.io.status_files import read_all_outcomes
+from drpflow.io.status_files import Outcome, read_all_outcomes
 from drpflow.io.store import Store
 from drpflow.qa.final_astrometry_section import final_astrometry_section
 from drpflow.qa.final_psf_data import FinalPsf, read_final_psf
+from drpflow.qa.final_psf_figures import key_ellipticity
 from drpflow.qa.final_psf_scores import color_trend, mean_of, psf_maps, quality, rho_of
 from drpflow.qa.final_psf_section import final_psf_section
 from drpflow.qa.page import DataTable, Section
@@ -213,6 +214,28 @@ def test_maps_and_rho(psf: FinalPsf) -> None:
     np.testing.assert_allclose(rho.rho[0, near], SHAPE_BIAS**2, rtol=0.35)
     np.testing.assert_allclose(rho.rho[1, near], MODEL_E1 * SHAPE_BIAS, rtol=0.35)
     np.testing.assert_allclose(rho.rho[4, near], MODEL_E1**2 * SIZE_BIAS, rtol=0.35)
+
+
+def test_whiskers_fit_their_detector() -> None:
+    assert key_ellipticity(0.004) == 0.01
+    assert key_ellipticity(0.03) == 0.05
+    assert key_ellipticity(0.9) == 0.2
+
+
+def test_many_losses_are_folded_in_the_order_of_visits(
+    store: Store,
+) -> None:
+    task = "modelVisitBackground"
+    outcomes = [
+        Outcome(task, {"visit": v}, "partial", "a nebula") for v in (*range(1, 30, 2), *range(30))
+    ]
+    section = sky_chapter(store, outcomes).section
+    assert section is not None
+    (block,) = [b for b in section.blocks if b.title == "What was lost"]
+    assert block.folded == "all 45 jobs"
+    assert block.table is not None
+    visits = [int(row[1]) for row in block.table.rows]
+    assert visits == sorted(visits)
 
 
 def test_psf_chapter(store: Store) -> None:

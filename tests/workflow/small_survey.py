@@ -27,6 +27,14 @@ NX, NY, N_OVERSCAN = 64, 48, 20
 GAIN, READ_NOISE, BIAS_ADU, SKY_ADU = 1.5, 5.0, 1000.0, 400.0
 DETECTORS = (0, 1)
 VISITS = (11, 12)
+# Two patches side by side.
+SKY_MAP = {
+    "layout": "field",
+    "field": {"ra_deg": 10.0, "dec_deg": -30.0, "width_deg": 0.012, "height_deg": 0.006},
+    "patch_inner_pix": 100,
+    "patch_border_pix": 10,
+    "warp_margin_pix": 8,
+}
 # What a run needs of a checkout.
 PARTS = ("Snakefile", "workflow", "profiles", "scripts", "config", "envs", "src")
 
@@ -96,6 +104,7 @@ class SmallSurvey:
 
     def write_config(self, **sections: object) -> None:
         values = {"camera": "camera.yaml", "sheets": "sheets", "keep": ["post_isr_image"]}
+        values["skyMap"] = SKY_MAP
         path = self.folder / "config" / "config.yaml"
         path.write_text(yaml.safe_dump(values | sections, sort_keys=False))
 

@@ -44,7 +44,8 @@ def test_there_are_rules() -> None:
     survey |= {"solveAstrometry", "makeReport"}
     second = {"measureSky", "makeSkyFrame", "modelVisitBackground", "finalizeCharacterization"}
     second |= {"finalizeAstrometry", "updateVisitSummary"}
-    assert visit | survey | second == set(RULES)
+    coadds = {"planCoaddition", "makeWarp", "compareWarpAssembleCoadd"}
+    assert visit | survey | second | coadds == set(RULES)
     assert set(BATCH_RULES) == {"isr", "calibrateImage"}
 
 

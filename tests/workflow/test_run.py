@@ -29,7 +29,7 @@ PROMPT = {"makeVisitInfo": 2, "isr": 4, "calibrateImage": 4, "consolidateVisit":
 TASKS = PROMPT | {"associateIsolatedStars": 3, "fgcmMakeLookUpTable": 1, "fgcm": 1}
 TASKS |= {"solveAstrometry": 1, "measureSky": 2, "makeSkyFrame": 1, "modelVisitBackground": 2}
 TASKS |= {"finalizeCharacterization": 2, "finalizeAstrometry": 1, "updateVisitSummary": 2}
-TASKS |= {"makeReport": 1}
+TASKS |= {"planCoaddition": 1, "makeWarp": 4, "compareWarpAssembleCoadd": 2, "makeReport": 1}
 """Number of jobs by task."""
 
 
@@ -289,6 +289,16 @@ def test_interruption_leaves_nothing_running(finished: SmallSurvey, tmp_path: Pa
         ({"camera": "none.yaml"}, "none.yaml: the camera file does not exist."),
         ({"sheets": "nowhere"}, "nowhere/visits.tsv: the sheet cannot be read"),
         ({"reference_stars": "no.parquet"}, "no.parquet: the reference catalogue does not exist"),
+        (
+            {"skyMap": {"layout": "field"}},
+            "skyMap (config): the layout field has no centre. Add field: {ra_deg: 10.0, dec_deg:",
+        ),
+        (
+            {"compareWarpAssembleCoadd": {"bright_objects": "no.reg"}},
+            "no.reg: the region file of bright objects does not exist",
+        ),
+        ({"skyMap": {"layout": "cells"}}, "key 'skyMap.layout' has the value 'cells'"),
+        ({"skyMap": {"patch_inner_pix": 150}}, "key 'skyMap.patch_inner_pix' has the value 150"),
     ],
 )
 def test_faults_of_the_user_are_one_sentence(
@@ -307,11 +317,14 @@ def test_faults_of_the_user_are_one_sentence(
 
 def test_a_key_that_stands_twice(finished: SmallSurvey, tmp_path: Path) -> None:
     survey = clone(finished, tmp_path / "run")
-    with (survey.folder / "config/config.yaml").open("a") as stream:
+    path = survey.folder / "config/config.yaml"
+    number = path.read_text().count("\n") + 1
+    with path.open("a") as stream:
         stream.write("keep: []\n")
     result = survey.snakemake("--cores", "1")
     assert result.returncode == 1
-    assert "config/config.yaml: line 5: no YAML: the key 'keep' stands twice" in result.stderr
+    message = f"config/config.yaml: line {number}: no YAML: the key 'keep' stands twice"
+    assert message in result.stderr
 
 
 def test_a_config_file_of_another_name_is_the_only_one_read(

@@ -13,6 +13,10 @@ import yaml
 from drpflow import Store, paths
 from tests.layout.test_imports import SRC
 
+FIELD = {"ra_deg": 150.1, "dec_deg": -12.3, "width_deg": 0.032, "height_deg": 0.032}
+SKY_MAP = {"layout": "field", "field": FIELD, "patch_inner_pix": 600}
+"""One patch that holds both detectors, whichever way the camera is turned."""
+
 
 def drpflow(folder: Path, *words: str) -> str:
     command = [sys.executable, "-m", "drpflow.cli", *words]
@@ -32,6 +36,7 @@ def test_frames_become_images_without_the_truth(tiny_folder: Path, tmp_path: Pat
     drpflow(tmp_path, "ingest", "tiny/raw", *options, "--output", "tiny/sheets")
     config = {"camera": "tiny/camera.yaml", "sheets": "tiny/sheets", "keep": ["post_isr_image"]}
     config |= {"reference_stars": "tiny/reference/reference_stars.parquet"}
+    config |= {"skyMap": SKY_MAP}
     (tmp_path / "config").mkdir()
     (tmp_path / "config/config.yaml").write_text(yaml.safe_dump(config))
     assert "isr: 6 of 6 done" in drpflow(tmp_path, "run", "--cores", "1")

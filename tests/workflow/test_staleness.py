@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.workflow.small_survey import NX, SmallSurvey, camera_values
+from tests.workflow.small_survey import NX, SKY_MAP, SmallSurvey, camera_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,18 @@ def second_look(*visits: int) -> set[str]:
     return {f"{task} visit={visit}" for task in tasks for visit in visits}
 
 
-FINAL = second_look(*VISITS) | {"finalizeAstrometry skypix=257"}
+ASSEMBLED = {f"compareWarpAssembleCoadd tract=0, patch={p}, band=g" for p in (0, 1)}
+
+
+def warps(*visits: int) -> set[str]:
+    """A visit on the two patches."""
+    return {f"makeWarp tract=0, patch={p}, visit={v}" for p in (0, 1) for v in visits}
+
+
+# Warps are deleted once they have been used: a coadd that is made again makes them again.
+WARPED = warps(*VISITS) | ASSEMBLED
+COADDS = {"planCoaddition tract=0, band=g"} | WARPED
+FINAL = second_look(*VISITS) | {"finalizeAstrometry skypix=257"} | COADDS
 GLOBAL = ASSOCIATION | {"fgcm"} | ASTROMETRY | SKY_FRAME | FINAL | REPORT
 
 
@@ -62,7 +73,7 @@ def planned(survey: SmallSurvey, *targets: str) -> set[str]:
     for block in re.split(r"\n(?=(?:local)?rule )", result.stdout + result.stderr):
         rule = re.match(r"(?:local)?rule (\w+):", block)
         wildcards = re.search(r"^ {4}wildcards: (.*)$", block, re.MULTILINE)
-        if rule and rule[1] not in {"all", "prompt", "calibration"}:
+        if rule and rule[1] not in {"all", "prompt", "calibration", "coadds"}:
             jobs.add(rule[1] + (f" {wildcards[1]}" if wildcards else ""))
     return jobs
 
@@ -120,7 +131,8 @@ def test_a_new_visit(finished: SmallSurvey) -> None:
         finished.write_sheets((11, 12, 13))
         for d in (0, 1):
             finished.write_raw(13, d)
-        assert planned(finished) == {"makeVisitInfo visit=13"} | frame(13, 0) | frame(13, 1)
+        new = {"makeVisitInfo visit=13"} | warps(13)
+        assert planned(finished) == new | frame(13, 0) | frame(13, 1)
 
 
 def test_a_new_visit_of_another_field(finished: SmallSurvey) -> None:
@@ -140,7 +152,7 @@ def test_a_new_visit_of_another_field(finished: SmallSurvey) -> None:
 def test_one_visit_less(finished: SmallSurvey) -> None:
     with restored(*sheet_files(finished)):
         finished.write_sheets((11,))
-        assert planned(finished) == GLOBAL - second_look(12)
+        assert planned(finished) == GLOBAL - second_look(12) - warps(12)
 
 
 @pytest.mark.parametrize(
@@ -166,8 +178,13 @@ def test_one_visit_less(finished: SmallSurvey) -> None:
         ),
         (
             {"updateVisitSummary": {"match_radius_arcsec": 0.4}},
-            {f"updateVisitSummary visit={v}" for v in VISITS} | REPORT,
+            {f"updateVisitSummary visit={v}" for v in VISITS} | COADDS | REPORT,
         ),
+        ({"planCoaddition": {"weight": "sky"}}, COADDS | REPORT),
+        ({"makeWarp": {"resampling": {"map_step_pix": 16}}}, WARPED | REPORT),
+        ({"compareWarpAssembleCoadd": {"grow_pix": 3}}, WARPED | REPORT),
+        ({"skyMap": SKY_MAP | {"pixel_scale_arcsec": 0.4}}, COADDS | REPORT),
+        ({"skyMap": SKY_MAP | {"tracts": [0]}}, set()),
         ({"reference_stars": "camera.yaml"}, ALL_CALIBRATE),
         ({"reference_stars": "sheets"}, ALL_CALIBRATE),
     ],
@@ -182,6 +199,11 @@ def test_one_visit_less(finished: SmallSurvey) -> None:
         "a parameter of solveAstrometry",
         "a parameter of makeSkyFrame",
         "a parameter of updateVisitSummary",
+        "a parameter of planCoaddition",
+        "a parameter of makeWarp",
+        "a parameter of compareWarpAssembleCoadd",
+        "the sky map",
+        "the tracts as they are",
         "a reference catalogue",
         "a folder of them",
     ],

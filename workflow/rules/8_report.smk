@@ -24,6 +24,9 @@ rule makeReport:
                 status("finalizeCharacterization"),
                 status("finalizeAstrometry"),
                 status("updateVisitSummary"),
+                status("planCoaddition"),
+                status("makeWarp"),
+                status("compareWarpAssembleCoadd"),
             ]
         ),
     output:

@@ -72,6 +72,7 @@ def _config_text(camera: str, config: dict[str, dict[str, Any]], detrended: bool
         "camera": camera,
         "sheets": "sheets",
         "output": "results",
+        "skyMap": "{}",
     }
     sections = {name: dict(keys) for name, keys in config.items()}
     if detrended:

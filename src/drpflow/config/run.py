@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 from drpflow.config.associate_isolated_stars import AssociateIsolatedStarsConfig
 from drpflow.config.base import StrictModel, param, validate
 from drpflow.config.calibrate_image import CalibrateImageConfig
+from drpflow.config.compare_warp_assemble_coadd import CompareWarpAssembleCoaddConfig
 from drpflow.config.consolidate_visit import ConsolidateVisitConfig
 from drpflow.config.fgcm_make_look_up_table import FgcmMakeLookUpTableConfig
 from drpflow.config.fgcm_task import FgcmTaskConfig
@@ -22,8 +23,11 @@ from drpflow.config.finalize_astrometry import FinalizeAstrometryConfig
 from drpflow.config.finalize_characterization import FinalizeCharacterizationConfig
 from drpflow.config.isr import IsrConfig
 from drpflow.config.make_sky_frame import MakeSkyFrameConfig
+from drpflow.config.make_warp import MakeWarpConfig
 from drpflow.config.measure_sky import MeasureSkyConfig
 from drpflow.config.model_visit_background import ModelVisitBackgroundConfig
+from drpflow.config.plan_coaddition import PlanCoadditionConfig
+from drpflow.config.sky_map import SkyMapConfig
 from drpflow.config.skypix import SkypixConfig
 from drpflow.config.solve_astrometry_task import SolveAstrometryTaskConfig
 from drpflow.config.update_visit_summary import UpdateVisitSummaryConfig
@@ -57,6 +61,10 @@ class RunConfig(StrictModel):
     skypix: SkypixConfig = Field(
         default_factory=SkypixConfig,
         description="pieces of the sky that are worked on one by one",
+    )
+    skyMap: SkyMapConfig = Field(  # noqa: N815 - as the sections of the tasks
+        default_factory=SkyMapConfig,
+        description="tracts and patches, on which coadds are made",
     )
     isr: IsrConfig = Field(default_factory=IsrConfig, description="raw frame to detrended image")
     calibrateImage: CalibrateImageConfig = Field(  # noqa: N815 - the task's label
@@ -108,6 +116,18 @@ class RunConfig(StrictModel):
         default_factory=UpdateVisitSummaryConfig,
         description="the final components of a visit, checked, and their statistics",
     )
+    planCoaddition: PlanCoadditionConfig = Field(  # noqa: N815
+        default_factory=PlanCoadditionConfig,
+        description="which visits enter a coadd, with which weights",
+    )
+    makeWarp: MakeWarpConfig = Field(  # noqa: N815
+        default_factory=MakeWarpConfig,
+        description="visits resampled to patches, as they are and with a matched PSF",
+    )
+    compareWarpAssembleCoadd: CompareWarpAssembleCoaddConfig = Field(  # noqa: N815
+        default_factory=CompareWarpAssembleCoaddConfig,
+        description="what moves found by comparison of visits, and the mean of the rest",
+    )
 
     @field_validator("visits")
     @classmethod
@@ -134,7 +154,7 @@ class RunConfig(StrictModel):
 
 
 # Sections that belong to no task.
-_SHARED_SECTIONS = {"skypix"}
+_SHARED_SECTIONS = {"skypix", "skyMap"}
 # Labels of the tasks that have a section.
 TASK_SECTIONS = tuple(
     name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,9 +142,12 @@ class SecondSurvey:
         Detections of the first solution without a final centroid.
     solved
         The first solution.
+    without
+        Why visits have no final centroid; theirs are those of the first solution.
     """
 
     survey: AstrometricSurvey
     first_centroids: Observations
     n_lost: int
     solved: SolvedPiece
+    without: Mapping[int, str] = field(default_factory=dict)

@@ -16,6 +16,7 @@ COMPONENTS = (
     "detector",
     "summary_stats",
     "coadd_inputs",
+    "noise_covariance",
 )
 """Names of components, in the order in which files and messages list them."""
 
@@ -31,6 +32,7 @@ CLASSES = {
     "detector": "DetectorInfo",
     "summary_stats": "SummaryStats",
     "coadd_inputs": "CoaddInputs",
+    "noise_covariance": "NoiseCovariance",
 }
 """Class, or base class, of each component."""
 

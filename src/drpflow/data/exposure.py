@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from drpflow.data.detector_info import DetectorInfo
     from drpflow.data.geometry import ValidPolygon
     from drpflow.data.mask import Mask
+    from drpflow.data.noise_covariance import NoiseCovariance
     from drpflow.data.photo_calib import PhotoCalib
     from drpflow.data.psf import Psf
     from drpflow.data.sky_wcs import SkyWcs
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
     from drpflow.data.transmission import TransmissionCurve
     from drpflow.data.visit_info import VisitInfo
 
-Unit: TypeAlias = Literal["adu", "electron", "nJy"]
+Unit: TypeAlias = Literal["adu", "electron", "nJy", "1"]
 PlaneName: TypeAlias = Literal["image", "mask", "variance"]
 
-UNITS: tuple[Unit, ...] = ("adu", "electron", "nJy")
+UNITS: tuple[Unit, ...] = ("adu", "electron", "nJy", "1")
 PLANE_NAMES: tuple[PlaneName, ...] = ("image", "mask", "variance")
 
 
@@ -123,6 +124,7 @@ class Exposure:
         detector: DetectorInfo | None
         summary_stats: SummaryStats | None
         coadd_inputs: CoaddInputs | None
+        noise_covariance: NoiseCovariance | None
 
     def __init__(
         self,

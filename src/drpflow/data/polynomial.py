@@ -201,9 +201,13 @@ class Basis2D:
 
         Two matrix products; a pixel costs order + 1 multiplications instead of the square.
         """
-        u, v = self.domain.to_unit(x, y)
-        bu, bv = (_vandermonde(self.kind, t, self.order) for t in (u, v))
+        bu, bv = self.along_axes(x, y)
         return bv.T @ (self.square(coefficients) @ bu)
+
+    def along_axes(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+        """Return B_0 … B_n at columns and at rows, shapes (order + 1, nx) and (order + 1, ny)."""
+        u, v = self.domain.to_unit(x, y)
+        return _vandermonde(self.kind, u, self.order), _vandermonde(self.kind, v, self.order)
 
     def square(self, coefficients: Floats) -> Floats:
         """Return coefficients as a matrix [j, i], (…, order + 1, order + 1), zero above order."""

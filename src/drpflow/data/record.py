@@ -144,6 +144,8 @@ _MODULES = {
     "sky_wcs": "drpflow.data.sky_wcs",
     "pixel_grid_psf": "drpflow.data.psf",
     "gaussian_psf": "drpflow.data.psf",
+    "coadd_psf": "drpflow.data.coadd_psf",
+    "double_gaussian_psf": "drpflow.data.double_gaussian_psf",
     "photo_calib": "drpflow.data.photo_calib",
     "ap_corr": "drpflow.data.ap_corr",
     "background": "drpflow.data.background",
@@ -153,6 +155,8 @@ _MODULES = {
     "detector": "drpflow.data.detector_info",
     "summary_stats": "drpflow.data.summary_stats",
     "coadd_inputs": "drpflow.data.coadd_inputs",
+    "noise_covariance": "drpflow.data.noise_covariance",
+    "spatial_kernel": "drpflow.data.spatial_kernel",
     "fgcm_look_up_table": "drpflow.data.look_up_table",
     # Parts of components.
     "affine_map": "drpflow.data.plane_maps",

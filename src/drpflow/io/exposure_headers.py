@@ -133,7 +133,7 @@ def geometry_header(exposure: Exposure) -> fits.Header:
 
 def variance_unit(unit: Unit) -> str:
     """Return the unit of a variance in FITS spelling."""
-    return f"{unit}2"
+    return "1" if unit == "1" else f"{unit}2"
 
 
 def mask_plane_cards(mask: Mask) -> list[fits.Card]:

@@ -10,7 +10,7 @@ from drpflow.io.status_files import summarize_failures
 from drpflow.qa.page import Block, Column, Section, Tile, make_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from drpflow.io.status_files import Outcome
 
@@ -79,7 +79,7 @@ def _lists(groups: Sequence[tuple[str, str, Sequence[Outcome]]]) -> list[Block]:
             o.task,
             o.data_id.get("visit"),
             o.data_id.get("detector"),
-            o.data_id.get("skypix"),
+            _piece(o.data_id),
             "all" if o.failed else "some components",
             o.reason,
             o.hint,
@@ -95,6 +95,12 @@ def _lists(groups: Sequence[tuple[str, str, Sequence[Outcome]]]) -> list[Block]:
         Block(table=make_table(_REASON_COLUMNS, reasons)),
         Block(table=table, folded=f"all {len(jobs)} jobs"),
     ]
+
+
+def _piece(data_id: Mapping[str, int | str]) -> str | int | None:
+    """Return the piece of the sky, or the place on the tracts, that a job is about."""
+    names = [f"{name} {data_id[name]}" for name in ("tract", "patch", "band") if name in data_id]
+    return ", ".join(names) or data_id.get("skypix")
 
 
 def _tile(task: str, ended: int, lost: int, lacking: int) -> Tile:

@@ -22,6 +22,8 @@ WIDE_IN, NARROW_IN = 11.5, 5.9
 
 # Nights with a smaller share of the visits have no room for their names.
 _LEAST_SHARE = 0.065
+# Numbers on a logarithmic axis, and on one that spans less than this factor.
+_DECADE, _NARROW, _SPAN = (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0), 6.0
 
 
 def stack(number: int, each_in: float, width_in: float = WIDE_IN) -> tuple[Figure, list[Axes]]:
@@ -79,12 +81,19 @@ def logarithmic(axis: Axis, straight: float = 0.0) -> None:
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+    class Ticks(LogLocator):
+        """More ticks in a decade where the axis spans less than one."""
+
+        def tick_values(self, vmin: float, vmax: float) -> Any:
+            self.set_params(subs=_NARROW if vmax < _SPAN * vmin else _DECADE)
+            return super().tick_values(vmin, vmax)
+
     scaled = getattr(axis.axes, f"set_{axis.axis_name}scale")  # type: ignore[attr-defined]
     if straight:
         scaled("symlog", linthresh=straight, linscale=1.0)
     else:
         scaled("log")
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_locator(Ticks(subs=_DECADE))
         axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 

@@ -49,11 +49,18 @@ _RHO_NAMES = (
     "ρ1  ⟨δe · δe⟩", "ρ2  ⟨e · δe⟩", "ρ3  ⟨(e δT/T) · (e δT/T)⟩", "ρ4  ⟨δe · (e δT/T)⟩",
     "ρ5  ⟨e · (e δT/T)⟩",
 )  # fmt: skip
-# A whisker of this ellipticity is the key, and as long as a sixth of a detector.
-_KEY_ELLIPTICITY = 0.01
+# A whisker of the key is as long as a sixth of a detector.
+_KEYS = 0.01, 0.02, 0.05, 0.1, 0.2
 
 
-def residual_map(maps: PsfMaps, detectors: Sequence[Detector], most_percent: float) -> str:
+def key_ellipticity(typical: float) -> float:
+    """Return the ellipticity whose whisker is the key, where the long ones are `typical`."""
+    return next((key for key in _KEYS if key >= typical), _KEYS[-1])
+
+
+def residual_map(
+    maps: PsfMaps, detectors: Sequence[Detector], most_percent: float, key: float = _KEYS[0]
+) -> str:
     """Draw mean dT/T of cells in colour, and mean residuals of the distortion as whiskers.
 
     Parameters
@@ -64,6 +71,8 @@ def residual_map(maps: PsfMaps, detectors: Sequence[Detector], most_percent: flo
         Positions and turns of the detectors.
     most_percent
         End of the scale of colours, so that figures beside each other have one.
+    key
+        Ellipticity whose whisker is a sixth of a detector long.
     """
     from matplotlib.collections import LineCollection
 
@@ -82,7 +91,7 @@ def residual_map(maps: PsfMaps, detectors: Sequence[Detector], most_percent: flo
         )  # fmt: skip
         e = (maps.e1.mean[detector.id] + 1j * maps.e2.mean[detector.id]).ravel()
         x, y = _middles(detector, size.shape)
-        whisker = key_mm * np.abs(e) / _KEY_ELLIPTICITY * np.exp(0.5j * np.angle(e))
+        whisker = key_mm * np.abs(e) / key * np.exp(0.5j * np.angle(e))
         ends = np.column_stack([whisker.real, whisker.imag]) / 2
         middle = np.column_stack([x, y])
         segments = np.stack([middle - ends, middle + ends], axis=1)[np.isfinite(np.abs(e))]
@@ -90,7 +99,7 @@ def residual_map(maps: PsfMaps, detectors: Sequence[Detector], most_percent: flo
     if shown is not None:
         scale(figure, shown, "stars − PSF: mean dT/T [%]")
     fit(axes, detectors)
-    length_key(axes, key_mm, f"mean de {_KEY_ELLIPTICITY:g}")
+    length_key(axes, key_mm, f"mean de {key:g}")
     return data_uri(figure)
 
 

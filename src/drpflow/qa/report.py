@@ -11,6 +11,7 @@ from drpflow.io.store import Store
 from drpflow.qa.association_section import association_section
 from drpflow.qa.attrition_section import attrition_section
 from drpflow.qa.calibration_section import calibration_section, visit_numbers
+from drpflow.qa.coadd_section import coadd_section
 from drpflow.qa.final_astrometry_section import final_astrometry_section
 from drpflow.qa.final_psf_section import final_psf_section
 from drpflow.qa.flags_section import flag_counts, flags_section
@@ -47,6 +48,7 @@ def write_report(root: Path, output: Path) -> None:
         "final PSFs (finalizeCharacterization)": final_psf_section(store),
         "the final astrometry (finalizeAstrometry)": final_astrometry_section(store, outcomes),
         "final visit summaries (updateVisitSummary)": summary_section(store),
+        "coadds (compareWarpAssembleCoadd)": coadd_section(store),
     }
     sections = [
         attrition_section(outcomes, [name for name, made in second_look.items() if made is None]),

@@ -78,5 +78,6 @@ def wing_figure(curves: Mapping[str, Sequence[WingBin]]) -> str:
         axes.set_title(band, fontsize=9, loc="left")
         label(axes, "magnitude (AB)", "light left [% of the sky]" if axes is panels[0] else "")
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, ncols=3, fontsize=8, frameon=False, loc="outside upper left")
+    across = min(3, len(panels) + 1)
+    figure.legend(handles, names, ncols=across, fontsize=8, frameon=False, loc="outside upper left")
     return data_uri(figure)

@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 _TITLE = "Backgrounds"
 _TASKS = ("measureSky", "makeSkyFrame", "modelVisitBackground")
 _LEAST_PERCENT = 0.1
+_MOST_ROWS = 20
 # Blocks along the side of a detector, of a visit and of the mean of many.
 _FEW_BLOCKS, _MANY_BLOCKS = 8, 16
 _CAPTIONS = {
     "first": "sky left by the first background",
     "final": "sky left by the final background",
     "between": "first − final background",
-    "model": "final background − its level",
+    "model": "final background − level of the sky",
 }
 _VISIT_COLUMNS = (
     Column("visit"),
@@ -313,7 +314,8 @@ def _lost_block(outcomes: Sequence[Outcome]) -> list[Block]:
     rows = [
         [o.task, o.data_id.get("visit"), o.data_id.get("physical_filter", "–"),
          "nothing" if o.failed else "in part", o.reason]
-        for o in outcomes
+        for o in sorted(outcomes, key=lambda o: (o.task, int(o.data_id.get("visit", -1))))
         if o.failed or o.partial
     ]  # fmt: skip
-    return [Block("What was lost", table=make_table(columns, rows))] if rows else []
+    folded = f"all {len(rows)} jobs" if len(rows) > _MOST_ROWS else ""
+    return [Block("What was lost", table=make_table(columns, rows), folded=folded)] if rows else []

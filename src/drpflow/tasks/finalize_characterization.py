@@ -375,11 +375,13 @@ def _result(
     columns |= {name: np.array([row[name] for row in numbers]) for name in numbers[0]}
     stars = [_star_columns(visit, d) for d in work.values() if d.corrected is not None]
     table = {name: np.concatenate([s[name] for s in stars]) for name in stars[0]} if stars else {}
+    levels = [d.visit_fit.level_electron for d in work.values() if d.visit_fit is not None]
     figures: dict[str, float | int | str] = {
         "detectors": len(work),
         "with_psf": sum(rows[k].components["psf"] is not None for k in rows),
         "psf_stars": int(columns["n_psf_used"].sum()),
         "reserved_stars": int(columns["n_psf_reserved"].sum()),
+        "background_level_electron": round(max(levels, default=0.0), 3),
         **_reserved_figures(table),
     }
     return Characterized(ComponentTable(rows, columns), table, figures, _problem(work))

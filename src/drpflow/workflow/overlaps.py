@@ -89,10 +89,10 @@ class Overlaps:
 def _touched(survey: Survey, order: int, margin_deg: float) -> list[tuple[int, int]]:
     """Return pairs (piece, visit), sorted."""
     visits, circles = [], []
-    shapes = {d.id: _shape(d, survey.camera) for d in survey.camera.detectors}
+    shapes = {d.id: detector_circle(d, survey.camera) for d in survey.camera.detectors}
     for key, row in survey.visits.items():
         detectors = [int(d) for d in survey.detectors[key]]
-        found = _circles(row, [shapes[d] for d in detectors], survey.camera)
+        found = circles_of(row, [shapes[d] for d in detectors], survey.camera)
         circles.append(found)
         visits.append(np.full(len(found), row.visit))
     ra, dec, radius = np.concatenate(circles).T
@@ -105,7 +105,7 @@ def _touched(survey: Survey, order: int, margin_deg: float) -> list[tuple[int, i
     return [(pixel, number) for pixel, number in found.tolist()]
 
 
-def _shape(detector: Detector, camera: Camera) -> tuple[float, float, float]:
+def detector_circle(detector: Detector, camera: Camera) -> tuple[float, float, float]:
     """Return centre of a detector in the field, and its radius there, degrees."""
     nx, ny = detector.size_pix
     x = np.array([(nx - 1) / 2, -0.5, nx - 0.5, nx - 0.5, -0.5])
@@ -114,7 +114,12 @@ def _shape(detector: Detector, camera: Camera) -> tuple[float, float, float]:
     return float(fx[0]), float(fy[0]), float(np.hypot(fx[1:] - fx[0], fy[1:] - fy[0]).max())
 
 
-def _circles(row: VisitRow, shapes: list[tuple[float, float, float]], camera: Camera) -> Floats:
+def is_known(row: VisitRow, camera: Camera) -> bool:
+    """Return whether it is known where each detector of a visit lies on the sky."""
+    return row.rotation_deg is not None and camera.wcs_from == "camera"
+
+
+def circles_of(row: VisitRow, shapes: list[tuple[float, float, float]], camera: Camera) -> Floats:
     """Return right ascension, declination and radius of circles that hold a visit, (n, 3).
 
     A circle a detector where geometry and rotation are known. Otherwise one about the boresight,
@@ -122,7 +127,8 @@ def _circles(row: VisitRow, shapes: list[tuple[float, float, float]], camera: Ca
     detector: what their headers give as the boresight may be a corner of the image.
     """
     fx, fy, radius = np.array(shapes).T
-    if row.rotation_deg is not None and camera.wcs_from == "camera":
+    if is_known(row, camera):
+        assert row.rotation_deg is not None
         projection = TanProjection(row.ra_deg, row.dec_deg, row.rotation_deg, camera.optics.x_axis)
         return np.stack([*projection.to_sky(fx, fy), radius], axis=1)
     reach = float((np.hypot(fx, fy) + radius).max())

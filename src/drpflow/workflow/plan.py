@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shlex
 import sys
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import drpflow
 from drpflow import paths
 from drpflow.config.run import build_run
+from drpflow.config.sky_map import LARGEST_PATCH_PIX, SMALLEST_PATCH_PIX
+from drpflow.data.sky_map import sky_map_from_json
 from drpflow.errors import InputError, suggest
 from drpflow.io.config_file import read_config_file
 from drpflow.io.datasets import DatasetTable
@@ -26,6 +29,7 @@ from drpflow.workflow.fingerprint import fingerprints
 from drpflow.workflow.number_lists import spans
 from drpflow.workflow.overlaps import Overlaps
 from drpflow.workflow.survey import load_survey
+from drpflow.workflow.tract_overlaps import TractOverlaps, suggested_field
 from drpflow.workflow.visit_batch import ANY_VISIT, VisitBatch
 from drpflow.workflow.visit_pieces import VisitPieces
 
@@ -92,10 +96,43 @@ class Plan:
         """Which pieces of the sky each visit touches."""
         return VisitPieces(self.overlaps, self.astrometry)
 
+    @cached_property
+    def sky_map(self) -> str:
+        """The section skyMap as JSON, as scripts take it: with scale and size of patches.
+
+        Raises
+        ------
+        InputError
+            If the layout is a field, and none is given.
+        """
+        section = self.run.skyMap
+        if section.layout == "field" and section.field is None:
+            raise InputError(
+                "skyMap (config)",
+                "the layout field has no centre",
+                f"Add field: {_yaml(suggested_field(self.survey))}, which is about the mean "
+                "boresight and holds all visits",
+            )
+        values = section.model_dump(mode="json", exclude_defaults=True, exclude={"tracts"})
+        values.setdefault("pixel_scale_arcsec", self.survey.pixel_arcsec)
+        side = min(self.survey.largest_side_pix, LARGEST_PATCH_PIX)
+        least = max(SMALLEST_PATCH_PIX, 2 * section.patch_border_pix)
+        values.setdefault("patch_inner_pix", max(side, least))
+        return json.dumps(values, sort_keys=True)
+
+    @cached_property
+    def tracts(self) -> TractOverlaps:
+        """Which visits touch which tracts and patches."""
+        config = self.run.skyMap
+        sky_map = sky_map_from_json(self.sky_map)
+        return TractOverlaps(self.survey, sky_map, self.run.skypix.margin_deg, config.tracts)
+
     def expand(self, pattern: str | list[str]) -> list[str]:
-        """Return a path pattern filled with every visit, detector, filter or piece of sky."""
+        """Return a path pattern filled with all visits, detectors, filters or pieces of sky."""
         if not isinstance(pattern, str):
             return [path for item in pattern for path in self.expand(item)]
+        if "{tract}" in pattern:
+            return self.tracts.expand(pattern)
         if "{physical_filter}" in pattern:
             return self.filters.expand(pattern)
         if "{skypix}" not in pattern:
@@ -157,6 +194,12 @@ class Plan:
         """The reference catalogue where it is one file; Snakemake notices when it changes."""
         path = self.run.reference_stars
         return [] if path is None or path.is_dir() else [str(path)]
+
+    @property
+    def bright_objects(self) -> list[str]:
+        """The region file of bright objects that are marked on coadds, if there is one."""
+        path = self.run.compareWarpAssembleCoadd.bright_objects
+        return [] if path is None else [path]
 
     @property
     def reference_options(self) -> str:
@@ -237,6 +280,7 @@ def load_plan(run: RunConfig, *, warn: bool = True) -> Plan:
 
     table = DatasetTable.load()
     _check_keep(run, table)
+    _check_bright_objects(run)
 
     def is_done(row: ExposureRow) -> bool:
         job = {"visit": row.visit, "detector": row.detector}
@@ -247,7 +291,9 @@ def load_plan(run: RunConfig, *, warn: bool = True) -> Plan:
     kinds = [name for name, entry in table.inputs.items() if entry.where == CALIBRATIONS]
     survey = load_survey(run, camera, is_done, kinds=kinds, warn=warn)
     scripts = {task: paths.script(task) for task in table.tasks if paths.script(task).is_file()}
-    return Plan(run, table, survey, fingerprints(scripts, _schema_files(table)))
+    plan = Plan(run, table, survey, fingerprints(scripts, _schema_files(table)))
+    plan.tracts  # noqa: B018 - made now, where a fault of the configuration is told in a sentence
+    return plan
 
 
 def plan_for_snakemake(values: dict[str, Any], workflow: Any) -> Plan:
@@ -321,6 +367,20 @@ def _schema_files(table: DatasetTable) -> dict[str, list[Path]]:
         if entry.table_schema is not None:
             files[entry.task].append(folder / f"{entry.table_schema}.yaml")
     return files
+
+
+def _yaml(values: dict[str, float]) -> str:
+    return "{" + ", ".join(f"{key}: {value}" for key, value in values.items()) + "}"
+
+
+def _check_bright_objects(run: RunConfig) -> None:
+    path = run.compareWarpAssembleCoadd.bright_objects
+    if path is not None and not Path(path).is_file():
+        raise InputError(
+            path,
+            "the region file of bright objects does not exist",
+            "Correct compareWarpAssembleCoadd.bright_objects in the config file, or leave it out",
+        )
 
 
 def _check_keep(run: RunConfig, table: DatasetTable) -> None:

@@ -184,6 +184,11 @@ class Survey:
         return max(d.size_pix[0] * d.size_pix[1] for d in self.camera.detectors) / 1e6
 
     @cached_property
+    def largest_side_pix(self) -> int:
+        """The longer side of the largest detector."""
+        return max(max(d.size_pix) for d in self.camera.detectors)
+
+    @cached_property
     def bands(self) -> list[str]:
         """Bands of the camera, in the order of its file."""
         return list(dict.fromkeys(f.band for f in self.camera.filters))

@@ -27,6 +27,10 @@ APERTURE_RADII_PIX = (3, 6, 9, 12, 17, 25, 35, 50, 70)
 """Radii of the apertures of the star table."""
 COMPENSATED_GAUSSIAN_SIGMAS_PIX = (3, 5)
 """Widths of the compensated Gaussian fluxes of the star table."""
+# Relative scatter of the ratio of two fluxes of a star that noise does not explain.
+_RATIO_FLOOR = 0.003
+# The errors of two fluxes that are nearly one do not tell their difference better than this.
+_LEAST_NOISE = 0.2
 
 
 def flux_columns(work: WorkImage, x: Float64, y: Float64, config: MeasurementConfig) -> Columns:
@@ -94,13 +98,15 @@ def normalized_top_hat(
 ) -> tuple[Columns, float]:
     """Put compensated top-hat fluxes on the scale of the 12-pixel aperture.
 
-    One factor a detector, the median over bright stars of aperture over top-hat flux: that of the
-    light of a star that the ring takes off. It leaves the insensitivity to the background.
+    One factor a detector: that of the light of a star that the ring takes off. It leaves the
+    insensitivity to the background. The factor is the median over stars of aperture over top-hat
+    flux, each with the weight that the noise of the ring leaves it: what the sky is wrong by is in
+    the aperture, so that the ratio of faint stars is wrong by more, and all to one side.
 
     Parameters
     ----------
     columns
-        The star table's.
+        The star table's: both fluxes with errors and flags.
     stars
         The stars to take, shape (n,).
 
@@ -111,18 +117,33 @@ def normalized_top_hat(
     factor
         NaN if no star is good.
     """
-    flux, aperture = columns["compTophatFlux_instFlux"], columns["ap12Flux_instFlux"]
+    flux, aperture, flux_error, aperture_error = (
+        np.asarray(columns[f"{name}_{what}"], float)
+        for what in ("instFlux", "instFluxErr")
+        for name in ("compTophatFlux", "ap12Flux")
+    )
     good = stars & ~columns["compTophatFlux_flag"].astype(bool)
     good &= ~columns["ap12Flux_flag"].astype(bool)
-    good &= (np.asarray(flux, float) > 0) & (np.asarray(aperture, float) > 0)
-    ratio = np.asarray(aperture, float)[good] / np.asarray(flux, float)[good]
-    factor = float(np.median(ratio)) if ratio.size else np.nan
+    good &= (flux > 0) & (aperture > 0) & np.isfinite(flux_error) & np.isfinite(aperture_error)
+    # Both hold the noise of the disc; the ratio has that of the ring alone.
+    ring = np.maximum(flux_error**2 - aperture_error**2, _LEAST_NOISE * aperture_error**2)
+    weight = 1 / (ring[good] / flux[good] ** 2 + _RATIO_FLOOR**2)
+    factor = _weighted_median(aperture[good] / flux[good], weight)
     name = "normCompTophatFlux"
     return {
-        f"{name}_instFlux": np.asarray(flux, float) * factor,
-        f"{name}_instFluxErr": np.asarray(columns["compTophatFlux_instFluxErr"], float) * factor,
+        f"{name}_instFlux": flux * factor,
+        f"{name}_instFluxErr": flux_error * factor,
         f"{name}_flag": columns["compTophatFlux_flag"].astype(bool) | ~np.isfinite(factor),
     }, factor
+
+
+def _weighted_median(values: Float64, weight: Float64) -> float:
+    """Return the value with half of the weight on either side; NaN of none."""
+    if not values.size:
+        return float("nan")
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weight[order]) - weight[order] / 2
+    return float(np.interp(weight.sum() / 2, below, values[order]))
 
 
 def local_background_columns(

@@ -1,0 +1,1 @@
+"""Coadds: the static sky, what moves or flashes, the weighted mean without it."""

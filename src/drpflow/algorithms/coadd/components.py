@@ -1,0 +1,149 @@
+"""The components of a coadd: PSF, inputs, where it is valid, how its noise hangs together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from drpflow.algorithms.warp.mosaic import hull
+from drpflow.data.coadd_inputs import CoaddInput, CoaddInputs
+from drpflow.data.coadd_psf import CoaddPsf
+from drpflow.data.geometry import ValidPolygon
+from drpflow.data.noise_covariance import NoiseCovariance
+from drpflow.data.photo_calib import PhotoCalib
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from drpflow.data.coadd_psf import CoaddPsfInput
+    from drpflow.data.geometry import Box
+    from drpflow.data.sky_wcs import SkyWcs
+    from drpflow.data.warps import Warp
+
+    Floats: TypeAlias = NDArray[np.float64]
+
+_PER_SIDE = 8
+# PSFs are looked at on so many points a side of the patch.
+_GRID = 5
+
+
+def used_inputs(
+    warps: Sequence[Warp], wcs: SkyWcs, box: Box
+) -> dict[int, list[tuple[CoaddPsfInput, ValidPolygon]]]:
+    """Return the detectors of each visit that lie on a box, their polygons shrunk to it.
+
+    Parameters
+    ----------
+    warps
+        The visits, with PSFs.
+    wcs
+        Of the tract.
+    box
+        The pixels of the coadd.
+
+    Returns
+    -------
+    dict
+        By visit, inputs of the PSF with polygons in pixels of their detectors, and the same
+        polygons in pixels of the tract.
+    """
+    found: dict[int, list[tuple[CoaddPsfInput, ValidPolygon]]] = {}
+    for warp in warps:
+        parts = []
+        for item in warp.direct.components["psf"].inputs:
+            outline = _mapped(item.polygon.vertices, item.wcs, wcs)
+            clipped = outline.clipped(box)
+            if clipped is not None:
+                shrunk = item.polygon
+                if not np.array_equal(clipped.vertices, outline.vertices):
+                    shrunk = _mapped(clipped.vertices, wcs, item.wcs)
+                parts.append((replace(item, polygon=shrunk), clipped))
+        found[warp.visit] = parts
+    return found
+
+
+def _mapped(vertices: Floats, source: SkyWcs, target: SkyWcs) -> ValidPolygon:
+    """Return a polygon in pixels of another image; its sides may bend."""
+    steps = np.arange(_PER_SIDE)[:, None] / _PER_SIDE
+    sides = vertices[:, None] + steps * (np.roll(vertices, -1, axis=0) - vertices)[:, None]
+    sky = source.pixel_to_world_values(*sides.reshape(-1, 2).T)
+    return ValidPolygon(np.column_stack(target.world_to_pixel_values(*sky)))
+
+
+def coadd_components(
+    warps: Sequence[Warp],
+    inputs: Mapping[int, Sequence[tuple[CoaddPsfInput, ValidPolygon]]],
+    noise: Mapping[int, float],
+    wcs: SkyWcs,
+    box: Box,
+) -> dict[str, Any]:
+    """Return the components of a coadd.
+
+    Parameters
+    ----------
+    warps
+        The visits that are in it.
+    inputs
+        Of :func:`used_inputs`.
+    noise
+        By visit, what it adds to the variance of the sum, Σ w² v.
+    wcs
+        Of the tract.
+    box
+        The pixels of the coadd.
+    """
+    psfs, entries = [], []
+    for warp in warps:
+        items = [item for item, _ in inputs[warp.visit]]
+        psf = warp.direct.components["psf"]
+        psfs.append((CoaddPsf(psf.wcs, tuple(items), psf.kernel_order), warp.weight))
+        kept = {item.detector for item in items}
+        for one in warp.direct.components["coadd_inputs"]:
+            if one.data_id["detector"] in kept:
+                weight = one.weight * warp.weight
+                entries.append(CoaddInput(one.dataset_type, one.data_id, weight))
+    noises = [
+        (w.direct.components["noise_covariance"], noise[w.visit])
+        for w in warps
+        if "noise_covariance" in w.direct.components
+    ]
+    outlines: list[ValidPolygon | None] = [p for w in warps for _, p in inputs[w.visit]]
+    return {
+        "wcs": wcs,
+        "psf": CoaddPsf.combined(psfs),
+        "photo_calib": PhotoCalib.identity(),
+        "coadd_inputs": CoaddInputs(tuple(entries)),
+        "valid_polygon": hull(outlines, box),
+        "noise_covariance": NoiseCovariance.combine(noises) if noises else None,
+    }
+
+
+def sharpness_of(warps: Sequence[Warp], box: Box) -> dict[int, float]:
+    """Return, by visit, the central pixel of the direct PSF over that of the matched one.
+
+    The median over the patch; visits whose PSF is not known are left out. The matched PSF is the
+    same for all, also for those that were not matched.
+    """
+    matched = next((w.matched.components["psf"] for w in warps if w.matched is not None), None)
+    if matched is None:
+        return {}
+    target = float(_central(matched, *(np.array([v]) for v in box.center))[0])
+    sides = np.linspace(box.x0, box.x1 - 1, _GRID), np.linspace(box.y0, box.y1 - 1, _GRID)
+    x, y = (v.ravel() for v in np.meshgrid(*sides))
+    found = {}
+    for warp in warps:
+        psf = warp.direct.components["psf"]
+        held = psf.contributing(x, y).any(axis=0)
+        if held.any():
+            found[warp.visit] = float(np.median(_central(psf, x[held], y[held]))) / target
+    return found
+
+
+def _central(psf: Any, x: Floats, y: Floats) -> Floats:
+    images = psf.compute_kernel_images(x, y)
+    middle = images.shape[1] // 2
+    return np.asarray(images[:, middle, middle])

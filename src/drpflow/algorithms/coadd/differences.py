@@ -1,0 +1,239 @@
+"""How a visit differs from the others, and the pixels where that is more than noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from drpflow.algorithms.coadd.warps import read_pixels
+from drpflow.kernels.coadd import GOOD, VOID, box_maxima, compare, compare_direct
+from drpflow.kernels.coadd_artifacts import box_counts, compact_sums, grow_from, spare_variables
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drpflow.algorithms.coadd.static_sky import StaticSky
+    from drpflow.config.compare_warp_assemble_coadd import (
+        CandidateConfig,
+        CompareWarpAssembleCoaddConfig,
+    )
+    from drpflow.data.warps import Warp
+
+    Bool: TypeAlias = NDArray[np.bool_]
+    Float32: TypeAlias = NDArray[np.float32]
+    Int32: TypeAlias = NDArray[np.int32]
+
+# Beyond the growth of candidates, low ones of the direct warps reach no further than this: the
+# Lanczos kernel's own reach.
+_DIRECT_GROW_PIX = 3
+# How far from a static source the peak of a difference is looked for, in widths of the PSF.
+_LOOK_SIGMA = 2.0
+_PREFILTER_REACH_PIX = 7
+# PSFs vary over a detector: their ratio at one place is exceeded at others.
+_RATIO_MARGIN = 1.3
+# Light is narrower than a point source if its direct over its matched level exceeds that of a point
+# source by this factor, with a level of a third of a direct pixel's noise to spare.
+NARROWER = 1.7
+_NARROW_SPARE = 0.3
+_NARROW_GROW_PIX = 2
+_NO_HALO = (0.0, 0)
+# The target PSF has a core and wings (:class:`drpflow.data.double_gaussian_psf.DoubleGaussianPsf`).
+_WING_AMPLITUDE, _WING_RATIO = 0.1, 2.5
+# The light of a variable source counts out to where it is this much of the backgrounds' floor.
+_VARIABLE_EDGE = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """A visit against the others.
+
+    Parameters
+    ----------
+    significance
+        Difference of the matched warps over its noise, shape (ny, nx); 0 where there is none.
+    level
+        The same difference, less what errors of the PSF may do, in noises of a direct pixel.
+    sharp
+        Difference of the direct warps over its noise, less what their PSFs may do.
+    direct
+        The same, or of 3 x 3 pixels where that is more.
+    there
+        Where matched warps can be compared.
+    good
+        Where neither warp has a doubtful plane.
+    lit
+        Where the visit itself shows no lack of light, matched and direct: what is less than in
+        other visits there is a source that has faded.
+    """
+
+    significance: Float32
+    level: Float32
+    sharp: Float32
+    direct: Float32
+    there: Bool
+    good: Bool
+    lit: tuple[Bool, Bool]
+
+
+def difference_of(
+    warp: Warp, sky: StaticSky, peak_ratio: float, config: CompareWarpAssembleCoaddConfig
+) -> Difference:
+    """Return how a visit differs from the others; reads its pixels.
+
+    Parameters
+    ----------
+    warp
+        The visit.
+    sky
+        The static sky.
+    peak_ratio
+        Central pixel of the visit's PSF over the median of that of all visits: by so much the
+        cores of stars differ in the direct warps.
+    config
+        The section ``compareWarpAssembleCoadd``.
+    """
+    rules, candidates = config.static_sky, config.candidates
+    shape = sky.box.shape
+    significance, level = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    there, lit = np.zeros(shape, bool), np.zeros(shape, bool)
+    plain = read_pixels(warp.direct, sky.box, rules.doubtful_planes)
+    good = plain.state == GOOD
+    raw, direct = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    compare_direct(
+        plain.image,
+        plain.variance,
+        plain.state,
+        sky.direct,
+        sky.direct_amplitude,
+        candidates.direct_amplitude + _RATIO_MARGIN * abs(peak_ratio - 1),
+        raw,
+    )
+    compact_sums(raw, direct)
+    if warp.matched is not None:
+        pixels = read_pixels(warp.matched, sky.box, rules.doubtful_planes)
+        good &= pixels.state == GOOD
+        there |= (pixels.state != VOID) & (sky.total > 0)
+        np.greater_equal(pixels.image, 0, out=lit)
+        cell = rules.cell_pix
+        x0, y0 = sky.box.xy0
+        compare(
+            pixels.image,
+            pixels.variance,
+            pixels.state,
+            (sky.start, sky.mean, sky.total, sky.noise, sky.good, sky.amplitude),
+            sky.scales[warp.visit],
+            (rules.clip_sigma, rules.tolerance, cell, y0 % cell, x0 % cell),
+            warp.weight,
+            candidates.amplitude,
+            candidates.floor,
+            plain.variance,
+            (significance, level),
+        )
+    return Difference(significance, level, raw, direct, there, good, (lit, plain.image >= 0))
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Pixels that may be artifacts, before visits are counted.
+
+    Parameters
+    ----------
+    where
+        The pixels, shape (ny, nx).
+    variable
+        Pixels of variable sources, which are none of them.
+    narrow
+        Candidates narrower than any source is: no count of visits makes them one.
+    """
+
+    where: Bool
+    variable: Bool
+    narrow: Bool
+
+
+def find_candidates(
+    difference: Difference,
+    peaks: tuple[Int32, Int32],
+    fwhm_pix: float,
+    sharpness: float,
+    config: CandidateConfig,
+) -> Candidates:
+    """Return the pixels at which a visit differs from the others.
+
+    Parameters
+    ----------
+    difference
+        Of the visit.
+    peaks
+        Rows and columns of the sources of the static sky.
+    fwhm_pix
+        Of the matched PSF.
+    sharpness
+        Central pixel of the PSF of the direct warp over that of the matched one.
+    config
+        The section ``compareWarpAssembleCoadd.candidates``.
+    """
+    where = np.zeros(difference.significance.shape, bool)
+    matched = _without_faded(difference.significance, difference.lit[0])
+    direct = _without_faded(difference.direct, difference.lit[1])
+    # What is seen in both counts sooner: their noises have little in common.
+    both = (np.abs(direct) >= config.joint_threshold) & (matched * direct > 0)
+    both &= np.abs(matched) >= config.low_threshold
+    np.copysign(
+        np.maximum(np.abs(direct), np.float32(config.direct_threshold)),
+        direct,
+        out=direct,
+        where=both,
+    )
+    low = config.low_threshold
+    halo = config.halo_share, config.halo_pix
+    grow_from(matched, config.threshold, low, config.grow_pix, halo, where)
+    reach = min(_DIRECT_GROW_PIX, config.grow_pix)
+    grow_from(direct, config.direct_threshold, low, reach, _NO_HALO, where)
+    _drop_doubtful(where, difference.good, config.min_good_fraction)
+    variable = np.zeros_like(where)
+    sigma = fwhm_pix / 2.355
+    spare_variables(
+        difference.significance,
+        difference.level,
+        *peaks,
+        (config.threshold, _VARIABLE_EDGE * config.floor),
+        (sigma, _WING_AMPLITUDE, _WING_RATIO),
+        (round(_LOOK_SIGMA * sigma), config.source_distance_pix, float(config.source_reach_pix)),
+        variable,
+    )
+    narrow = _narrow(difference, sharpness, config)
+    _drop_doubtful(narrow, difference.good, config.min_good_fraction)
+    where &= ~variable
+    where |= narrow
+    return Candidates(where, variable, narrow)
+
+
+def _narrow(difference: Difference, sharpness: float, config: CandidateConfig) -> Bool:
+    """Return pixels of light that is narrower than a point source, and those beside them."""
+    around = np.empty_like(difference.level)
+    box_maxima(difference.level, 1, around)
+    around += np.float32(_NARROW_SPARE)
+    around *= np.float32(NARROWER * sharpness)
+    sharp = difference.sharp
+    low, high = np.float32(config.low_threshold), np.float32(config.direct_threshold)
+    core = (sharp >= high) & (sharp > around) & difference.there
+    narrow = np.zeros(core.shape, bool)
+    seeds = np.where(core, sharp, np.clip(sharp, 0, low))
+    grow_from(seeds, high, low, _NARROW_GROW_PIX, _NO_HALO, narrow)
+    return narrow
+
+
+def _without_faded(significance: Float32, lit: Bool) -> Float32:
+    """Return differences without those of sources that have faded."""
+    return np.where(lit, np.maximum(significance, 0), significance)
+
+
+def _drop_doubtful(where: Bool, good: Bool, least: float) -> None:
+    """Drop candidates that consist of doubtful pixels, by the share about each of them."""
+    if least > 0 and where.any():
+        all_of = box_counts(where, _PREFILTER_REACH_PIX)
+        good_of = box_counts(where & good, _PREFILTER_REACH_PIX)
+        where &= good_of >= np.float32(least) * all_of

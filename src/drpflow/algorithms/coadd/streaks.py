@@ -1,0 +1,171 @@
+"""Streaks: straight trails, found by the mean significance along lines.
+
+The differences of a visit are binned to half the FWHM of the matched PSF, held within a few sigma,
+and averaged along lines of many directions and of one length, about each bin. A trail stands out
+
+- above the lines beside it, which a ghost or an uneven background does not;
+- in three of four quarters of the line, which a row of spots does not;
+- at places where other visits do not differ, which a spike of a bright star does not.
+
+A trail is then widened by its wings: parallel lines whose mean is small, but not noise. All of this
+looks no further than one line from a pixel, so that two patches find the same; for trails above
+0.3 of the noise of a direct pixel that is as far as needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from drpflow.kernels.coadd_artifacts import bin_clipped, box_means, spread_marks
+from drpflow.kernels.coadd_lines import find_lines, line_widths, paint_lines, persistent_shares
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drpflow.algorithms.coadd.differences import Difference
+    from drpflow.config.compare_warp_assemble_coadd import StreakConfig
+    from drpflow.data.geometry import Box
+
+    Bool: TypeAlias = NDArray[np.bool_]
+    Lines: TypeAlias = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int16]]
+
+# Lines are tried where the mean of 5 x 5 bins is above this share of a line's threshold.
+_NEARBY_SHARE = 0.15
+_NEARBY_REACH = 2
+_DIRECT_CLIP_SIGMA = 3.0
+# A kernel of matching takes a strip of half its size at the edge of a detector.
+_CONTINUED_BINS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Streaks:
+    """Lines of a visit.
+
+    Parameters
+    ----------
+    lines
+        Rows, columns and directions of the bins in the middle of lines.
+    widths
+        How far their wings reach on both sides, and how far they are continued where there are no
+        matched pixels, bins, shape (n, 4).
+    """
+
+    lines: Lines
+    widths: NDArray[np.int16]
+
+    @classmethod
+    def none(cls) -> Streaks:
+        """Return no lines."""
+        rows = np.zeros(0, np.int32)
+        return cls((rows, rows.copy(), np.zeros(0, np.int16)), np.zeros((0, 4), np.int16))
+
+    def select(self, which: Bool) -> Streaks:
+        """Return some of the lines."""
+        rows, columns, direction = self.lines
+        return Streaks((rows[which], columns[which], direction[which]), self.widths[which])
+
+
+def bin_size(fwhm_pix: float) -> int:
+    """Return the side of the bins, pixels."""
+    return max(2, round(fwhm_pix / 2))
+
+
+def directions(number: int) -> NDArray[np.float64]:
+    """Return unit vectors (dy, dx) over half a turn, shape (number, 2)."""
+    angle = np.pi * np.arange(number) / number
+    return np.column_stack([np.sin(angle), np.cos(angle)])
+
+
+def find_streaks(
+    difference: Difference, box: Box, fwhm_pix: float, config: StreakConfig
+) -> Streaks:
+    """Return the lines in the differences of a visit.
+
+    Parameters
+    ----------
+    difference
+        Of the visit.
+    box
+        The pixels, on the tract.
+    fwhm_pix
+        Of the matched PSF.
+    config
+        The section ``compareWarpAssembleCoadd.streaks``.
+    """
+    step = bin_size(fwhm_pix)
+    bins = bin_clipped(
+        difference.significance,
+        difference.there,
+        step,
+        box.y0 % step,
+        box.x0 % step,
+        config.clip_sigma,
+    )
+    nearby = box_means(bins, _NEARBY_REACH)
+    # The matched PSF spreads a trail: how wide it is, the direct warp tells.
+    as_it_is = bin_clipped(
+        difference.sharp,
+        difference.there,
+        step,
+        box.y0 % step,
+        box.x0 % step,
+        _DIRECT_CLIP_SIGMA,
+    )
+    limits = config.threshold, config.piece_threshold, _NEARBY_SHARE * config.threshold
+    half = config.bins_per_line // 2
+    lines = find_lines(
+        bins, nearby, directions(config.directions), half, config.beside_bins, limits
+    )
+    widths = line_widths(
+        as_it_is,
+        lines,
+        directions(config.directions),
+        half,
+        (config.wing_bins, _CONTINUED_BINS),
+        config.wing_threshold,
+    )
+    # The halo of a bright trail in the matched warp is a line as well; the direct one has none.
+    return Streaks(lines, widths).select(widths[:, 0] >= 0)
+
+
+def drop_persistent(
+    streaks: Streaks,
+    counts: NDArray[np.uint16],
+    limits: NDArray[np.int32],
+    box: Box,
+    fwhm_pix: float,
+    config: StreakConfig,
+) -> Streaks:
+    """Return the lines that are not on the sky.
+
+    Parameters
+    ----------
+    streaks
+        Of the visit.
+    counts, limits
+        Number of visits that differ, and the largest that counts as few; shape ``box.shape``.
+    box, fwhm_pix, config
+        As in :func:`find_streaks`.
+    """
+    step = bin_size(fwhm_pix)
+    grid = step, box.y0 % step, box.x0 % step
+    vectors, half = directions(config.directions), config.bins_per_line // 2
+    shares = persistent_shares(counts, limits, streaks.lines, vectors, half, grid)
+    return streaks.select(shares <= config.max_persistent)
+
+
+def streak_pixels(
+    streaks: Streaks, box: Box, fwhm_pix: float, config: StreakConfig, wider: int = 0
+) -> Bool:
+    """Return the pixels of lines, with their wings, and some bins more on both sides."""
+    widths = streaks.widths + np.array([wider, wider, 0, 0], np.int16)
+    step = bin_size(fwhm_pix)
+    row0, column0 = box.y0 % step, box.x0 % step
+    marks = np.zeros(((row0 + box.height) // step + 1, (column0 + box.width) // step + 1), bool)
+    paint_lines(streaks.lines, widths, directions(config.directions), marks)
+    pixels = np.zeros(box.shape, bool)
+    spread_marks(marks, step, row0, column0, pixels)
+    return pixels

@@ -1,0 +1,1 @@
+"""Matching of two PSF models, and the convolution that makes an image have the other PSF."""

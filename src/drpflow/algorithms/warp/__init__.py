@@ -1,0 +1,1 @@
+"""Resampling of detectors to a patch of the sky (``docs/algorithms/warp.md``)."""

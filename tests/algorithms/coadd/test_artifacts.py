@@ -1,0 +1,95 @@
+"""Artifacts of simulated stacks, against what was put in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from coadd_scores import artifact_counts
+from warp_stacks import TARGET_FWHM_PIX, StackConfig, make_stack
+
+from drpflow.algorithms.coadd.artifacts import find_artifacts
+from drpflow.algorithms.coadd.static_sky import find_static_sky
+from drpflow.config.compare_warp_assemble_coadd import CompareWarpAssembleCoaddConfig
+from drpflow.data.geometry import Box
+from drpflow.data.warps import Warp
+
+CONFIG = CompareWarpAssembleCoaddConfig()
+
+
+def test_artifacts_are_found_and_variable_sources_spared(stack, found) -> None:
+    _, truth, box = stack
+    counts = artifact_counts(found[1].masks, truth, box, limit=2)
+    share = {name: masked / number for name, (number, masked) in counts.items()}
+    assert counts["trails"][0] > 1000
+    assert share["trails"] >= 0.97
+    assert share["rays"] >= 0.93
+    assert share["asteroids"] >= 0.93
+    assert share["clean"] <= 0.012  # trails in half of the visits, twice as many as usual
+    assert share["transients"] <= 0.03
+    assert share["variables"] <= 0.03
+
+
+def test_classes(stack, found) -> None:
+    _, truth, box = stack
+    right, wrong = 0, 0
+    for visit, mask in found[1].masks.items():
+        streaks = mask.paint(box, kinds=["streak"])
+        if visit in truth.trails:
+            bright = truth.trails[visit] > 1.5
+            assert streaks[bright].mean() > 0.9
+        points = mask.paint(box, kinds=["cosmic_ray"])
+        for snr, rows, columns in truth.rays[visit]:
+            y, x = int(rows.mean()), int(columns.mean())
+            here = np.s_[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3]
+            if snr > 20 and not streaks[here].any():
+                right += points[here].any()
+                wrong += not points[here].any()
+    assert right > 3 * wrong > 0 or not wrong
+
+
+def test_noise_of_visits_is_measured(stack, found) -> None:
+    """The variance plane of the matched warps ignores that resampled pixels are correlated."""
+    warps, _, _ = stack
+    sky = found[0]
+    for warp in warps:
+        scales = sky.scales[warp.visit]
+        assert np.median(scales) == pytest.approx(1.1, abs=0.25)
+
+
+def test_decisions_do_not_depend_on_the_patch() -> None:
+    """A canvas that ends elsewhere gives the same pixels, 128 pixels from where it ends."""
+    warps, truth, box = make_stack(StackConfig(side=520, visits=5, seed=2, trail_visits=0.5))
+    whole = _found(warps, truth.sharpness, box)
+    part = Box(box.x0 + 90, box.x1, box.y0, box.y1 - 70)
+    cut = [Warp(w.visit, w.weight, w.direct.cutout(part), w.matched.cutout(part)) for w in warps]
+    again = _found(cut, truth.sharpness, part)
+    inside = Box(part.x0 + 128, box.x1 - 128, box.y0 + 128, part.y1 - 128)
+    n = 0
+    for visit, mask in whole.masks.items():
+        one, other = mask.paint(inside), again.masks[visit].paint(inside)
+        np.testing.assert_array_equal(one, other)
+        n += one.sum()
+    assert n > 500
+
+
+def _found(warps: list[Warp], sharpness: dict[int, float], box: Box):
+    sky = find_static_sky(warps, box, CONFIG)
+    return find_artifacts(warps, sky, TARGET_FWHM_PIX, sharpness, CONFIG)
+
+
+def test_small_parts_give_the_same_sky(stack, found) -> None:
+    """How much is held at a time makes no difference."""
+    warps, _, box = stack
+    small = find_static_sky(warps, box, CONFIG.model_copy(update={"memory_mb": 20}))
+    for name in ("mean", "total", "noise", "start", "direct"):
+        np.testing.assert_array_equal(getattr(small, name), getattr(found[0], name))
+
+
+def test_two_visits_blame_the_brighter() -> None:
+    config = StackConfig(side=320, visits=2, seed=4, trail_visits=0.0, ghost_visits=0.0,
+                         variables=0, transients=0)  # fmt: skip
+    warps, truth, box = make_stack(config)
+    masks = _found(warps, truth.sharpness, box).masks
+    counts = artifact_counts(masks, truth, box, limit=1)
+    assert counts["asteroids"][0] == counts["asteroids"][1] > 2
+    assert counts["clean"][1] < 0.005 * counts["clean"][0]
