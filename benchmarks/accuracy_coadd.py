@@ -16,9 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from coadd_quality import noise_ratios
+from coadd_quality import (
+    as_dict,
+    depth_share,
+    noise_ratios,
+    photometry_error_mmag,
+    size_error,
+)
 from scipy.ndimage import binary_dilation, gaussian_filter, label, map_coordinates
-from truth_survey import TruthSurvey
+from truth_survey import TruthSurvey, read_columns
 
 from drpflow.data.sky_map import sky_map_from_json
 from drpflow.io.coadd_files import read_warp_mask
@@ -223,6 +229,29 @@ def _quality(made: Store, one: Id) -> None:
     print(one, "noise over prediction", noise_ratios(coadd, empty))
 
 
+def _beside_warps(made: Store, one: Id, truth: TruthSurvey) -> None:
+    """Print photometry, PSF and depth of a coadd beside its warps, where these have been kept."""
+    coadd = made.get("coadd", **one)
+    place = {"tract": one["tract"], "patch": one["patch"]}
+    weights = {int(i.data_id["visit"]): i.weight for i in coadd.coadd_inputs}
+    if not all(made.exists("direct_warp", visit=v, **place) for v in weights):
+        return
+    warps = {v: (w, made.get("direct_warp", visit=v, **place)) for v, w in weights.items()}
+    path = truth.folder / f"truth/sources/visit={min(weights)}/sources.parquet"
+    s, stars = read_columns(path), read_columns(truth.folder / "truth/stars.parquet")
+    steady = np.isin(s["id"], stars["id"][stars["amplitude_mag"] < 0.005])
+    good = (s["kind"] == Kind.STAR) & s["isolated"] & ~s["saturated"] & (s["snr"] > 40) & steady
+    x, y = coadd.wcs.world_to_pixel_values(s["ra"][good], s["dec"][good])
+    print(
+        "  flux beside warps, mmag:", as_dict(photometry_error_mmag(coadd, [*warps.values()], x, y))
+    )
+    print("  size beside PSF, %:", as_dict(size_error(coadd, x, y), 100))
+    print(
+        "  S/N over that of all pixels, mean:",
+        round(float(np.nanmean(depth_share(coadd, warps))), 4),
+    )
+
+
 def main() -> int:
     """Score a survey and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -243,6 +272,7 @@ def main() -> int:
     for one in made.query("coadd"):
         if one["band"] in args.bands:
             _quality(made, one)
+            _beside_warps(made, one, truth)
     return 0
 
 

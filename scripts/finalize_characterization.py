@@ -38,7 +38,7 @@ def run(args: Namespace) -> dict[str, float | int | str] | Partial:
     columns = (*task.NEEDED, *args.config.stars.bad_flags)
     given = files.read_inputs(vars(args), numbers(args.pieces), numbers(args.solved), columns)
     known = {d: task.FirstLook(*parts) for d, parts in given.detectors.items()}
-    visit = task.VisitStars(**given._replace(detectors=known)._asdict())
+    visit = task.VisitStars(**{**given._asdict(), "detectors": known})
     pixels = files.exposure_opener(args.initial_pvi)
     made = task.finalize_characterization(visit, pixels, args.config)
     files.write_outputs(made, visit.visit, vars(args))

@@ -7,7 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from drpflow.algorithms.psf_residual import HALF_SIZE_PIX, ResidualStack, stack_residuals
+from drpflow.algorithms.psf_residual import (
+    HALF_SIZE_PIX,
+    ResidualStack,
+    joined_meta,
+    stack_residuals,
+)
 from drpflow.data.geometry import Box
 from drpflow.data.polynomial import Basis2D, Domain
 from drpflow.data.psf import GaussianPsf, PixelGridPsf
@@ -101,6 +106,15 @@ def test_stacks_add_up_and_pass_through_json() -> None:
         assert np.allclose(again.mean, stack.mean, rtol=1e-3, atol=0)
         assert np.array_equal(np.isinf(again.error), np.isinf(stack.error))
         assert again.peak == pytest.approx(stack.peak, rel=1e-3, nan_ok=True)
+
+
+def test_detectors_are_joined_by_name() -> None:
+    used, blank = stacked(6, MODEL_SIGMA), ResidualStack.empty()
+    meta = joined_meta([{"used": used, "reserved": blank}, {}, {"used": used}])
+    assert list(meta) == ["used"]
+    both = ResidualStack.from_meta(meta["used"])
+    assert both.stars == 162
+    np.testing.assert_allclose(both.mean, used.mean, rtol=1e-3)
 
 
 def test_colors_choose_the_model() -> None:

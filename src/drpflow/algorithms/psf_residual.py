@@ -89,6 +89,16 @@ class ResidualStack:
         return cls(int(meta["stars"]), mean, error, peak)
 
 
+def joined_meta(parts: Iterable[Mapping[str, ResidualStack]]) -> dict[str, dict[str, Any]]:
+    """Return the metadata of stacks by name, added over detectors; none of those without stars."""
+    by_name: dict[str, list[ResidualStack]] = {}
+    for part in parts:
+        for name, stack in part.items():
+            by_name.setdefault(name, []).append(stack)
+    joined = {name: ResidualStack.added(stacks) for name, stacks in by_name.items()}
+    return {name: stack.to_meta() for name, stack in joined.items() if stack.stars}
+
+
 def _rounded(values: Iterable[float]) -> list[float | None]:
     """Return numbers with few digits, None for what JSON cannot hold."""
     return [float(f"{v:.{_DIGITS}g}") if np.isfinite(v) else None for v in values]

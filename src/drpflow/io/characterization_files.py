@@ -255,6 +255,10 @@ class Outputs(Protocol):
     def stars(self) -> Columns:
         """Columns of ``final_characterization_stars``, empty for none."""
 
+    @property
+    def residuals(self) -> Mapping[str, Any]:
+        """Mean images of stars less the PSF: metadata ``psf_residual`` of the summary."""
+
 
 def write_outputs(outputs: Outputs, visit: int, options: Mapping[str, Any]) -> None:
     """Write both tables.
@@ -280,6 +284,7 @@ def write_outputs(outputs: Outputs, visit: int, options: Mapping[str, Any]) -> N
         dataset=SUMMARY,
         data_id={"visit": visit},
         provenance=provenance,
+        meta={"psf_residual": dict(outputs.residuals)},
     )
     schema = load_schema(STARS).without({"visit"})
     columns = {c.name: outputs.stars.get(c.name) for c in schema.columns}

@@ -27,6 +27,7 @@ from drpflow.algorithms.final_characterization.measure import (
     correct,
     corrected_by,
     measure,
+    residuals,
     uncorrected,
 )
 from drpflow.algorithms.final_characterization.predicted import (
@@ -34,6 +35,7 @@ from drpflow.algorithms.final_characterization.predicted import (
     predict,
     with_own_error,
 )
+from drpflow.algorithms.psf_residual import joined_meta
 from drpflow.data.component_table import ComponentRow, ComponentTable
 from drpflow.data.flux_errors import own_errors
 from drpflow.errors import AlgorithmError, DrpflowError
@@ -136,12 +138,15 @@ class Characterized:
         Figures for the status file.
     problem
         Why something is missing, or None.
+    residuals
+        Mean images of stars less the PSF, for the metadata of the summary: ``used``, ``reserved``.
     """
 
     summary: ComponentTable
     stars: Columns
     numbers: dict[str, float | int | str]
     problem: AlgorithmError | None = None
+    residuals: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -159,6 +164,7 @@ class _Detector:
     fit: DetectorFit | None = None
     visit_fit: VisitFit | None = None
     corrected: Corrected | None = None
+    residuals: dict[str, Any] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -289,8 +295,7 @@ def _cut(
     pixels = _pixels(d, exposure_of)
     if pixels is None:
         return
-    c, makes = d.columns, d.makes_psf
-    x, y = c["x"], c["y"]
+    c, makes, x, y = d.columns, d.makes_psf, d.columns["x"], d.columns["y"]
     neighbors = neighbors_of(
         pixels, (x[d.candidate], y[d.candidate]), d.known.peaks, d.known.psf, d.place, sigma_pix,
         config.psf,
@@ -344,6 +349,8 @@ def _measure(
         pixels, (c["x"], c["y"]), d.known.peaks, psf, d.place, sigma_pix, config.psf
     )
     made = measure(pixels, neighbors, psf, c["x"], c["y"], c["color"], config.measurement)
+    stack = residuals(pixels, neighbors, psf, made, c["color"])
+    d.residuals = {"used": stack(d.used), "reserved": stack(d.candidate & ~d.makes_psf)}
     d.corrected = correct(made, d.makes_psf, d.place.box, config.ap_corr)
 
 
@@ -384,7 +391,8 @@ def _result(
         "background_level_electron": round(max(levels, default=0.0), 3),
         **_reserved_figures(table),
     }
-    return Characterized(ComponentTable(rows, columns), table, figures, _problem(work))
+    stacks = joined_meta(d.residuals for d in work.values())
+    return Characterized(ComponentTable(rows, columns), table, figures, _problem(work), stacks)
 
 
 def _row(d: _Detector) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from drpflow.algorithms.calibrate_image.catalog import CORRECTED_FLUXES
 from drpflow.algorithms.measurement.fluxes import normalized_top_hat
 from drpflow.algorithms.measurement.sources import measure_stars
 from drpflow.algorithms.measurement.work_image import whole_image
+from drpflow.algorithms.psf_residual import ResidualStack, stack_residuals
 from drpflow.data.ap_corr import ApCorr, ApCorrMap
 from drpflow.data.polynomial import Domain, Polynomial2D
 from drpflow.errors import AlgorithmError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -89,6 +90,30 @@ def measure(
     images = psf.compute_kernel_images(columns["x"], columns["y"], known)
     peak = images.max(axis=(1, 2)) if len(images) else np.zeros(0)
     return columns | {"psf_max_value": peak.astype(np.float32)}
+
+
+def residuals(
+    pixels: DetectorPixels, neighbors: Neighbors, psf: Psf, columns: Columns, color: Floats
+) -> Callable[[Bools], ResidualStack]:
+    """Return the function from stars of a detector to the mean of what they have beside the PSF.
+
+    Parameters
+    ----------
+    pixels, neighbors, psf
+        What the stars were measured with.
+    columns
+        What :func:`measure` gave.
+    color
+        Their colours, mag; NaN where not known.
+    """
+    x, y, flux = (columns[name] for name in ("x", "y", "psfFlux_instFlux"))
+    clean = (pixels.image - neighbors.without(x, y)).astype(np.float32)
+
+    def of(stars: Bools) -> ResidualStack:
+        about = (v[stars] for v in (x, y, color, flux))
+        return stack_residuals(clean, pixels.variance, pixels.spoiled, psf, *about)
+
+    return of
 
 
 def correct(columns: Columns, stars: Bools, box: Box, config: ApCorrConfig) -> Corrected:
