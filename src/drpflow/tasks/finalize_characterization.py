@@ -22,11 +22,14 @@ from drpflow.algorithms.final_characterization.cutouts import (
 )
 from drpflow.algorithms.final_characterization.fit import fit_visit
 from drpflow.algorithms.final_characterization.geometry import Place, domain_of
+from drpflow.algorithms.final_characterization.level import levels_under
 from drpflow.algorithms.final_characterization.measure import (
     by_detector,
     correct,
     corrected_by,
+    light_under,
     measure,
+    reserved_figures,
     residuals,
     uncorrected,
 )
@@ -348,8 +351,13 @@ def _measure(
     neighbors = neighbors_of(
         pixels, (c["x"], c["y"]), d.known.peaks, psf, d.place, sigma_pix, config.psf
     )
-    made = measure(pixels, neighbors, psf, c["x"], c["y"], c["color"], config.measurement)
-    stack = residuals(pixels, neighbors, psf, made, c["color"])
+    start, half = (c["x"], c["y"], c["psfFlux_instFlux"]), half_size_pix(sigma_pix, config.psf)
+    error = 0.0 if d.visit_fit is None else d.visit_fit.level_electron
+    levels = levels_under(pixels, neighbors, psf, start, c["color"], error, half, config.psf)
+    under = light_under(pixels, neighbors, c["x"], c["y"], levels, config.measurement)
+    made = measure(pixels, under, psf, c["x"], c["y"], c["color"], config.measurement)
+    made["background_level"] = levels.astype(np.float32)
+    stack = residuals(pixels, under, psf, made, c["color"])
     d.residuals = {"used": stack(d.used), "reserved": stack(d.candidate & ~d.makes_psf)}
     d.corrected = correct(made, d.makes_psf, d.place.box, config.ap_corr)
 
@@ -389,7 +397,7 @@ def _result(
         "psf_stars": int(columns["n_psf_used"].sum()),
         "reserved_stars": int(columns["n_psf_reserved"].sum()),
         "background_level_electron": round(max(levels, default=0.0), 3),
-        **_reserved_figures(table),
+        **reserved_figures(table),
     }
     stacks = joined_meta(d.residuals for d in work.values())
     return Characterized(ComponentTable(rows, columns), table, figures, _problem(work), stacks)
@@ -452,23 +460,6 @@ def _star_columns(visit: VisitStars, d: _Detector) -> Columns:
         "x_expected": d.predicted.x,
         "y_expected": d.predicted.y,
         "expectedErr": d.predicted.sigma.astype(np.float32),
-    }
-
-
-def _reserved_figures(stars: Columns) -> dict[str, float | int | str]:
-    """Return how reserved stars differ from the model: medians of dT/T and of the distortions."""
-    if not stars:
-        return {}
-    rows = stars["calib_psf_reserved"] & ~stars["shape_flag"]
-    if not rows.any():
-        return {}
-    xx, yy, xy = (stars[name][rows] for name in ("ixx", "iyy", "ixy"))
-    mxx, myy, mxy = (stars[f"{name}PSF"][rows] for name in ("ixx", "iyy", "ixy"))
-    trace, model = xx + yy, mxx + myy
-    return {
-        "reserved_dT_T": float(np.median(trace / model - 1)),
-        "reserved_de1": float(np.median((xx - yy) / trace - (mxx - myy) / model)),
-        "reserved_de2": float(np.median(2 * xy / trace - 2 * mxy / model)),
     }
 
 

@@ -234,6 +234,9 @@ def _suspects(
     if config.streaks.enabled:
         streaks = find_streaks(difference, box, fwhm_pix, config.streaks)
         suspect |= streak_pixels(streaks, box, fwhm_pix, config.streaks)
+        # A bright trail fills squares like a ghost does, and is wider in the matched warp.
+        lines = streak_pixels(streaks, box, fwhm_pix, config.streaks, wider=_SPREAD_BINS)
+        difference.there[lines] = False
     bins = ghost_bins(difference, box, config.ghosts)
     marks = find_ghosts(bins, config.ghosts) & config.ghosts.enabled
     suspect |= ghost_pixels(marks, box, config.ghosts)

@@ -9,7 +9,8 @@ import numpy as np
 
 from drpflow.algorithms.ap_corr import REFERENCE, apply_ap_corr, fit_ap_corr
 from drpflow.algorithms.calibrate_image.catalog import CORRECTED_FLUXES
-from drpflow.algorithms.measurement.fluxes import normalized_top_hat
+from drpflow.algorithms.final_characterization.level import level_image
+from drpflow.algorithms.measurement.fluxes import gaussian_filters, normalized_top_hat
 from drpflow.algorithms.measurement.sources import measure_stars
 from drpflow.algorithms.measurement.work_image import whole_image
 from drpflow.algorithms.psf_residual import ResidualStack, stack_residuals
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from drpflow.data.psf import Psf
 
     Floats: TypeAlias = NDArray[np.float64]
+    Float32: TypeAlias = NDArray[np.float32]
     Bools: TypeAlias = NDArray[np.bool_]
     Columns: TypeAlias = dict[str, NDArray[Any]]
 
@@ -53,9 +55,36 @@ class Corrected:
     failure: AlgorithmError | None
 
 
-def measure(
+def light_under(
     pixels: DetectorPixels,
     neighbors: Neighbors,
+    x: Floats,
+    y: Floats,
+    levels: Floats,
+    config: MeasurementConfig,
+) -> Float32:
+    """Return what is taken off the pixels before stars are measured: neighbours and levels.
+
+    Levels reach as far as the widest of the filters that define aperture corrections, so that the
+    fluxes that are compared have the same taken off; larger apertures hold the pixels as they are.
+
+    Parameters
+    ----------
+    pixels, neighbors
+        The detector's.
+    x, y, levels
+        About where the stars are, and what the background leaves under them, electrons a pixel.
+    config
+        Sizes of the filters.
+    """
+    filters = config.compensated
+    reach = max(filters.tophat_ratio * filters.tophat_radius_pix, *gaussian_filters(filters)[:, 2])
+    return neighbors.without(x, y) + level_image(pixels.image.shape, x, y, levels, reach)
+
+
+def measure(
+    pixels: DetectorPixels,
+    under: Float32,
     psf: Psf,
     x: Floats,
     y: Floats,
@@ -66,8 +95,10 @@ def measure(
 
     Parameters
     ----------
-    pixels, neighbors
+    pixels
         The detector's.
+    under
+        The light that is not theirs, of :func:`light_under`; shape (ny, nx) [electron].
     psf
         The final model.
     x, y
@@ -78,7 +109,7 @@ def measure(
     config
         How.
     """
-    clean = pixels.image - neighbors.without(x, y)
+    clean = pixels.image - under
     occupied = pixels.mask.any("DETECTED")
     work = whole_image(clean, pixels.variance, pixels.mask, occupied, len(x), config)
     columns = measure_stars(x, y, work, pixels.mask, psf, config)
@@ -93,13 +124,13 @@ def measure(
 
 
 def residuals(
-    pixels: DetectorPixels, neighbors: Neighbors, psf: Psf, columns: Columns, color: Floats
+    pixels: DetectorPixels, under: Float32, psf: Psf, columns: Columns, color: Floats
 ) -> Callable[[Bools], ResidualStack]:
     """Return the function from stars of a detector to the mean of what they have beside the PSF.
 
     Parameters
     ----------
-    pixels, neighbors, psf
+    pixels, under, psf
         What the stars were measured with.
     columns
         What :func:`measure` gave.
@@ -107,7 +138,7 @@ def residuals(
         Their colours, mag; NaN where not known.
     """
     x, y, flux = (columns[name] for name in ("x", "y", "psfFlux_instFlux"))
-    clean = (pixels.image - neighbors.without(x, y)).astype(np.float32)
+    clean = (pixels.image - under).astype(np.float32)
 
     def of(stars: Bools) -> ResidualStack:
         about = (v[stars] for v in (x, y, color, flux))
@@ -182,6 +213,23 @@ def _mean(name: str, others: Sequence[ApCorrMap], box: Box) -> ApCorr:
     values, errors = (np.array(v, float) for v in zip(*held, strict=True))
     error = float(np.hypot(np.std(values), np.sqrt(np.mean(np.square(errors)))))
     return ApCorr(Polynomial2D.constant(float(values.mean()), Domain.of_box(box)), error)
+
+
+def reserved_figures(stars: Columns) -> dict[str, float | int | str]:
+    """Return how reserved stars differ from the model: medians of dT/T and of the distortions."""
+    if not stars:
+        return {}
+    rows = stars["calib_psf_reserved"] & ~stars["shape_flag"]
+    if not rows.any():
+        return {}
+    xx, yy, xy = (stars[name][rows] for name in ("ixx", "iyy", "ixy"))
+    mxx, myy, mxy = (stars[f"{name}PSF"][rows] for name in ("ixx", "iyy", "ixy"))
+    trace, model = xx + yy, mxx + myy
+    return {
+        "reserved_dT_T": float(np.median(trace / model - 1)),
+        "reserved_de1": float(np.median((xx - yy) / trace - (mxx - myy) / model)),
+        "reserved_de2": float(np.median(2 * xy / trace - 2 * mxy / model)),
+    }
 
 
 def uncorrected(columns: Columns, ap_corr: ApCorrMap | None) -> Columns:
