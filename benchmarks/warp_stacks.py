@@ -11,7 +11,9 @@ the matching kernel, and an uneven background.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from scipy.ndimage import correlate1d, gaussian_filter
@@ -23,6 +25,7 @@ from drpflow.data.warps import Warp
 
 TARGET_FWHM_PIX = 7.0
 _FWHM = 2.3548
+_Light: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -225,6 +228,36 @@ def _exposure(image: np.ndarray, variance: np.ndarray, xy0: tuple[int, int]) -> 
     )
 
 
+def _trail(sigma: float, config: StackConfig, rng: np.random.Generator) -> _Light:
+    """Draw a satellite's trail, some of them flashing; light in units of the noise."""
+    angle, width = rng.uniform(0, np.pi), np.hypot(sigma, rng.uniform(0.4, 2.8))
+    cx, cy = rng.uniform(0.25 * config.side, 0.75 * config.side, 2)
+    peak = np.exp(rng.uniform(*np.log(config.trail_snr)))
+    deep = rng.uniform(0.3, 0.9) if rng.uniform() < 0.3 else 0.0
+
+    def light(px: np.ndarray, py: np.ndarray) -> np.ndarray:
+        across = (py - cy) * np.cos(angle) - (px - cx) * np.sin(angle)
+        along = (py - cy) * np.sin(angle) + (px - cx) * np.cos(angle)
+        flash = 1 - deep * (0.5 + 0.5 * np.cos(2 * np.pi * along / 300))
+        return peak * flash * np.exp(-0.5 * (across / width) ** 2)
+
+    return light
+
+
+def _ghost(config: StackConfig, rng: np.random.Generator) -> _Light:
+    """Draw the ghost of a star, a disc with a hole; light in units of the noise."""
+    cx, cy = rng.uniform(0, config.side, 2)
+    radius = rng.uniform(45, 110)
+    peak = np.exp(rng.uniform(*np.log(config.ghost_snr)))
+
+    def light(px: np.ndarray, py: np.ndarray) -> np.ndarray:
+        r = np.hypot(px - cx, py - cy)
+        outer, hole = 0.5 + (radius - r) / 4, 0.5 + (r - 0.36 * radius) / 4
+        return peak * np.clip(outer, 0, 1) * np.clip(hole, 0, 1)
+
+    return light
+
+
 def _artifacts(
     k: int,
     sigma: float,
@@ -242,30 +275,12 @@ def _artifacts(
     y, x = np.mgrid[:side, :side]
     y_own, x_own = np.mgrid[: shape[0], : shape[1]]
     if rng.uniform() < config.trail_visits:
-        angle, width = rng.uniform(0, np.pi), np.hypot(sigma, rng.uniform(0.4, 2.8))
-        cx, cy = rng.uniform(0.25 * side, 0.75 * side, 2)
-        peak = np.exp(rng.uniform(*np.log(config.trail_snr)))
-        deep = rng.uniform(0.3, 0.9) if rng.uniform() < 0.3 else 0.0
-
-        def trail(px: np.ndarray, py: np.ndarray) -> np.ndarray:
-            across = (py - cy) * np.cos(angle) - (px - cx) * np.sin(angle)
-            along = (py - cy) * np.sin(angle) + (px - cx) * np.cos(angle)
-            flash = 1 - deep * (0.5 + 0.5 * np.cos(2 * np.pi * along / 300))
-            return peak * flash * np.exp(-0.5 * (across / width) ** 2)
-
+        trail = _trail(sigma, config, rng)
         light += noise * trail(x_own - ox, y_own - oy)
         truth.trails[k] = trail(x, y)
         near |= truth.trails[k] > 0.02
     if rng.uniform() < config.ghost_visits:
-        cx, cy = rng.uniform(0, side, 2)
-        radius = rng.uniform(45, 110)
-        peak = np.exp(rng.uniform(*np.log(config.ghost_snr)))
-
-        def ghost(px: np.ndarray, py: np.ndarray) -> np.ndarray:
-            r = np.hypot(px - cx, py - cy)
-            outer, hole = 0.5 + (radius - r) / 4, 0.5 + (r - 0.36 * radius) / 4
-            return peak * np.clip(outer, 0, 1) * np.clip(hole, 0, 1)
-
+        ghost = _ghost(config, rng)
         light += noise * ghost(x_own - ox, y_own - oy)
         truth.ghosts[k] = ghost(x, y)
         near |= truth.ghosts[k] > 0.02

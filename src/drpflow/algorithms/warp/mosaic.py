@@ -42,6 +42,7 @@ class _Canvas:
 
     @classmethod
     def empty(cls, box: Box) -> _Canvas:
+        """Return a canvas without light."""
         return cls(
             box,
             np.zeros(box.shape, np.float32),
