@@ -1,7 +1,8 @@
 """drpflow: raw CCD frames in, calibrated visit images, source tables and coadds out.
 
 Targets: all (the default), prompt (isr, calibrateImage, consolidateVisit: what alert
-production shares), calibration (what is made of all visits together), coadds, report.
+production shares), calibration (what is made of all visits together), coadds, final, rebuilt
+(pixels of final images without loss, after `final`), report.
 The rules stand in workflow/rules, in the order in which the pixels meet them; every path
 comes from config/datasets.yaml. docs/running.md tells how to run this, config/README.md
 how to configure it.
@@ -19,6 +20,12 @@ if not workflow.overwrite_configfiles:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/1_visit.smk"
+include: "workflow/rules/2_association.smk"
+include: "workflow/rules/3_fgcm.smk"
+include: "workflow/rules/4_solve_astrometry.smk"
+include: "workflow/rules/5_second_look.smk"
+include: "workflow/rules/6_coadd.smk"
+include: "workflow/rules/7_final.smk"
 
 
 if PLAN.by_visit:
@@ -26,11 +33,6 @@ if PLAN.by_visit:
     include: "workflow/rules/batch.smk"
 
 
-include: "workflow/rules/2_association.smk"
-include: "workflow/rules/3_fgcm.smk"
-include: "workflow/rules/4_solve_astrometry.smk"
-include: "workflow/rules/5_second_look.smk"
-include: "workflow/rules/6_coadd.smk"
 include: "workflow/rules/8_report.smk"
 
 
@@ -88,13 +90,25 @@ COADDS = [
     folder("warp_mask"),
 ]
 
+# What is made of the pixels with the final models, and of the sources of all visits.
+FINAL = [
+    kept("pvi"),
+    kept("final_source_detector"),
+    kept("source"),
+    kept("source_coverage"),
+    kept("source_matches"),
+    kept("source_matches_join"),
+    kept("stellar_motions"),
+    kept("compressed_pvi"),
+]
+
 
 rule all:
     """Every product that is not temporary."""
     default_target: True
     input:
         rules.makeReport.output.report,
-        lambda wildcards: PLAN.expand(PROMPT + GLOBAL + SECOND_LOOK + COADDS),
+        lambda wildcards: PLAN.expand(PROMPT + GLOBAL + SECOND_LOOK + COADDS + FINAL),
 
 
 rule prompt:
@@ -113,6 +127,18 @@ rule coadds:
     """The coadds of all tracts, with what they need, and no report."""
     input:
         lambda wildcards: PLAN.expand(COADDS),
+
+
+rule final:
+    """Images, sources and stellar motions with the final models, with what they need, no report."""
+    input:
+        lambda wildcards: PLAN.expand(FINAL),
+
+
+rule rebuilt:
+    """The final images again without loss, once `all` or `final` is done: isr runs again."""
+    input:
+        lambda wildcards: SURVEY.expand(data("rebuilt_pvi")),
 
 
 rule report:

@@ -26,6 +26,8 @@ from coadd_quality import (
 from scipy.ndimage import binary_dilation, gaussian_filter, label, map_coordinates
 from truth_survey import TruthSurvey, read_columns
 
+from drpflow.algorithms.coadd.epochs import epoch_limit
+from drpflow.config.compare_warp_assemble_coadd import CompareWarpAssembleCoaddConfig
 from drpflow.data.sky_map import sky_map_from_json
 from drpflow.io.coadd_files import read_warp_mask
 from drpflow.io.store import Store
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from truth_survey import TruthFrame
 
+    from drpflow.config.compare_warp_assemble_coadd import EpochConfig
     from drpflow.data.exposure import Exposure
     from drpflow.data.sky_map import Tract
 
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
 _USELESS = ("BAD", "SAT", "NO_DATA", "CR", "SUSPECT", "CROSSTALK")
 _TRAIL_LEVELS = (0.3, 0.6, 1.0, 1.5)
 _RAY_LEVELS = (5.0, 10.0, 20.0)
+_REJECTED = (*CompareWarpAssembleCoaddConfig().rejected_planes, "NO_DATA", "EDGE")
+_VARIABLE_MAG, _SHINING = 0.05, 5.0
 
 
 @dataclass
@@ -119,7 +124,12 @@ def ghost_light(frame: TruthFrame) -> Floats:
 
 
 def score_detector(
-    tally: Tally, frame: TruthFrame, exposure: Exposure, marked: Bool, inside: Bool
+    tally: Tally,
+    frame: TruthFrame,
+    exposure: Exposure,
+    marked: Bool,
+    inside: Bool,
+    lasting: Lasting,
 ) -> None:
     """Add a detector.
 
@@ -133,6 +143,8 @@ def score_detector(
         Pixels of artifacts by ``warp_mask``.
     inside
         Pixels within the patches that there are.
+    lasting
+        Sources that a mask must spare.
     """
     sky = float(frame.row["sky_electron"])
     noise = np.sqrt(sky + 25.0)
@@ -144,27 +156,36 @@ def score_detector(
         for name, light in (("trail", trail), ("ghost", ghost)):
             where = score & (light > low) & (light <= high)
             tally.add(f"{name} {low}..{high}", where.sum(), (where & marked).sum())
+    band = str(frame.row["band"])
+    bright = score & (trail > _TRAIL_LEVELS[-1])
+    tally.add(f"trail, {band}", bright.sum(), (bright & marked).sum())
     _score_rays(tally, rays, noise, exposure, marked, score)
     touched = binary_dilation((trail > 0.02) | (ghost > 0.1), iterations=3)
     touched |= binary_dilation(rays > 0, iterations=12) | _moving(frame, marked.shape)
     clean = score & ~touched
     tally.add("clean", clean.sum(), (clean & marked).sum())
     covered = trail > 0.05
-    _score_sources(tally, frame, marked & ~covered, score & ~covered)
+    _score_sources(tally, frame, marked & ~covered, score & ~covered, lasting)
 
 
 def _score_rays(
     tally: Tally, rays: Floats, noise: float, exposure: Exposure, marked: Bool, score: Bool
 ) -> None:
-    """Score cosmic rays that isr and calibrateImage left."""
+    """Score cosmic rays that isr and calibrateImage left.
+
+    Pixels that a Lanczos kernel mixes with masked ones are rejected in coadds: what is left only
+    there is counted apart, and is in no coadd.
+    """
     left = (rays > 0.5 * noise) & ~exposure.mask.any(("CR", "BAD", "SAT", "NO_DATA", "INTRP"))
+    used = ~binary_dilation(exposure.mask.any(_REJECTED), np.ones((5, 5), bool))
     groups, n = label(left & score, np.ones((3, 3)))
     for k in range(1, n + 1):
         where = groups == k
+        place = "beside masks" if (where & used).sum() < 0.5 * where.sum() else "used"
         snr = float((rays[where]).sum() / noise / np.sqrt(where.sum()))
         for level in _RAY_LEVELS:
             if snr > level:
-                tally.add(f"rays above {level:.0f}", 1, marked[where].mean() > 0.5)
+                tally.add(f"rays above {level:.0f}, {place}", 1, marked[where].mean() > 0.5)
 
 
 def _moving(frame: TruthFrame, shape: tuple[int, int]) -> Bool:
@@ -178,16 +199,56 @@ def _moving(frame: TruthFrame, shape: tuple[int, int]) -> Bool:
     return near
 
 
-def _score_sources(tally: Tally, frame: TruthFrame, marked: Bool, score: Bool) -> None:
+@dataclass(frozen=True)
+class Lasting:
+    """Sources that differ between visits and are on the sky.
+
+    Parameters
+    ----------
+    variable
+        Numbers of variable stars.
+    transient
+        By band, numbers of those that shine in more visits than count as few.
+    """
+
+    variable: NDArray[np.int64]
+    transient: dict[str, set[int]]
+
+    @classmethod
+    def of(cls, truth: TruthSurvey, config: EpochConfig) -> Lasting:
+        """Return those of a survey."""
+        stars = read_columns(truth.folder / "truth/stars.parquet")
+        visits = read_columns(truth.folder / "truth/visits.parquet")
+        many = {}
+        for band in np.unique(visits["band"]).tolist():
+            own, shining = visits["visit"][visits["band"] == band].tolist(), []
+            for visit in own:
+                s = read_columns(truth.folder / f"truth/sources/visit={visit}/sources.parquet")
+                brief = np.isin(s["kind"], [Kind.SUPERNOVA, Kind.FLARE]) & (s["snr"] > _SHINING)
+                shining.extend(np.unique(s["id"][brief]).tolist())
+            limit = epoch_limit(len(own), config)
+            many[band] = {i for i in set(shining) if shining.count(i) > limit}
+        return cls(stars["id"][stars["amplitude_mag"] > _VARIABLE_MAG], many)
+
+
+def _score_sources(
+    tally: Tally, frame: TruthFrame, marked: Bool, score: Bool, lasting: Lasting
+) -> None:
     """Score moving and variable sources by their central pixels."""
-    s = frame.sources
-    for kind in Kind:
-        for u, v, snr in zip(*(s[c][s["kind"] == kind] for c in ("x", "y", "snr")), strict=True):
-            i, j = round(float(u)), round(float(v))
-            if not (0 <= j < marked.shape[0] and 0 <= i < marked.shape[1] and score[j, i]):
-                continue
-            if snr > 10:
-                tally.add(f"{kind.name.lower()} above 10", 1, marked[j, i])
+    s, band = frame.sources, str(frame.row["band"])
+    many = lasting.transient.get(band, set())
+    columns = (s["kind"], s["id"], s["x"], s["y"], s["snr"])
+    for kind, number, u, v, snr in zip(*(c.tolist() for c in columns), strict=True):
+        i, j = round(u), round(v)
+        if snr <= 10 or not (0 <= j < marked.shape[0] and 0 <= i < marked.shape[1]):
+            continue
+        if not score[j, i]:
+            continue
+        tally.add(f"{Kind(kind).name.lower()} above 10", 1, marked[j, i])
+        if kind == Kind.STAR and number in lasting.variable:
+            tally.add("variable stars above 10", 1, marked[j, i])
+        if number in many:
+            tally.add("transients in many visits", 1, marked[j, i])
 
 
 def on_patches(exposure: Exposure, tract: Tract, patches: list[int]) -> Bool:
@@ -207,7 +268,13 @@ def on_patches(exposure: Exposure, tract: Tract, patches: list[int]) -> Bool:
 
 
 def _score(
-    tally: Tally, frame: TruthFrame, exposure: Exposure, made: Store, tract: Tract, ids: list[Id]
+    tally: Tally,
+    frame: TruthFrame,
+    exposure: Exposure,
+    made: Store,
+    tract: Tract,
+    ids: list[Id],
+    lasting: Lasting,
 ) -> None:
     """Score one detector with the masks of all its patches."""
     marked = np.zeros(exposure.shape, bool)
@@ -215,7 +282,7 @@ def _score(
         mask = read_warp_mask(made.path("warp_mask", **one))
         marked |= mask.paint(exposure.box, frame.detector)
     inside = on_patches(exposure, tract, [int(one["patch"]) for one in ids])
-    score_detector(tally, frame, exposure, marked, inside)
+    score_detector(tally, frame, exposure, marked, inside, lasting)
 
 
 def _quality(made: Store, one: Id) -> None:
@@ -263,11 +330,12 @@ def main() -> int:
     truth, run = TruthSurvey(args.survey), Store(args.survey / "results")
     made = Store(args.products or args.survey / "results")
     tract, tally = sky_map_from_json(args.sky_map).tract(0), Tally()
+    lasting = Lasting.of(truth, CompareWarpAssembleCoaddConfig().epochs)
     for frame in truth.frames():
         ids = [i for i in made.query("warp_mask", visit=frame.visit) if i["band"] in args.bands]
         exposure = run.get("recalibrated_pvi", visit=frame.visit, detector=frame.detector)
         if ids and exposure.wcs is not None:
-            _score(tally, frame, exposure, made, tract, ids)
+            _score(tally, frame, exposure, made, tract, ids, lasting)
     print(tally.table())
     for one in made.query("coadd"):
         if one["band"] in args.bands:

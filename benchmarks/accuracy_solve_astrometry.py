@@ -36,10 +36,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from color_trend import color_trend, trend_lines
-from grouped import resampled_groups
 from left_turbulence import ToldTurbulence, Turbulence, wcs_error_mas
 from numpy.typing import NDArray
-from scoring import Figure, match, polynomial_design, pull_width, resampled, rms, robust_sigma
+from scoring import (
+    Figure,
+    match,
+    polynomial_design,
+    pull_width,
+    resampled,
+    resampled_groups,
+    rms,
+    robust_sigma,
+)
 from truth_survey import STAR_LIKE, TruthSurvey, read_columns
 
 from drpflow import Store

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from astrometry_tables import visits_of
-from grouped import resampled_groups
 from numpy.typing import NDArray
-from scoring import Figure, polynomial_design, rms, robust_sigma, share
+from scoring import Figure, polynomial_design, resampled_groups, rms, robust_sigma, share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -103,17 +103,17 @@ def command_line(plan: Plan, output: Path, visit: int, detector: int | str) -> l
     return [*words, "--status", status.format(visit=visit, detector=detector)]
 
 
-def run_script(arguments: Sequence[str]) -> Cost:
+def run_script(arguments: Sequence[str], script: Path = SCRIPT) -> Cost:
     """Run the script to its end."""
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, str(SCRIPT), *arguments],
+        [sys.executable, str(script), *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", "DRPFLOW_LOG_LEVEL": "ERROR"},
     )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"scripts/calibrate_image.py ended with {process.returncode}")
+        raise SystemExit(f"scripts/{script.name} ended with {process.returncode}")
     wall_s = time.perf_counter() - started
     return Cost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
@@ -140,9 +140,9 @@ class Clock:
 
         return wrapper
 
-    def watch(self) -> None:
-        """Time what the task calls of algorithms and of reading and writing."""
-        packages = ("drpflow.tasks.calibrate_image", "drpflow.algorithms", "drpflow.io.calibrate")
+    def watch(self, task: str = "calibrate_image", files: str = "calibrate") -> None:
+        """Time what a task calls of algorithms and of reading and writing."""
+        packages = (f"drpflow.tasks.{task}", "drpflow.algorithms", f"drpflow.io.{files}")
         modules = [m for name, m in sys.modules.items() if name.startswith(packages)]
         made: dict[FunctionType, Callable[..., Any]] = {}
         for module in modules:
@@ -155,9 +155,9 @@ class Clock:
                     setattr(module, name, made[item])
 
 
-def load_task() -> Any:
+def load_task(script: Path = SCRIPT) -> Any:
     """Return the task that the script declares."""
-    spec = importlib.util.spec_from_file_location("calibrate_image_script", SCRIPT)
+    spec = importlib.util.spec_from_file_location(f"{script.stem}_script", script)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

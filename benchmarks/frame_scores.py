@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from scoring import (
     CosmicRayCounts,
     away_from,
     best_fit_error,
     count_cosmic_rays,
     match,
-    nearness,
     polynomial_design,
     rms,
     robust_sigma,
@@ -26,16 +24,15 @@ from scoring import (
 from truth_survey import STAR_LIKE, TruthFrame
 
 from drpflow.data.sky_wcs import SkyWcs
+from drpflow.qa.truth.detection import BLENDED, DEPTH_BINS, Depth, match_radius_pix, wcs_error_pix
 from drpflow.sim.reference import parallax_error_mas, relative_flux_error
 
 Bools = NDArray[np.bool_]
 
+__all__ = ["BLENDED", "DEPTH_BINS", "Depth", "FrameScore", "Scorer", "wcs_error_pix"]
+
 DEAD = ("BAD", "SAT", "NO_DATA")
 PULL_BINS = ((5, 10), (10, 20), (20, 50), (50, 200))
-DEPTH_BINS = {"S/N 5": (4.5, 5.5), "S/N 7": (6.5, 7.5), "S/N 10": (9, 11), "S/N 20": (18, 22)}
-BLENDED = ", partly blended"
-"""Suffix of the bins of sources that a neighbour disturbs, but does not cover."""
-
 SEP_THRESHOLDS = (3.5, 4.0, 4.5, 5.0, 5.5, 6.5)
 SCRAPPY = (1.0, 2.0, 3.5, 5.0)
 """Values of objlim that astroscrappy is tried with; sigclip and sigfrac hardly matter here."""
@@ -93,7 +90,7 @@ class Scorer:
         """Rows of the table and of the truth that are the same source."""
         s = self.frame.sources
         seen = np.flatnonzero(s["snr"] >= 2)
-        radius = max(1.5, 0.4 * self.frame.fwhm_pix)
+        radius = match_radius_pix(self.frame.fwhm_pix)
         t = self.table
         mine, true = match(
             t["x"][self.primary], t["y"][self.primary], s["x"][seen], s["y"][seen], radius
@@ -251,52 +248,6 @@ class Scorer:
             masked = scrappy(self.detrended, frame.fwhm_pix, limit)
             name = f"astroscrappy, objlim {limit:g}"
             found.cosmic_rays[name] = count_cosmic_rays(masked, *arguments)
-
-
-class Depth:
-    """Counts detections of points of known S/N, and those of nothing, away from masks."""
-
-    def __init__(self, frame: TruthFrame, dead: Bools) -> None:
-        self.frame, self.dead = frame, dead
-        s, reach = frame.sources, int(np.ceil(1.5 * frame.fwhm_pix))
-        self.radius = max(1.5, 0.4 * frame.fwhm_pix)
-        self.reach = reach
-        point = np.isin(s["kind"], STAR_LIKE) & away_from(s["x"], s["y"], dead, reach)
-        near = nearness(s["x"], s["y"], s["flux_electron"], frame.fwhm_pix)
-        # Closer than half of that, and two images are one.
-        self.counting = {"": point & (near < 1), BLENDED: point & (near >= 1) & (near < 2)}
-
-    def completeness(self, x: NDArray, y: NDArray) -> dict[str, tuple[int, int]]:
-        """Return (found, there) by bin of S/N."""
-        s = self.frame.sources
-        seen = np.flatnonzero(s["snr"] >= 2)
-        found = np.zeros(len(s["x"]), bool)
-        found[seen[match(x, y, s["x"][seen], s["y"][seen], self.radius)[1]]] = True
-        counts = {}
-        for name, (low, high) in DEPTH_BINS.items():
-            for suffix, counting in self.counting.items():
-                these = counting & (s["snr"] >= low) & (s["snr"] < high)
-                counts[name + suffix] = (int((found & these).sum()), int(these.sum()))
-        return counts
-
-    def false(self, x: NDArray, y: NDArray) -> int:
-        """Return the number of detections that no true source explains."""
-        s = self.frame.sources
-        near = np.flatnonzero(away_from(x, y, self.dead, self.reach))
-        seen = s["snr"] >= 1
-        tree = cKDTree(np.column_stack([s["x"][seen], s["y"][seen]]))
-        # A blend that was not separated is no false detection, nor are the wings of what is bright.
-        distance, which = tree.query(np.column_stack([x[near], y[near]]), k=1)
-        reach = self.frame.fwhm_pix * np.clip(np.sqrt(s["snr"][seen][which] / 100), 1, 4)
-        return int((distance > reach).sum())
-
-
-def wcs_error_pix(wcs: Any, frame: TruthFrame) -> float:
-    """Return the rms distance over the detector between a WCS and the truth, pixels."""
-    x, y = wcs.world_to_pixel_values(frame.grid["ra"], frame.grid["dec"])
-    return (
-        rms(np.hypot(x - frame.grid["x"], y - frame.grid["y"])) if np.isfinite(x).all() else np.inf
-    )
 
 
 def attainable_wcs_pix(frame: TruthFrame, camera: Any, pointing: Any, seed: int = 1) -> float:

@@ -8,15 +8,13 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.parquet as pq
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from drpflow.data.psf_moments import adaptive_moments
+from drpflow.qa.truth.tables import STAR_LIKE, Frame, read_columns
 from drpflow.sim.config import SurveyConfig
 from drpflow.sim.psf_image import psf_image
 from drpflow.sim.survey import Survey
-from drpflow.sim.writer import FLAGS, truth_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,58 +22,20 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Columns = dict[str, NDArray]
 
-STAR_LIKE = (0, 2, 3)
-"""Kinds of sources that are points: stars, supernovae, flares."""
+__all__ = ["STAR_LIKE", "TruthFrame", "TruthSurvey", "read_columns"]
 
 
-def read_columns(path: Path) -> Columns:
-    """Return the columns of a Parquet file."""
-    table = pq.ParquetFile(path).read()
-    return {name: table[name].to_numpy() for name in table.column_names}
-
-
-@dataclass(frozen=True)
-class TruthFrame:
-    """One detector of one visit.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TruthFrame(Frame):
+    """One detector of one visit, with the model that drew it.
 
     Parameters
     ----------
     survey
         The whole.
-    visit, detector
-        Which.
-    row
-        Its row of the table of detectors.
-    sources
-        True sources on it.
-    grid
-        Pixels and sky of a reference star: ``x``, ``y``, ``ra``, ``dec``.
     """
 
     survey: TruthSurvey
-    visit: int
-    detector: int
-    row: dict[str, float]
-    sources: Columns
-    grid: Columns
-
-    @property
-    def usable(self) -> bool:
-        """Whether there are stars enough: 10 for a PSF, 3 bright ones of the catalogue."""
-        return self.row["psf_stars"] >= 10 and self.row["bright_reference_stars"] >= 3
-
-    @property
-    def fwhm_pix(self) -> float:
-        """Full width at half maximum at the centre."""
-        return self.row["fwhm_arcsec"] / self.pixel_arcsec
-
-    @property
-    def pixel_arcsec(self) -> float:
-        """Pixel scale in the middle of the detector."""
-        g, middle = self.grid, len(self.grid["x"]) // 2
-        step = g["x"][middle + 1] - g["x"][middle]
-        east = (g["ra"][middle + 1] - g["ra"][middle]) * np.cos(np.radians(g["dec"][middle]))
-        return float(3600 * np.hypot(east, g["dec"][middle + 1] - g["dec"][middle]) / step)
 
     @property
     def reference_sources(self) -> NDArray[np.intp]:
@@ -103,16 +63,6 @@ class TruthFrame:
         light = model.optics.illumination(x_mm, y_mm)
         light = light * 10 ** (-0.4 * model.cloud_extinction_mag(x_mm, y_mm))
         return s["flux_electron"] / self.row["electron_per_reference_njy"] * light[-1] / light[:-1]
-
-    def image(self, name: str) -> NDArray:
-        """Return a true image: ELECTRONS, PHOTO_ELECTRONS, COSMIC_RAYS or FLAGS."""
-        return fits.getdata(
-            truth_path(self.survey.folder / "truth", self.visit, self.detector), name
-        )
-
-    def flagged(self, *names: str) -> NDArray[np.bool_]:
-        """Return where true flags are set: SATURATED, DEFECT, TRAIL, GHOST."""
-        return (self.image("FLAGS") & sum(FLAGS[n] for n in names)) != 0
 
 
 class TruthSurvey:
@@ -145,10 +95,11 @@ class TruthSurvey:
         here = sources["detector"] == detector
         grid = (self._wcs["visit"] == visit) & (self._wcs["detector"] == detector)
         return TruthFrame(
-            self,
+            self.folder / "truth",
             visit,
             detector,
             {name: values[k] for name, values in table.items()},
             {name: values[here] for name, values in sources.items()},
             {name: self._wcs[name][grid] for name in ("x", "y", "ra", "dec")},
+            survey=self,
         )

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import numpy as np
 from astropy.io import fits
@@ -22,19 +23,46 @@ from drpflow.data.geometry import Box
 from drpflow.data.mask import Mask
 from drpflow.data.photo_calib import PhotoCalib
 from drpflow.data.psf import GaussianPsf
+from drpflow.data.resampling_kernel import N_PHASES, resampling_kernel
 from drpflow.data.sky_wcs import SkyWcs
+from drpflow.kernels.warp import Kernel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
 RA_DEG, DEC_DEG, SCALE_ARCSEC = 150.0, 2.0, 0.2
-TURN_DEG = 12.0
 # Pixels grow by 0.5 % along x and shrink along y, over 4096 pixels.
 DISTORTION = {"PV1_0": 0.0, "PV1_1": 1.0, "PV1_4": 0.02, "PV1_5": 0.01, "PV2_0": 0.0,
               "PV2_1": 1.0, "PV2_4": -0.015, "PV2_5": 0.01}  # fmt: skip
 SKY_VARIANCE = 400.0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How a detector lies on the tract.
+
+    Attributes
+    ----------
+    turn_deg
+        Its rotation.
+    scale
+        Side of its pixels, in pixels of the tract.
+    distorted
+        Whether they vary.
+    """
+
+    turn_deg: float
+    scale: float
+    distorted: bool
+
+
+GRIDS = {"turned": Grid(12.0, 1.0, distorted=True), "along": Grid(0.0, 1.005, distorted=False)}
+"""A camera that is turned; and one that is not, whose pixels have nearly the size of the tract's,
+so that a whole star is resampled at one phase."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +88,16 @@ class Resampled:
     cpu_s: float
 
 
-def header(size: int) -> fits.Header:
-    """Return the cards of the detector: TPV, turned."""
-    t, step = np.radians(TURN_DEG), SCALE_ARCSEC / 3600
+def header(size: int, grid: str = "turned") -> fits.Header:
+    """Return the cards of the detector: TPV."""
+    of = GRIDS[grid]
+    t, step = np.radians(of.turn_deg), of.scale * SCALE_ARCSEC / 3600
+    distortion = DISTORTION if of.distorted else {"PV1_1": 1.0, "PV2_1": 1.0}
     cards = {
         "CTYPE1": "RA---TPV", "CTYPE2": "DEC--TPV", "CRVAL1": RA_DEG, "CRVAL2": DEC_DEG,
         "CRPIX1": size / 2 + 0.87, "CRPIX2": size / 2 + 0.34, "CUNIT1": "deg", "CUNIT2": "deg",
         "CD1_1": -step * np.cos(t), "CD1_2": step * np.sin(t),
-        "CD2_1": step * np.sin(t), "CD2_2": step * np.cos(t), **DISTORTION,
+        "CD2_1": step * np.sin(t), "CD2_2": step * np.cos(t), **distortion,
     }  # fmt: skip
     return fits.Header(list(cards.items()))
 
@@ -99,10 +129,17 @@ def draw_stars(
     return image.astype(np.float32), x, y, flux
 
 
-def by_drpflow(image: NDArray, variance: NDArray, fwhm_pix: float, order: int = 3) -> Resampled:
-    """Resample with drpflow, onto the box about the detector."""
+def by_drpflow(
+    image: NDArray,
+    variance: NDArray,
+    fwhm_pix: float,
+    order: int = 3,
+    grid: str = "turned",
+    kernel: Callable[[int], Kernel] = resampling_kernel,
+) -> Resampled:
+    """Resample with drpflow, or with other weights, onto the box about the detector."""
     size = image.shape[0]
-    wcs = SkyWcs.from_fits_header(header(size))
+    wcs = SkyWcs.from_fits_header(header(size, grid))
     tract = SkyWcs.from_fits_header(out_header(out_size(size)))
     components = {
         "wcs": wcs, "psf": GaussianPsf.from_fwhm(fwhm_pix), "photo_calib": PhotoCalib.identity()
@@ -111,16 +148,27 @@ def by_drpflow(image: NDArray, variance: NDArray, fwhm_pix: float, order: int = 
     box = footprint(tract, wcs, exposure.box)
     assert box is not None
     start = time.process_time()
-    made = warp_exposure(
-        exposure, tract, box, ResamplingConfig.model_validate({"kernel_order": order})
-    )
+    with mock.patch("drpflow.algorithms.warp.resample.resampling_kernel", kernel):
+        made = warp_exposure(
+            exposure, tract, box, ResamplingConfig.model_validate({"kernel_order": order})
+        )
     cpu = time.process_time() - start
     assert made is not None
     e = made.exposure
     return Resampled(e.image, e.variance, e.xy0, tract, cpu)
 
 
-def by_swarp(image: NDArray, variance: NDArray, kernel: str = "LANCZOS3") -> Resampled:
+def lanczos_kernel(order: int) -> Kernel:
+    """Return Lanczos weights, brought to sum 1 at each phase, in place of drpflow's."""
+    phase = np.arange(N_PHASES + 1)[:, None] / N_PHASES
+    t = np.arange(1 - order, order + 1) - phase
+    table = np.where(np.abs(t) < order, np.sinc(t) * np.sinc(t / order), 0.0)
+    return Kernel(table / table.sum(axis=1, keepdims=True), (0,) * (2 * order))
+
+
+def by_swarp(
+    image: NDArray, variance: NDArray, kernel: str = "LANCZOS3", grid: str = "turned"
+) -> Resampled:
     """Resample with swarp, one thread, weights propagated, pixel areas corrected one by one."""
     program = shutil.which("SWarp") or shutil.which("swarp")
     if program is None:
@@ -128,8 +176,10 @@ def by_swarp(image: NDArray, variance: NDArray, kernel: str = "LANCZOS3") -> Res
     size = image.shape[0]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        fits.writeto(folder / "in.fits", image, header(size))
-        fits.writeto(folder / "in.weight.fits", (1 / variance).astype(np.float32), header(size))
+        fits.writeto(folder / "in.fits", image, header(size, grid))
+        fits.writeto(
+            folder / "in.weight.fits", (1 / variance).astype(np.float32), header(size, grid)
+        )
         n = out_size(size)
         head = out_header(n)
         head["NAXIS1"], head["NAXIS2"] = n, n
@@ -160,8 +210,8 @@ def out_size(size: int) -> int:
 
 def measure(
     made: Resampled, x: Floats, y: Floats, fwhm_pix: float
-) -> tuple[Floats, Floats, Floats]:
-    """Return places, by centroids with a Gaussian weight, and fluxes, by sums, of stars.
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return places, by centroids with a Gaussian weight, and fluxes of stars: sums, PSF fluxes.
 
     Parameters
     ----------
@@ -173,17 +223,24 @@ def measure(
         Of the stars.
     """
     sigma, radius = fwhm_pix / 2.3548, int(np.ceil(2.6 * fwhm_pix))
-    found = np.empty((3, x.size))
+    found = np.empty((4, x.size))
     for k, (u, v) in enumerate(zip(x, y, strict=True)):
         box = Box.around(u, v, radius)
         part = made.image[box.slices(made.xy0)].astype(np.float64)
+        psf = _gaussian(box, u, v, sigma)
         cu, cv = u, v
         for _ in range(20):
-            weight = np.exp(-((box.x - cu) ** 2 + (box.y[:, None] - cv) ** 2) / (2 * sigma**2))
+            weight = _gaussian(box, cu, cv, sigma)
             total = (weight * part).sum()
             cu, cv = (
                 cu + 2 * (weight * part * (box.x - cu)).sum() / total,
                 cv + 2 * (weight * part * (box.y[:, None] - cv)).sum() / total,
             )
-        found[:, k] = cu, cv, part.sum()
-    return found[0], found[1], found[2]
+        flux = (psf * part).sum() / (psf**2).sum() * 2 * np.pi * sigma**2
+        found[:, k] = cu, cv, part.sum(), flux
+    return found[0], found[1], found[2], found[3]
+
+
+def _gaussian(box: Box, x: float, y: float, sigma: float) -> Floats:
+    square = (box.x - x) ** 2 + (box.y[:, None] - y) ** 2
+    return np.asarray(np.exp(-square / (2 * sigma**2)))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("init", "camera", "ingest", "reference", "simulate"),
     "Run": ("run", "fgcm", "solve-astrometry", "match-psf"),
-    "Look": ("status", "report", "datasets", "config"),
+    "Look": ("status", "report", "score", "light-curve", "datasets", "config"),
 }
 
 

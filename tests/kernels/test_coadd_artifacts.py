@@ -10,8 +10,9 @@ from drpflow.kernels.coadd_artifacts import (
     bin_clipped,
     box_counts,
     box_means,
+    box_sums,
     compact_sums,
-    count_epoch,
+    differing,
     grow_from,
     spare_variables,
     spread_marks,
@@ -65,14 +66,19 @@ def test_bins_lie_on_the_tract() -> None:
     assert pixels[2:6, 5:9].all()
 
 
-def test_epochs_are_counted_once() -> None:
-    counts = np.zeros((5, 9), np.uint16)
-    significance, direct = np.zeros(counts.shape, np.float32), np.zeros(counts.shape, np.float32)
+def test_a_visit_differs_beside_a_pixel_that_does() -> None:
+    significance, direct = np.zeros((5, 9), np.float32), np.zeros((5, 9), np.float32)
     significance[2, 2:4], direct[2, 7] = 4.0, -7.0
-    count_epoch(significance, direct, 3.0, 6.0, counts)
-    assert counts.max() == 1
-    assert counts[1:4, 1:5].all()
-    assert counts.sum() == 12 + 9
+    where = differing(significance, direct, 3.0, 6.0)
+    assert where[1:4, 1:5].all()
+    assert where.sum() == 12 + 9
+
+
+def test_sums_of_squares_do_not_know_what_is_far_away() -> None:
+    values = np.random.default_rng(2).lognormal(0, 3, (30, 40)).astype(np.float32)
+    sums = box_sums(values, 3)
+    assert sums[10, 20] == pytest.approx(values[7:14, 17:24].sum(dtype=float), rel=1e-5)
+    np.testing.assert_array_equal(box_sums(values[5:], 3)[6:], sums[11:])
 
 
 def test_variable_sources_are_spared_where_they_are() -> None:

@@ -305,7 +305,10 @@ def test_report_has_the_chapters(store: Store) -> None:
         assert f'section id="{key}"' in page
     assert "no &lt;sky&gt; of detector 3" in page
     lacking = re.findall(r"There is no chapter yet on ([^<]*)", page)
-    missing = "the final astrometry (finalizeAstrometry), coadds (compareWarpAssembleCoadd)"
+    missing = (
+        "the final astrometry (finalizeAstrometry), coadds (compareWarpAssembleCoadd), "
+        "final products (finalizeImage)"
+    )
     assert lacking == [f"{missing}: nothing was made of it."]
     for visit in range(1, len(BANDS) + 1):
         part = page.split(f'id="visit-{visit}"')[1].split("</details>")[0]

@@ -29,7 +29,7 @@ BATCH_RULES = {
 }
 TABLE = DatasetTable.load()
 # Tasks whose script has no parameters of its own.
-WITHOUT_SECTION = {"makeVisitInfo", "makeReport"}
+WITHOUT_SECTION = {"makeVisitInfo", "rebuildImage", "makeReport"}
 
 pytestmark = pytest.mark.skipif(not (ROOT / "tests").is_dir(), reason="needs a checkout")
 
@@ -45,8 +45,10 @@ def test_there_are_rules() -> None:
     second = {"measureSky", "makeSkyFrame", "modelVisitBackground", "finalizeCharacterization"}
     second |= {"finalizeAstrometry", "updateVisitSummary"}
     coadds = {"planCoaddition", "makeWarp", "compareWarpAssembleCoadd"}
-    assert visit | survey | second | coadds == set(RULES)
-    assert set(BATCH_RULES) == {"isr", "calibrateImage"}
+    final = {"finalizeImage", "consolidateSourceTable", "matchSource", "fitStellarMotions"}
+    final |= {"compressImage", "rebuildImage"}
+    assert visit | survey | second | coadds | final == set(RULES)
+    assert set(BATCH_RULES) == {"isr", "calibrateImage", "finalizeImage", "compressImage"}
 
 
 def test_rules_are_tasks_of_the_table() -> None:

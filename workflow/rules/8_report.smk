@@ -27,6 +27,11 @@ rule makeReport:
                 status("planCoaddition"),
                 status("makeWarp"),
                 status("compareWarpAssembleCoadd"),
+                status("finalizeImage"),
+                status("consolidateSourceTable"),
+                status("matchSource"),
+                status("fitStellarMotions"),
+                status("compressImage"),
             ]
         ),
     output:

@@ -57,6 +57,11 @@ def opened(name):
     return lambda wildcards: data(name)
 
 
+def filled_in(name):
+    """Return the function for params: that gives the path of a dataset of the job's data ID."""
+    return lambda wildcards: data(name).format(**wildcards)
+
+
 def kept(name):
     """Return the path pattern of a dataset type unless this run deletes it."""
     return [] if PLAN.is_temporary(name) else data(name)

@@ -29,6 +29,14 @@ Columns: TypeAlias = Mapping[str, Any]
 
 REFERENCE = "normCompTophatFlux"
 """The flux to which the others are brought."""
+CORRECTED_FLUXES = (
+    "psfFlux",
+    "gaussianFlux",
+    REFERENCE,
+    "compGaussianFlux3",
+    "compGaussianFlux5",
+)
+"""Fluxes whose columns hold aperture corrections."""
 _UNSCALED = "compTophatFlux"
 _SCATTER_ROUNDS = 30
 # Stars with a neighbour in the aperture are no sample of the others: a square deviation counts at
@@ -126,6 +134,26 @@ def apply_ap_corr(columns: Columns, ap_corr: ApCorrMap) -> dict[str, NDArray[Any
     return corrected
 
 
+def mark_uncorrected(columns: Columns, ap_corr: ApCorrMap | None) -> dict[str, NDArray[Any]]:
+    """Return the columns that say which fluxes have no correction: they are flagged.
+
+    Parameters
+    ----------
+    columns
+        ``x`` gives the number of rows.
+    ap_corr
+        The corrections that there are.
+    """
+    number = len(columns["x"])
+    marks: dict[str, NDArray[Any]] = {}
+    for name in CORRECTED_FLUXES:
+        if ap_corr is None or name not in ap_corr:
+            unknown = np.full(number, np.nan, np.float32)
+            marks |= {f"{name}_apCorr": unknown, f"{name}_apCorrErr": unknown.copy()}
+            marks[f"{name}_flag"] = np.ones(number, bool)
+    return marks
+
+
 def _reference_scale(columns: Columns, candidates: Bools, box: Box, config: ApCorrConfig) -> ApCorr:
     """Return the constant that brings the compensated flux to the scale of the aperture."""
     good = candidates & _usable(columns, _UNSCALED, config)
@@ -153,7 +181,7 @@ def _fit(
     columns: Columns, name: str, good: Bools, box: Box, config: ApCorrConfig
 ) -> tuple[ApCorr, Bools]:
     """Fit the ratio of one flux."""
-    ratio, variance = _ratios(columns, name)
+    ratio, variance = _ratios(columns, name, config.reference_noise)
     keep = good.copy()
     for _ in range(config.clip_rounds):
         field, scatter = _field(columns, ratio, variance, keep, box, config)
@@ -172,19 +200,20 @@ def _fit(
     return ApCorr(field.scaled(factor), float(np.hypot(scatter, weight.sum() ** -0.5))), keep
 
 
-def _ratios(columns: Columns, name: str) -> tuple[Floats, Floats]:
+def _ratios(columns: Columns, name: str, excess: float) -> tuple[Floats, Floats]:
     """Return ρ and its variance, NaN where there is none.
 
     Both fluxes count the same photons. If f were the best estimate of the flux, its covariance
     with any other unbiased one would be its own variance, and var(f_ref - f) the difference of
-    the two; some of its own is kept, as it is only nearly the best.
+    the two; some of its own is kept, as it is only nearly the best. The noise of the reference is
+    larger than its pixels tell by the factor `excess`.
     """
     flux, error = columns[f"{name}_instFlux"], columns[f"{name}_instFluxErr"]
     reference = columns[f"{REFERENCE}_instFlux"]
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = reference / flux
         own = np.square(error / flux)
-        other = np.square(columns[f"{REFERENCE}_instFluxErr"] / reference)
+        other = np.square(excess * columns[f"{REFERENCE}_instFluxErr"] / reference)
         variance = np.square(ratio) * np.maximum(np.abs(other - own), 0.2 * own)
     return np.where(np.isfinite(ratio), ratio, np.nan), np.nan_to_num(variance, nan=1.0, posinf=1.0)
 

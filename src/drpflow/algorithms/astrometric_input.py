@@ -106,13 +106,25 @@ def references_of(
         return None, ids
     theirs = references.select(pairs.second)
     ids[pairs.first] = theirs.id
-    return _placed(theirs, pairs.first, ra_deg.size, unknown_error_mas), ids
+    return reference_at(theirs, pairs.first, ra_deg.size, unknown_error_mas), ids
 
 
-def _placed(
+def reference_at(
     theirs: ReferenceStars, row: NDArray[np.intp], n_stars: int, unknown_error_mas: float
 ) -> ReferenceAstrometry:
-    """Return reference stars at the rows of their stars."""
+    """Return reference stars at the rows of their stars, NaN for stars without.
+
+    Parameters
+    ----------
+    theirs
+        The reference stars.
+    row
+        Row of the star of each.
+    n_stars
+        Number of stars.
+    unknown_error_mas
+        Error of positions for which the catalogue gives none.
+    """
 
     def column(values: Floats) -> Floats:
         placed = np.full(n_stars, np.nan)

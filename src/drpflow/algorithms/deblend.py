@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drpflow.algorithms.close_pairs import split_close_pairs
 from drpflow.algorithms.deblend_templates import Group, Scene, fit_as_points, fit_templates
 from drpflow.data.footprints import Footprints
 from drpflow.data.heavy_footprints import HeavyFootprints
@@ -105,13 +106,14 @@ def deblend(
     """
     finite = np.isfinite(image)
     image = image if finite.all() else np.where(finite, image, np.float32(0))
+    unusable = bad | ~finite | ~(variance > 0) | ~np.isfinite(variance)
+    footprints = split_close_pairs(image, variance, unusable, footprints, psf, config)
     peaks = footprints.n_peaks()
     alone, blended = np.flatnonzero(peaks == 1), np.flatnonzero(peaks > 1)
     single = HeavyFootprints.from_image(footprints.select(alone), image)
     parts = [_undivided(single, alone)]
     if blended.size:
         labels = footprints.select(blended).labels(image.shape)
-        unusable = bad | ~finite | ~(variance > 0) | ~np.isfinite(variance)
         canvas = (image.copy(), np.zeros_like(image), np.zeros_like(image))
         scene = Scene(image, variance, unusable, labels, *canvas)
         groups = _groups(footprints, blended, config.group_peaks)

@@ -117,15 +117,19 @@ class StreakConfig(StrictModel):
     bins_per_line: int = param(
         17, "length of a line that is tried, in bins of half the FWHM of the matched PSF", ge=5
     )
-    directions: int = param(36, "directions that are tried, over 180 degrees", ge=8)
+    bins_per_long_line: int = param(33, "length of long lines, for faint trails", ge=5)
+    directions: int = param(
+        36, "directions that are tried, over 180 degrees; of long lines twice as many", ge=8
+    )
     threshold: float = param(
         1.8,
         "least mean significance of the pixels of a line above those beside it",
         unit="sigma",
         gt=0,
     )
-    piece_threshold: float = param(
-        1.0, "least mean in three of the four quarters of a line", unit="sigma", gt=0
+    long_threshold: float = param(1.0, "that of a long line", unit="sigma", gt=0)
+    piece_share: float = param(
+        0.55, "least mean in three of the four quarters of a line, as a share of that", gt=0, lt=1
     )
     clip_sigma: float = param(
         3.0, "greater significances count as this: a line is no row of spots", unit="sigma", gt=0

@@ -2,7 +2,46 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from drpflow.config.base import StrictModel, param
+
+
+class ClosePairConfig(StrictModel):
+    """Peaks that are two point sources."""
+
+    enabled: bool = param(True, "whether bright peaks are tried as pairs")
+    min_significance: float = param(
+        75.0, "fainter peaks are not tried: small edge-on galaxies fit as well", unit="sigma", gt=0
+    )
+    min_elongation: float = param(
+        0.35,
+        "a candidate's moment along its axis exceeds that of the PSF by this, in sigma squared of "
+        "the PSF; two equal stars at a distance of d sigma have d squared over 4",
+        gt=0,
+    )
+    max_ratio: float = param(
+        0.2, "and across its axis by no more than this part of that", ge=0, lt=1
+    )
+    position_rounds: int = param(
+        8, "how often the PSF model is evaluated at improved positions", ge=1, le=20
+    )
+    sweeps: int = param(12, "visits of all sources in each joint fit", ge=1, le=100)
+    max_shift_sigma: float = param(
+        2.5, "a member lies within this many PSF sigmas of its first place", gt=0
+    )
+    max_chi2: float = param(
+        1.5, "largest chi squared per pixel of the core of either member", gt=1
+    )
+    model_tolerance: float = param(
+        0.015, "error of the PSF model in that comparison, as a part of it", ge=0
+    )
+    min_separation_sigma: float = param(
+        1.5, "members are this far apart, in sigma of the PSF", unit="sigma", gt=0
+    )
+    min_flux_ratio: float = param(
+        0.1, "flux of the fainter member over that of the brighter at least", ge=0, lt=1
+    )
 
 
 class DeblendConfig(StrictModel):
@@ -48,4 +87,7 @@ class DeblendConfig(StrictModel):
     )
     group_peaks: int = param(
         4000, "peaks treated at a time; a single blend with more is one group", ge=1
+    )
+    close_pairs: ClosePairConfig = Field(
+        default_factory=ClosePairConfig, description="peaks that are two point sources"
     )

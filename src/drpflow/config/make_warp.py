@@ -13,7 +13,7 @@ from drpflow.config.psf_match import PsfMatchConfig
 class ResamplingConfig(StrictModel):
     """How the pixels of a detector become those of a patch."""
 
-    kernel_order: Literal[3, 4, 5] = param(3, "zeros of the Lanczos kernel on each side")
+    kernel_order: Literal[3, 4, 5] = param(3, "taps of the resampling kernel on each side")
     map_step_pix: int = param(
         32, "spacing at which the map to the detector is exact, at most", unit="pix", ge=4
     )

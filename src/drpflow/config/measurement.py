@@ -79,6 +79,22 @@ class LocalBackgroundConfig(StrictModel):
         return self
 
 
+class KronConfig(StrictModel):
+    """Fluxes in ellipses that follow the light."""
+
+    factor: float = param(2.5, "radius of the aperture over the Kron radius", gt=1, le=5)
+    reach_sigma: float = param(
+        6.0,
+        "the Kron radius is the first moment of the light within this many sigma of the adaptive "
+        "moments, and half of that at most",
+        unit="sigma",
+        gt=2,
+    )
+    half_size_pix: int = param(
+        90, "half the size of the stamp: no aperture is longer", unit="pix", ge=16
+    )
+
+
 class ClassificationConfig(StrictModel):
     """Point source or not."""
 
@@ -94,6 +110,9 @@ class ClassificationConfig(StrictModel):
         "by how many standard deviations of the difference of the two fluxes",
         unit="sigma",
         ge=0,
+    )
+    model_error: float = param(
+        0.003, "part of that standard deviation: what the PSF model makes of the ratio", ge=0
     )
     size_margin: float = param(
         0.05, "a size that exceeds the PSF's by less than this share counts as equal", ge=0

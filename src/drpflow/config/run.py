@@ -16,14 +16,19 @@ from drpflow.config.associate_isolated_stars import AssociateIsolatedStarsConfig
 from drpflow.config.base import StrictModel, param, validate
 from drpflow.config.calibrate_image import CalibrateImageConfig
 from drpflow.config.compare_warp_assemble_coadd import CompareWarpAssembleCoaddConfig
+from drpflow.config.compress_image import CompressImageConfig
+from drpflow.config.consolidate_source_table import ConsolidateSourceTableConfig
 from drpflow.config.consolidate_visit import ConsolidateVisitConfig
 from drpflow.config.fgcm_make_look_up_table import FgcmMakeLookUpTableConfig
 from drpflow.config.fgcm_task import FgcmTaskConfig
 from drpflow.config.finalize_astrometry import FinalizeAstrometryConfig
 from drpflow.config.finalize_characterization import FinalizeCharacterizationConfig
+from drpflow.config.finalize_image import FinalizeImageConfig
+from drpflow.config.fit_stellar_motions import FitStellarMotionsConfig
 from drpflow.config.isr import IsrConfig
 from drpflow.config.make_sky_frame import MakeSkyFrameConfig
 from drpflow.config.make_warp import MakeWarpConfig
+from drpflow.config.match_source import MatchSourceConfig
 from drpflow.config.measure_sky import MeasureSkyConfig
 from drpflow.config.model_visit_background import ModelVisitBackgroundConfig
 from drpflow.config.plan_coaddition import PlanCoadditionConfig
@@ -55,8 +60,8 @@ class RunConfig(StrictModel):
     )
     batch: Literal["detector", "visit"] = param(
         "detector",
-        "what one job of isr and calibrateImage does: a detector, or all of a visit, which spares "
-        "the start of a process for each",
+        "what one job of isr, calibrateImage, finalizeImage and compressImage does: a detector, or "
+        "all of a visit, which spares the start of a process for each",
     )
     skypix: SkypixConfig = Field(
         default_factory=SkypixConfig,
@@ -127,6 +132,26 @@ class RunConfig(StrictModel):
     compareWarpAssembleCoadd: CompareWarpAssembleCoaddConfig = Field(  # noqa: N815
         default_factory=CompareWarpAssembleCoaddConfig,
         description="what moves found by comparison of visits, and the mean of the rest",
+    )
+    finalizeImage: FinalizeImageConfig = Field(  # noqa: N815
+        default_factory=FinalizeImageConfig,
+        description="the final image and its sources, measured with the final models",
+    )
+    consolidateSourceTable: ConsolidateSourceTableConfig = Field(  # noqa: N815
+        default_factory=ConsolidateSourceTableConfig,
+        description="the sources of a visit in one table",
+    )
+    matchSource: MatchSourceConfig = Field(  # noqa: N815
+        default_factory=MatchSourceConfig,
+        description="sources of all visits that are one object",
+    )
+    fitStellarMotions: FitStellarMotionsConfig = Field(  # noqa: N815
+        default_factory=FitStellarMotionsConfig,
+        description="positions, motions and parallaxes of matched sources",
+    )
+    compressImage: CompressImageConfig = Field(  # noqa: N815
+        default_factory=CompressImageConfig,
+        description="final images in less space",
     )
 
     @field_validator("visits")

@@ -3,7 +3,7 @@
     P(d; x) = Σ_i w_i |det J_i| P_i(J_i d; x_i) / Σ_i w_i ,
 
 where x_i is the place x in input i, J_i = d(x_i)/d(x) there, and the sum runs over the inputs whose
-valid polygon holds x_i. P_i is interpolated with the Lanczos kernel that resamples the pixels
+valid polygon holds x_i. P_i is interpolated with the kernel that resamples the pixels
 themselves. A mean of images that are weighted alike at every place has exactly this PSF; what was
 left out of the mean at single places is not known here (mask plane INEXACT_PSF).
 """
@@ -91,7 +91,7 @@ class CoaddPsf(Psf):
     inputs
         The inputs.
     kernel_order
-        Order of the Lanczos kernel with which the inputs were resampled.
+        Order of the kernel with which the inputs were resampled.
 
     Raises
     ------
@@ -210,10 +210,11 @@ class CoaddPsf(Psf):
 
     def _mapped(self, images: Floats, jacobian: Floats, dx: Floats, dy: Floats) -> Floats:
         """Return images of the inputs as the coadd shows them, of unchanged flux."""
-        from drpflow.kernels.warp import lanczos_kernel, map_stamps
+        from drpflow.data.resampling_kernel import resampling_kernel
+        from drpflow.kernels.warp import map_stamps
 
         out = np.empty((len(images), *self.shape))
-        kernel = lanczos_kernel(self.kernel_order)
+        kernel = resampling_kernel(self.kernel_order)
         stamps = np.ascontiguousarray(images)
         map_stamps(stamps, jacobian, np.array(dx), np.array(dy), kernel, out)
         return out * np.abs(np.linalg.det(jacobian))[:, None, None]

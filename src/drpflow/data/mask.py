@@ -43,6 +43,8 @@ PLANES: Mapping[str, str] = MappingProxyType(
         "VIGNETTED": "behind the vignetting limit of the optics",
         "INJECTED": "synthetic source injected here",
         "INJECTED_CORE": "core of an injected synthetic source",
+        "ARTIFACT": "other visits lack it: trail, ghost, cosmic ray or the like",
+        "TRANSIENT": "point of light that other visits lack, such as an asteroid",
     }
 )
 """Every plane that drpflow writes, with its meaning. Bit = position in this table."""
@@ -118,6 +120,24 @@ class Mask:
     def copy(self) -> Mask:
         """Return a copy of its own."""
         return Mask(self.array.copy(), self.planes)
+
+    def with_planes(self, *names: str) -> Mask:
+        """Return this mask, the bits shared, with planes that its file may not have known yet.
+
+        Raises
+        ------
+        ValueError
+            If no bit is left.
+        """
+        planes = dict(self.planes)
+        for name in names:
+            if name in planes:
+                continue
+            free = [bit for bit in (BITS.get(name, 0), *range(31)) if bit not in planes.values()]
+            if not free:
+                raise ValueError(f"no bit is left for the mask plane {name}")
+            planes[name] = free[0]
+        return Mask(self.array, planes)
 
     def __getitem__(self, box: tuple[slice, slice]) -> Mask:
         return Mask(self.array[box], self.planes)

@@ -98,6 +98,12 @@ class PhotoCalib(StoredComponent):
             return np.full(shape, self.mean)[()]
         return np.asarray(_positive(self.mean * self.field(x, y)))[()]
 
+    def factor_on(self, box: Box) -> Floats:
+        """Return c at the pixel centres of a box, shape ``box.shape``; NaN as in :meth:`factor`."""
+        if self.field is None:
+            return np.full(box.shape, self.mean)
+        return _positive(self.mean * self.field.on_box(box))
+
     def flux_to_njy(self, flux: ArrayLike, x: ArrayLike, y: ArrayLike) -> Floats:
         """Return fluxes, or their standard deviations, at pixel positions in nJy."""
         return np.asarray(flux, np.float64) * self.factor(x, y)

@@ -59,7 +59,7 @@ class PixelCalibration:
         AlgorithmError
             If the background is in nJy and there is no calibration.
         """
-        self._check()
+        self.check()
         if self._background_unit == "electron":
             image = self._subtract(image, xy0)
         if self.photo_calib is not None:
@@ -70,7 +70,7 @@ class PixelCalibration:
 
     def undo(self, image: Pixels, xy0: tuple[int, int]) -> Pixels:
         """Return the detrended pixels, in electrons: the inverse of :meth:`apply`."""
-        self._check()
+        self.check()
         if self._background_unit == "nJy":
             image = self._restore(image, xy0)
         if self.photo_calib is not None:
@@ -95,7 +95,8 @@ class PixelCalibration:
     def _background_unit(self) -> str:
         return "" if self.background is None else self.background.unit
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise AlgorithmError if the background has a unit that the pixels never have."""
         if self._background_unit not in {"", "electron", "nJy"}:
             raise AlgorithmError(
                 f"a background in {self._background_unit} fits neither electrons nor nJy"

@@ -34,6 +34,7 @@ class ColumnSchema(StrictModel):
     length: int | None = param(None, "values in each cell, where there are several", gt=0)
     unit: str = param("", "FITS-style unit, empty for none")
     doc: str = param(..., "what it holds, in a line")
+    own: str = param("", "why the standard that the table follows lacks it, empty where it has it")
 
 
 class TableSchema(StrictModel):
@@ -42,6 +43,9 @@ class TableSchema(StrictModel):
     name: str = param(..., "name, as in the file name")
     version: int = param(..., "raised when a column changes its meaning or disappears", gt=0)
     doc: str = param(..., "what a row is")
+    standard: str = param(
+        "", "table of Rubin's Science Data Model whose names, types and units it has, if any"
+    )
     columns: tuple[ColumnSchema, ...] = param(..., "the columns")
 
     def column(self, name: str) -> ColumnSchema:

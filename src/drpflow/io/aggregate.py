@@ -38,11 +38,11 @@ def gather_rows(tables: list[tuple[str, Table]], name: str) -> Table:
     """
     first_source, first = tables[0]
     for source, table in tables[1:]:
-        difference = _difference(first, table)
-        if difference:
+        odd = columns_differ(first, table)
+        if odd:
             raise InputError(
                 source,
-                f"{difference} than in {first_source}, so that {name} cannot be gathered",
+                f"{odd} than in {first_source}, so that {name} cannot be gathered",
                 "Make both with one version of drpflow",
             )
     meta = {
@@ -55,8 +55,8 @@ def gather_rows(tables: list[tuple[str, Table]], name: str) -> Table:
     return Table(arrow.combine_chunks(), meta={**meta, "dataset": name})
 
 
-def _difference(first: Table, other: Table) -> str:
-    """Return in what the columns differ, or an empty text."""
+def columns_differ(first: Table, other: Table) -> str:
+    """Return in what the columns of two tables differ, or an empty text."""
     odd = set(first.columns) ^ set(other.columns)
     if odd:
         return f"column {min(odd)!r} is in one only, other"

@@ -44,6 +44,10 @@ same order. A table with several rows for each identifier, such as one a band, i
 columns stand once for each (`mag_std_g`, `mag_std_r`, ...), with NaN, 0 or false where it has no
 row.
 """
+_STANDARD = (
+    "Names, types and units are those of the table `{}` of Rubin's Science Data Model; what that "
+    "table lacks is marked *own*, with the reason."
+)
 
 
 def datasets_page(table: DatasetTable) -> str:
@@ -122,13 +126,14 @@ def _columns() -> list[str]:
     parts = []
     for name in schema_names():
         schema = load_schema(name)
-        parts.append(f"### {name} (version {schema.version})\n\nA row is: {schema.doc}\n")
+        follows = f" {_STANDARD.format(schema.standard)}" if schema.standard else ""
+        parts.append(f"### {name} (version {schema.version})\n\nA row is: {schema.doc}{follows}\n")
         rows = (
             (
                 _code(c.name),
                 c.type if c.length is None else f"{c.type}[{c.length}]",
                 c.unit,
-                c.doc,
+                f"{c.doc} (*own*: {c.own})" if c.own else c.doc,
             )
             for c in schema.columns
         )

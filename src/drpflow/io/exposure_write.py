@@ -11,6 +11,7 @@ import numpy as np
 from astropy.io import fits
 
 from drpflow.data.mask import Mask
+from drpflow.data.tiled_plane import TiledMask, TiledPlane
 from drpflow.io.atomic import atomic_path
 from drpflow.io.components_fits import binary_table, record_to_hdu, text_column
 from drpflow.io.exposure_headers import (
@@ -21,6 +22,7 @@ from drpflow.io.exposure_headers import (
     variance_unit,
 )
 from drpflow.io.gzip_times import clear_gzip_times
+from drpflow.io.tiled_fits import tiled_hdu, tiled_mask_hdu
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,6 +60,7 @@ def write_exposure(
     data_id: Mapping[str, Any] | None = None,
     links: Mapping[str, DatasetRef] | None = None,
     compression: Compression = "none",
+    tiled: Mapping[str, TiledPlane | TiledMask] | None = None,
 ) -> None:
     """Write an exposure, atomically. Equal exposures give equal bytes.
 
@@ -74,6 +77,9 @@ def write_exposure(
     compression
         Of the pixels. ``"lossy"``: image and variance by RICE in steps of noise / 16 with
         subtractive dither, whose seed follows from the data ID; the mask always without loss.
+    tiled
+        Image, variance and mask in tiles that are compressed already; `compression` then holds
+        for the others.
 
     Raises
     ------
@@ -91,7 +97,7 @@ def write_exposure(
     content = content_digest(exposure, records, links)
     primary = fits.PrimaryHDU()
     primary.header.extend(primary_cards(exposure, dataset, data_id, content))
-    pixels = Pixels(compression, dither_seed(dataset, data_id))
+    pixels = Pixels(compression, dither_seed(dataset, data_id), tiled)
     hdus = [
         primary,
         *_plane_hdus(exposure, pixels),
@@ -148,14 +154,25 @@ class Pixels:
         Of image and variance.
     seed
         Of the dither, 1 … 10000.
+    tiled
+        Planes that are compressed already.
     """
 
-    def __init__(self, compression: Compression = "none", seed: int = 1) -> None:
+    def __init__(
+        self,
+        compression: Compression = "none",
+        seed: int = 1,
+        tiled: Mapping[str, TiledPlane | TiledMask] | None = None,
+    ) -> None:
         self.compression = compression
         self.seed = seed
+        self.tiled = tiled or {}
 
     def hdu(self, name: str, array: NDArray[Any], header: fits.Header) -> Any:
         """Return the HDU of an image or variance."""
+        tiled = self.tiled.get(name.lower())
+        if isinstance(tiled, TiledPlane):
+            return tiled_hdu(tiled, header, name)
         if self.compression == "none":
             return fits.ImageHDU(array, header, name=name)
         options = dict(_PIXEL_OPTIONS[self.compression])
@@ -169,6 +186,9 @@ class Pixels:
 def mask_hdu(mask: Mask, header: fits.Header, pixels: Pixels) -> Any:
     """Return the HDU of a mask, compressed without loss unless pixels are not compressed."""
     header.extend(mask_plane_cards(mask))
+    tiled = pixels.tiled.get("mask")
+    if isinstance(tiled, TiledMask):
+        return tiled_mask_hdu(tiled, header)
     if pixels.compression == "none":
         return pixels.hdu("MASK", mask.array, header)
     return fits.CompImageHDU(mask.array, header, name="MASK", compression_type="RICE_1")

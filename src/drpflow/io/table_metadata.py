@@ -52,7 +52,7 @@ def footers(
     """
     entries = {
         "IVOA.VOTable-Parquet.version": "1.0",
-        "IVOA.VOTable-Parquet.content": votable(schema, meta),
+        "IVOA.VOTable-Parquet.content": votable(schema, meta, widths),
         "table_meta_yaml": astropy_yaml(schema, meta),
         **{f"table::len::{name}": str(max(width, 1)) for name, width in widths.items()},
         "PANDAS_ATTRS": json.dumps({**meta, "units": _units(schema)}),
@@ -60,8 +60,12 @@ def footers(
     return {key.encode(): value.encode() for key, value in entries.items()}
 
 
-def votable(schema: pa.Schema, meta: Mapping[str, Any]) -> str:
-    """Return a VOTable document that describes the columns and holds no data."""
+def votable(schema: pa.Schema, meta: Mapping[str, Any], widths: Mapping[str, int]) -> str:
+    """Return a VOTable document that describes the columns and holds no data.
+
+    Texts have the length of the longest: of texts of any length astropy makes objects, which it
+    does not join with what it finds in the Parquet file.
+    """
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">',
@@ -71,6 +75,8 @@ def votable(schema: pa.Schema, meta: Mapping[str, Any]) -> str:
     lines += [_param(name, value) for name, value in _flat(meta).items()]
     for field in schema:
         kind, size = _votable_type(field.type)
+        if kind == "unicodeChar":
+            size = str(max(widths[field.name], 1))
         unit, about = _about(field, b"unit"), _about(field, b"description")
         attributes = f"name={quoteattr(field.name)} datatype={quoteattr(kind)}"
         attributes += f" arraysize={quoteattr(size)}" if size else ""

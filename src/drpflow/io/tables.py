@@ -111,22 +111,10 @@ def write_table(
         If the columns do not fit the schema, or a column disagrees with the data ID.
     """
     data_id = dict(data_id or {})
-    try:
-        prepared = _without_data_id(as_table(table), data_id)
-        inner = None if schema is None else schema.without(set(data_id))
-        prepared = as_table(prepared, inner)
-    except (ValueError, KeyError) as error:
-        problem = str(error.args[0])
-        raise InputError(path, problem, "Give the columns that the schema lists") from error
-    about: dict[str, Any] = {"dataset": dataset, "data_id": data_id}
-    if schema is not None:
-        about |= {"schema": schema.name, "schema_version": schema.version}
-    about |= prepared.meta
-    if provenance is not None:
-        about["provenance"] = json.loads(provenance.to_json())
+    prepared = conform(path, table, schema, data_id)
     arrow = prepared.arrow.combine_chunks()
-    keys = footers(arrow.schema, _widths(arrow), about)
-    keys[META_KEY] = json.dumps({"format": FORMAT_VERSION, **about}).encode()
+    about = whole_table(schema, dataset, data_id, prepared.meta, provenance)
+    keys = file_keys(arrow.schema, text_widths(arrow), about)
     with atomic_path(path) as temporary:
         pq.write_table(
             arrow.replace_schema_metadata(keys),
@@ -135,6 +123,51 @@ def write_table(
             compression="zstd",
             version="2.6",
         )
+
+
+def conform(
+    path: str | Path, table: Any, schema: TableSchema | None, data_id: Mapping[str, int | str]
+) -> Table:
+    """Return a table as it is written: with the columns of a schema, less those of the data ID.
+
+    Raises
+    ------
+    InputError
+        If the columns do not fit the schema, or one disagrees with the data ID.
+    """
+    try:
+        prepared = _without_data_id(as_table(table), data_id)
+        inner = None if schema is None else schema.without(set(data_id))
+        return as_table(prepared, inner)
+    except (ValueError, KeyError) as error:
+        problem = str(error.args[0])
+        raise InputError(path, problem, "Give the columns that the schema lists") from error
+
+
+def whole_table(
+    schema: TableSchema | None,
+    dataset: str,
+    data_id: Mapping[str, int | str],
+    meta: Mapping[str, Any],
+    provenance: Provenance | None,
+) -> dict[str, Any]:
+    """Return what holds for a whole table, as it is stored."""
+    about: dict[str, Any] = {"dataset": dataset, "data_id": dict(data_id)}
+    if schema is not None:
+        about |= {"schema": schema.name, "schema_version": schema.version}
+    about |= meta
+    if provenance is not None:
+        about["provenance"] = json.loads(provenance.to_json())
+    return about
+
+
+def file_keys(
+    schema: pa.Schema, widths: Mapping[str, int], about: Mapping[str, Any]
+) -> dict[bytes, bytes]:
+    """Return the key-value metadata of a file, from what holds for the whole table."""
+    keys = footers(schema, widths, about)
+    keys[META_KEY] = json.dumps({"format": FORMAT_VERSION, **about}).encode()
+    return keys
 
 
 def _without_data_id(table: Table, data_id: Mapping[str, Any]) -> Table:
@@ -147,7 +180,7 @@ def _without_data_id(table: Table, data_id: Mapping[str, Any]) -> Table:
     return Table(table.arrow.select(kept), meta=meta)
 
 
-def _widths(arrow: pa.Table) -> dict[str, int]:
+def text_widths(arrow: pa.Table) -> dict[str, int]:
     """Return the largest length of each column of texts or bytes."""
     kinds = {field.name: field.type for field in arrow.schema}
     texts = [n for n, t in kinds.items() if pa.types.is_string(t) or pa.types.is_binary(t)]

@@ -121,7 +121,7 @@ def clipped_means(
     total: Float32,
     noise: Float32,
 ) -> None:
-    """Write the weighted mean of the values that are near their median.
+    """Write the weighted mean of the values that are near their median; of all, if none is.
 
     Parameters
     ----------
@@ -158,6 +158,15 @@ def clipped_means(
                     signal += w * values[v, y, x]
                     weight += w
                     variances += w * w * spread
+            if weight == 0.0:
+                # Half of the visits far above the median, half far below: all of them.
+                for v in range(n):
+                    scale = scales[v, j, i]
+                    if state[v, y, x] >= wanted and scale > 0:
+                        w = weights[v]
+                        signal += w * values[v, y, x]
+                        weight += w
+                        variances += w * w * scale * scale * variance[v, y, x]
             mean[y, x] = signal / weight if weight > 0 else np.float32(np.nan)
             total[y, x] = weight
             noise[y, x] = variances

@@ -96,10 +96,8 @@ def compact_sums(values: Float32, out: Float32) -> None:
 
 
 @njit(cache=True, nogil=True)
-def count_epoch(
-    significance: Float32, direct: Float32, low: float, direct_low: float, counts: UInt16
-) -> None:
-    """Add one to the counts of pixels beyond a level, and of their neighbours.
+def differing(significance: Float32, direct: Float32, low: float, direct_low: float) -> Bool:
+    """Return the pixels beyond a level, and their neighbours.
 
     Parameters
     ----------
@@ -107,8 +105,6 @@ def count_epoch(
         Of the matched and of the direct differences.
     low, direct_low
         Their levels.
-    counts
-        Changed.
     """
     ny, nx = significance.shape
     near = np.zeros((ny, nx), np.bool_)
@@ -116,10 +112,7 @@ def count_epoch(
         for x in range(nx):
             if abs(significance[y, x]) >= low or abs(direct[y, x]) >= direct_low:
                 near[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2] = True
-    for y in range(ny):
-        for x in range(nx):
-            if near[y, x]:
-                counts[y, x] += 1
+    return near
 
 
 @njit(cache=True, nogil=True)
@@ -223,6 +216,28 @@ def box_counts(where: Bool, reach: int) -> Int32:
         for x in range(nx):
             x0, x1 = max(0, x - reach), min(nx, x + reach + 1)
             out[y, x] = table[y1, x1] - table[y0, x1] - table[y1, x0] + table[y0, x0]
+    return out
+
+
+@njit(cache=True, nogil=True)
+def box_sums(values: Float32, reach: int) -> Float32:
+    """Return sums in squares of 2 reach + 1 pixels about each pixel.
+
+    Rows first, then columns, each sum on its own: what is far away leaves no rounding error.
+    """
+    ny, nx = values.shape
+    rows = np.zeros((ny, nx), np.float32)
+    out = np.zeros((ny, nx), np.float32)
+    for y in range(ny):
+        for x in range(nx):
+            value = values[y, x]
+            if value != 0:
+                for u in range(max(0, x - reach), min(nx, x + reach + 1)):
+                    rows[y, u] += value
+    for y in range(ny):
+        for v in range(max(0, y - reach), min(ny, y + reach + 1)):
+            for x in range(nx):
+                out[v, x] += rows[y, x]
     return out
 
 

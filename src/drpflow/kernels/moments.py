@@ -12,6 +12,7 @@ from drpflow.kernels.stamps import Scene, fill_stamp
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Float32 = NDArray[np.float32]
     Float64 = NDArray[np.float64]
     Int64 = NDArray[np.int64]
     Bool = NDArray[np.bool_]
@@ -371,3 +372,58 @@ def stack_moments(images: Float64, x: Float64, y: Float64, sigma: float, found: 
     for k in range(len(images)):
         found[k, :] = np.nan
         adaptive_moments(images[k], x[k], y[k], sigma, 10.0, 100, 1e-7, found[k], sums)
+
+
+@njit(cache=True, nogil=True)
+def noisy_moments(
+    images: Float64,
+    noise: Float32,
+    variance: Float32,
+    x0: Int64,
+    y0: Int64,
+    x: Float64,
+    y: Float64,
+    sigma: Float64,
+    limits: Float64,
+    max_iterations: int,
+    found: Float64,
+) -> None:
+    """Adaptive moments of images after noise has been added to them.
+
+    Parameters
+    ----------
+    images : ndarray, shape (n, n_row, n_col), float64
+        Changed: the noise is added.
+    noise : ndarray, same shape, float32
+        Of unit variance.
+    variance : ndarray, shape (ny, nx), float32
+        Of the frame; off it, and where it is not positive, there is no value.
+    x0, y0 : ndarray, shape (n,), int64
+        First column and row of each image.
+    x, y, sigma : ndarray, shape (n,), float64
+        Start.
+    limits : ndarray, shape (2,), float64
+        Largest shift of the centre in `sigma`; relative change of M at which the iteration ends.
+    max_iterations : int
+    found : ndarray, shape (n, 3), float64
+        Written to: xx, yy, xy; NaN where the iteration fails.
+    """
+    ny, nx = variance.shape
+    _, n_row, n_col = images.shape
+    sums = np.empty(N_SUMS, np.float64)
+    state = np.empty(5, np.float64)
+    for k in range(len(images)):
+        for v in range(n_row):
+            for u in range(n_col):
+                row, column = y0[k] + v, x0[k] + u
+                inside = 0 <= row < ny and 0 <= column < nx
+                if inside and variance[row, column] > 0:
+                    images[k, v, u] += noise[k, v, u] * np.sqrt(variance[row, column])
+                else:
+                    images[k, v, u] = np.nan
+        state[:] = np.nan
+        adaptive_moments(
+            images[k], x[k] - x0[k], y[k] - y0[k], sigma[k], limits[0] * sigma[k],
+            max_iterations, limits[1], state, sums,
+        )  # fmt: skip
+        found[k] = state[2:]

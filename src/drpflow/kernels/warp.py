@@ -1,12 +1,11 @@
-"""Resampling of image, variance and mask with a separable Lanczos kernel.
+"""Resampling of image, variance and mask with separable weights.
 
-An output pixel at the place (x, y) of the input is Σ_n k_n I_n · A with the separable weights
-
-    k_n = w(x - n_x) w(y - n_y),    w(t) = sinc(t) sinc(t/a) / Σ    for |t| < a,
-
-where Σ is the sum over the 2a taps of an axis (a constant comes out as that constant at any phase)
-and A is the area of an output pixel in input pixels (an image of flux per pixel keeps its flux).
-Its variance is Σ k_n² V_n · A². (x, y) and A are given at the nodes of a grid and bilinear between.
+An output pixel at the place (x, y) of the input is Σ_n k_n I_n · A with k_n = w(x - n_x) w(y - n_y)
+over the 2a pixels about the place on each axis. The weights w come from a table by phase
+(:mod:`drpflow.data.resampling_kernel`); they sum to 1 at any phase, so that a constant comes out as
+that constant. A is the area of an output pixel in input pixels (an image of flux per pixel keeps
+its flux). Its variance is Σ k_n² V_n · A². (x, y) and A are given at the nodes of a grid and
+bilinear between.
 """
 
 from __future__ import annotations
@@ -39,7 +38,8 @@ class Kernel(NamedTuple):
     Attributes
     ----------
     table : ndarray, shape (n_phases + 1, 2a), float64
-        See :func:`lanczos_table`.
+        Weights at phases 0, 1/n … 1, each row of sum 1; linear between them. Tap j belongs to the
+        pixel floor(x) - a + 1 + j.
     taps : tuple of int
         2a numbers of no meaning. The length of a tuple is known to the compiler, which then unrolls
         the loops over taps: 55 ns a pixel instead of 110 for a = 3.
@@ -128,35 +128,6 @@ class Rules(NamedTuple):
     max_lost: float
     no_data: np.int32
     edge: np.int32
-
-
-@njit(cache=True, nogil=True)
-def lanczos_table(order: int, n_phases: int) -> Float64:
-    """Weights of the 2 `order` taps at phases 0, 1/n … 1, each row of sum 1.
-
-    Tap j belongs to the pixel floor(x) - order + 1 + j. Linear interpolation between 1024 phases
-    is right to 2e-6.
-
-    Returns
-    -------
-    ndarray, shape (n_phases + 1, 2 order), float64
-    """
-    table = np.zeros((n_phases + 1, 2 * order))
-    for i in range(n_phases + 1):
-        phase = i / n_phases
-        if i in (0, n_phases):
-            table[i, order - 1 + (i == n_phases)] = 1.0
-            continue
-        for j in range(2 * order):
-            t = np.pi * (phase + order - 1 - j)
-            table[i, j] = np.sin(t) * np.sin(t / order) * order / (t * t)
-        table[i] /= table[i].sum()
-    return table
-
-
-def lanczos_kernel(order: int, n_phases: int = 1024) -> Kernel:
-    """Return the kernel of an order, tabulated."""
-    return Kernel(lanczos_table(order, n_phases), (0,) * (2 * order))
 
 
 def bare_target(shape: tuple[int, int], no_data: np.int32) -> Target:

@@ -26,10 +26,11 @@ class Column:
 
 @dataclass(frozen=True)
 class DataTable:
-    """Rows of cells that are text already."""
+    """Rows of cells that are text already; `moods` colour rows: ``"good"``, ``"bad"`` or empty."""
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
+    moods: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -106,11 +107,12 @@ def linked(prefix: str, blocks: Iterable[Block]) -> list[Block]:
     ]
 
 
-def make_table(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> DataTable:
+def make_table(
+    columns: Sequence[Column], rows: Iterable[Sequence[Any]], moods: Sequence[str] = ()
+) -> DataTable:
     """Build a table from values: numbers with the digits of their column, no value as a dash."""
-    return DataTable(
-        columns, [[_cell(v, c) for v, c in zip(row, columns, strict=True)] for row in rows]
-    )
+    cells = [[_cell(v, c) for v, c in zip(row, columns, strict=True)] for row in rows]
+    return DataTable(columns, cells, moods)
 
 
 def _cell(value: Any, column: Column) -> str:

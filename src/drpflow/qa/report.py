@@ -14,6 +14,7 @@ from drpflow.qa.calibration_section import calibration_section, visit_numbers
 from drpflow.qa.coadd_section import coadd_section
 from drpflow.qa.final_astrometry_section import final_astrometry_section
 from drpflow.qa.final_psf_section import final_psf_section
+from drpflow.qa.final_section import final_section
 from drpflow.qa.flags_section import flag_counts, flags_section
 from drpflow.qa.isr_section import amplifier_section, detrended_section
 from drpflow.qa.page import Picture, Section, render
@@ -21,6 +22,7 @@ from drpflow.qa.photometry_section import photometry_section
 from drpflow.qa.sky_section import sky_chapter
 from drpflow.qa.solution_section import solution_section
 from drpflow.qa.summary_section import summary_section
+from drpflow.qa.truth_section import truth_section
 from drpflow.qa.visit_data import read_visits
 from drpflow.qa.visit_section import visit_block, visits_section
 
@@ -49,9 +51,11 @@ def write_report(root: Path, output: Path) -> None:
         "the final astrometry (finalizeAstrometry)": final_astrometry_section(store, outcomes),
         "final visit summaries (updateVisitSummary)": summary_section(store),
         "coadds (compareWarpAssembleCoadd)": coadd_section(store),
+        "final products (finalizeImage)": final_section(store),
     }
     sections = [
         attrition_section(outcomes, [name for name, made in second_look.items() if made is None]),
+        truth_section(store),
         at_a_glance,
         association_section(store, outcomes),
         photometry_section(store, outcomes),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from drpflow.algorithms.ap_corr import mark_uncorrected
 from drpflow.algorithms.final_characterization.cutouts import (
     DetectorPixels,
     cut_stars,
@@ -31,7 +32,6 @@ from drpflow.algorithms.final_characterization.measure import (
     measure,
     reserved_figures,
     residuals,
-    uncorrected,
 )
 from drpflow.algorithms.final_characterization.predicted import (
     Predicted,
@@ -437,7 +437,8 @@ def _star_columns(visit: VisitStars, d: _Detector) -> Columns:
     """Return the columns of ``final_characterization_stars`` of a detector."""
     assert d.corrected is not None
     c, number = d.columns, len(d.candidate)
-    columns = uncorrected(d.corrected.columns, d.corrected.ap_corr)
+    fixed = d.corrected
+    columns = fixed.columns | mark_uncorrected(fixed.columns, fixed.ap_corr)
     reserved = c["reserved"].astype(bool)
     psf = None if d.fit is None else d.fit.psf
     color = c["color"]

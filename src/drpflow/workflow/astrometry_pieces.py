@@ -52,6 +52,10 @@ class AstrometryPieces:
             for pixel, visits in self.visits.items()
         }
         """Pieces of the association that these visits touch."""
+        self._about = {
+            pixel: sorted({piece >> shift for visit in visits for piece in pieces_of[int(visit)]})
+            for pixel, visits in overlaps.visits.items()
+        }
 
     def of_visits(self, pattern: str) -> Callable[[Any], list[str]]:
         """Return the input function that fills a path pattern with the visits of a coarse piece."""
@@ -68,6 +72,17 @@ class AstrometryPieces:
     def piece_list(self, wildcards: Any) -> str:
         """Return the pieces of the association of a coarse piece in few words."""
         return spans(self.pieces[wildcards.skypix])
+
+    def about_piece(self, pattern: str) -> Callable[[Any], list[str]]:
+        """Return the input function that fills in the coarse pieces about one of the association.
+
+        They are those that its visits touch.
+        """
+        return filled(pattern, "skypix", self._about, "skypix")
+
+    def list_about_piece(self, wildcards: Any) -> str:
+        """Return these coarse pieces in few words."""
+        return spans(self._about[wildcards.skypix])
 
     def memory_mb(self, wildcards: Any, attempt: int) -> int:
         """Return the memory of the job that solves a coarse piece."""

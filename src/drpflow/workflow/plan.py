@@ -24,6 +24,7 @@ from drpflow.io.datasets import DatasetTable
 from drpflow.io.sheets import CALIBRATIONS
 from drpflow.io.status_files import read_outcome
 from drpflow.workflow.astrometry_pieces import AstrometryPieces, skypix_level
+from drpflow.workflow.detector_patches import DetectorPatches
 from drpflow.workflow.filter_visits import FilterVisits
 from drpflow.workflow.fingerprint import fingerprints
 from drpflow.workflow.number_lists import spans
@@ -126,6 +127,11 @@ class Plan:
         config = self.run.skyMap
         sky_map = sky_map_from_json(self.sky_map)
         return TractOverlaps(self.survey, sky_map, self.run.skypix.margin_deg, config.tracts)
+
+    @cached_property
+    def patches(self) -> DetectorPatches:
+        """Which patches each detector touches."""
+        return DetectorPatches(self.tracts)
 
     def expand(self, pattern: str | list[str]) -> list[str]:
         """Return a path pattern filled with all visits, detectors, filters or pieces of sky."""

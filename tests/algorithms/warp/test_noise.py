@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drpflow.algorithms.warp.noise import kernel_covariance
+from drpflow.data.resampling_kernel import star_weights
 
 
 def turned(degrees: float, scale: float) -> np.ndarray:
@@ -15,14 +16,13 @@ def turned(degrees: float, scale: float) -> np.ndarray:
     return scale * np.array([[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]])
 
 
-def lanczos(t: np.ndarray, order: int) -> np.ndarray:
-    return np.where(abs(t) < order, np.sinc(t) * np.sinc(t / order), 0)
-
-
 def plain(x: float, y: float, n: int, order: int) -> np.ndarray:
     """Weights of all pixels for one place."""
-    wx, wy = (lanczos(p - np.arange(n), order) for p in (x, y))
-    return np.outer(wy / wy.sum(), wx / wx.sum())
+    wx, wy = np.zeros((2, n))
+    for weights, place in ((wx, x), (wy, y)):
+        first = int(np.floor(place)) - order + 1
+        weights[first : first + 2 * order] = star_weights(order, np.array([place % 1]))[0]
+    return np.outer(wy, wx)
 
 
 @settings(deadline=None, max_examples=15)

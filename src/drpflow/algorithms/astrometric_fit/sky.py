@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drpflow.config.solve_astrometry import SolveAstrometryConfig
-    from drpflow.data.astrometric_tables import Stars
+    from drpflow.data.astrometric_tables import ReferenceAstrometry, Stars
     from drpflow.kernels.astrometric_model import Found
 
     Floats: TypeAlias = NDArray[np.float64]
@@ -132,28 +132,58 @@ def tells_mean_motion(stars: Stars, config: SolveAstrometryConfig) -> Bools:
 def _catalogue(
     stars: Stars, axes: Floats, epoch_mjd: float, config: SolveAstrometryConfig
 ) -> tuple[Int8, Floats, Floats]:
-    """Return how many values of each star a catalogue knows, its precision and its mean.
-
-    Both are for the epoch of the fit.
-
-    With θ at that epoch and Δ years from that of the catalogue, the catalogue's
-    parameters are F θ, F the identity but for -Δ between position and proper motion.
-    """
-    n = len(stars)
-    share, mean = np.zeros((n, 5, 5)), np.zeros((n, 5))
-    r = stars.reference
+    """Return how many values of each star a catalogue knows, its precision and its mean."""
+    n, r = len(stars), stars.reference
     if r is None or not config.reference.use:
-        return np.zeros(n, np.int8), share, mean
+        return np.zeros(n, np.int8), np.zeros((n, 5, 5)), np.zeros((n, 5))
+    epoch = np.full(n, epoch_mjd)
+    return catalogue_prior(r, stars.ra_deg, stars.dec_deg, axes, epoch, config.reference.floor_mas)
+
+
+def catalogue_prior(
+    r: ReferenceAstrometry,
+    ra_deg: Floats,
+    dec_deg: Floats,
+    axes: Floats,
+    epoch_mjd: Floats,
+    floor_mas: float,
+) -> tuple[Int8, Floats, Floats]:
+    """Return how many values of stars a catalogue knows, their precision and their mean.
+
+    Both are for the epochs of the stars. With θ at that epoch and Δ years from that of the
+    catalogue, the catalogue's parameters are F θ, F the identity but for -Δ between position and
+    proper motion.
+
+    Parameters
+    ----------
+    r
+        The catalogue, rows as the stars.
+    ra_deg, dec_deg
+        Where the stars start, of which positions are offsets, shape (S,).
+    axes
+        East and north there, (S, 2, 3).
+    epoch_mjd
+        Epochs of the stars.
+    floor_mas
+        Scatter of the catalogue's positions beside its errors.
+
+    Returns
+    -------
+    number, precision, mean
+        Shapes (S,), (S, 5, 5) and (S, 5); mas and mas/yr; zero where nothing is known.
+    """
+    n = ra_deg.size
+    share, mean = np.zeros((n, 5, 5)), np.zeros((n, 5))
     known = r.known
     number = np.zeros(n, np.int8)
     direction = unit_vectors(r.ra_deg[known], r.dec_deg[known]).T
-    depth = (direction * unit_vectors(stars.ra_deg[known], stars.dec_deg[known]).T).sum(axis=1)
+    depth = (direction * unit_vectors(ra_deg[known], dec_deg[known]).T).sum(axis=1)
     offset = np.einsum("sik,sk->si", axes[known], direction) / depth[:, None] * MAS_PER_RAD
     values = np.column_stack([offset, r.pm_ra[known], r.pm_dec[known], r.parallax[known]])
-    precision = _precision(r.covariance[known], np.isfinite(values), config.reference.floor_mas)
+    precision = _precision(r.covariance[known], np.isfinite(values), floor_mas)
     number[known] = (np.einsum("sii->si", precision) > 0).sum(axis=1)
     back = np.tile(np.eye(5), (len(values), 1, 1))
-    back[:, [0, 1], [2, 3]] = -(epoch_mjd - r.epoch_mjd[known])[:, None] / DAYS_PER_YEAR
+    back[:, [0, 1], [2, 3]] = -(epoch_mjd[known] - r.epoch_mjd[known])[:, None] / DAYS_PER_YEAR
     share[known] = np.swapaxes(back, 1, 2) @ precision @ back
     mean[known] = np.linalg.solve(back, np.nan_to_num(values)[:, :, None])[:, :, 0]
     return number, share, mean

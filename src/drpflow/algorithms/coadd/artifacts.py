@@ -23,7 +23,7 @@ from drpflow.algorithms.coadd.streaks import (
 )
 from drpflow.config.compare_warp_assemble_coadd import EpochConfig
 from drpflow.data.footprints import span_pixels
-from drpflow.kernels.coadd_artifacts import count_epoch, static_peaks
+from drpflow.kernels.coadd_artifacts import differing, static_peaks
 from drpflow.kernels.detection import find_spans, paint_spans
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ class Suspects:
 
     Parameters
     ----------
-    candidates, narrow
-        Runs of pixels, and of those narrower than a source.
+    candidates, narrowest
+        Runs of pixels, and of those that no count of visits makes a source.
     streaks
         Lines.
     ghosts
         Squares of wide light.
     uneven
-        Squares that differ at all.
+        Squares that differ at all: have more light, and less.
     level, sharp
         Differences, matched and direct, in noises of a direct pixel, at the pixels of any of these.
     spans
@@ -69,7 +69,7 @@ class Suspects:
     """
 
     candidates: Spans
-    narrow: Spans
+    narrowest: Spans
     streaks: Streaks
     ghosts: Bool
     uneven: Bool
@@ -87,9 +87,10 @@ class Counts:
     pixels
         Number of visits that differ, shape (ny, nx).
     in_lines
-        Number of visits in which a pixel lies on a line.
+        Number of visits that differ where they have a line.
     squares
-        Number of visits in which a square differs.
+        Number of visits in which a square has more light, and less, shape (2, my, mx): the mean of
+        the others is lower in a visit for the ghost of another.
     limits, square_limit
         The largest numbers that count as few.
     """
@@ -189,7 +190,7 @@ def _no_counts(sky: StaticSky, n: int, config: CompareWarpAssembleCoaddConfig) -
     return Counts(
         np.zeros(box.shape, np.uint16),
         np.zeros(box.shape, np.uint16),
-        np.zeros(squares, np.uint16),
+        np.zeros((2, *squares), np.uint16),
         epoch_limits(np.maximum(sky.count, 1), config.epochs),
         epoch_limit(n, config.epochs),
     )
@@ -205,16 +206,16 @@ def _count(
 ) -> None:
     """Add a visit to the counts."""
     candidates = config.candidates
-    count_epoch(
+    here = differing(
         difference.significance,
         difference.direct,
         candidates.low_threshold,
         candidates.direct_threshold,
-        counts.pixels,
     )
+    counts.pixels[:] += here
     # The matched PSF spreads a trail further than it is masked.
-    lines = streak_pixels(found.streaks, box, fwhm_pix, config.streaks, wider=_SPREAD_BINS)
-    counts.in_lines[lines] += 1
+    here &= streak_pixels(found.streaks, box, fwhm_pix, config.streaks, wider=_SPREAD_BINS)
+    counts.in_lines[:] += here
     counts.squares[:] += found.uneven
 
 
@@ -242,10 +243,11 @@ def _suspects(
     suspect |= ghost_pixels(marks, box, config.ghosts)
     spans = find_spans(suspect)
     at = span_pixels(*spans)
-    uneven = np.abs(bins) >= np.float32(config.ghosts.low_threshold)
-    found, narrow = find_spans(candidates.where), find_spans(candidates.narrow)
+    low = np.float32(config.ghosts.low_threshold)
+    uneven = np.stack([bins >= low, bins <= -low])
+    found, narrowest = find_spans(candidates.where), find_spans(candidates.narrowest)
     level, sharp = difference.level[at], difference.sharp[at]
-    return Suspects(found, narrow, streaks, marks, uneven, spans, level, sharp)
+    return Suspects(found, narrowest, streaks, marks, uneven, spans, level, sharp)
 
 
 def _decide(
@@ -258,25 +260,36 @@ def _decide(
     config: CompareWarpAssembleCoaddConfig,
 ) -> tuple[WarpMask, int]:
     """Return the artifacts of a visit, and how many candidate pixels are none."""
-    candidates = np.zeros(box.shape, bool)
+    candidates, narrow = (np.zeros(box.shape, bool) for _ in range(2))
     paint_spans(*found.candidates, _ALONE, candidates)
-    few = keep_few(candidates, beside_lines, counts.limits, config.epochs)
-    persistent = int(np.count_nonzero(candidates & ~few))
+    paint_spans(*found.narrowest, _ALONE, narrow)
+    level, sharp = (np.zeros(box.shape, np.float32) for _ in range(2))
+    at = span_pixels(*found.spans)
+    level[at], sharp[at] = found.level, found.sharp
+    few = keep_few(candidates, beside_lines, counts.limits, config.epochs, level**2 + sharp**2)
+    persistent = int(np.count_nonzero(candidates & ~few & ~narrow))
     streaks = drop_persistent(
         found.streaks, counts.pixels, counts.limits, box, fwhm_pix, config.streaks
     )
     streak = streak_pixels(streaks, box, fwhm_pix, config.streaks)
-    limit = np.full(counts.squares.shape, counts.square_limit, np.int32)
-    squares = keep_few(found.ghosts, counts.squares, limit, _SQUARES)
-    ghost = ghost_pixels(squares, box, config.ghosts)
-    whole = few | streak | ghost
-    paint_spans(*found.narrow, _ALONE, whole)
+    ghost = ghost_pixels(_few_squares(found, counts), box, config.ghosts)
     grown = np.zeros(box.shape, bool)
-    paint_spans(*find_spans(whole), disc(config.grow_pix), grown)
-    values = [np.zeros(box.shape, np.float32) for _ in range(2)]
-    at = span_pixels(*found.spans)
-    values[0][at], values[1][at] = found.level, found.sharp
-    return classify(grown, streak, ghost, values[0], values[1], sharpness, box), persistent
+    whole = find_spans(few | streak | ghost | narrow)
+    paint_spans(*whole, disc(config.grow_pix), grown)
+    return classify(grown, streak, ghost, level, sharp, sharpness, box), persistent
+
+
+def _few_squares(found: Suspects, counts: Counts) -> Bool:
+    """Return squares of wide light, and of its lack, that are of few visits.
+
+    A visit lacks light where others have a ghost: both count.
+    """
+    limit = np.full(found.ghosts.shape, counts.square_limit, np.int32)
+    squares = np.zeros_like(found.ghosts)
+    more, less = counts.squares
+    for of_sign, number in zip(found.uneven, (more, more + less), strict=True):
+        squares |= keep_few(found.ghosts & of_sign, number, limit, _SQUARES)
+    return squares
 
 
 _ALONE = np.zeros(1, np.int64)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drpflow.algorithms.coadd.static_sky import StaticSky
+    from drpflow.algorithms.coadd.warps import WarpPixels
     from drpflow.config.compare_warp_assemble_coadd import (
         CandidateConfig,
         CompareWarpAssembleCoaddConfig,
@@ -36,6 +37,9 @@ _RATIO_MARGIN = 1.3
 # Light is narrower than a point source if its direct over its matched level exceeds that of a point
 # source by this factor, with a level of a third of a direct pixel's noise to spare.
 NARROWER = 1.7
+# A source that shines in nearly half of the visits is in the mean of the others, but not in their
+# median: its level is halved. Light beyond this factor is not even that.
+_NARROWEST = 3.5
 _NARROW_SPARE = 0.3
 _NARROW_GROW_PIX = 2
 _NO_HALO = (0.0, 0)
@@ -59,13 +63,16 @@ class Difference:
         Difference of the direct warps over its noise, less what their PSFs may do.
     direct
         The same, or of 3 x 3 pixels where that is more.
-    there
-        Where matched warps can be compared.
+    there, sharp_there
+        Where matched, and direct, warps can be compared.
     good
         Where neither warp has a doubtful plane.
     lit
         Where the visit itself shows no lack of light, matched and direct: what is less than in
         other visits there is a source that has faded.
+    alone
+        The visit itself, matched and direct, over its noise where no other has data, NaN elsewhere;
+        None if it is alone nowhere.
     """
 
     significance: Float32
@@ -73,8 +80,10 @@ class Difference:
     sharp: Float32
     direct: Float32
     there: Bool
+    sharp_there: Bool
     good: Bool
     lit: tuple[Bool, Bool]
+    alone: tuple[Float32, Float32] | None = None
 
 
 def difference_of(
@@ -97,9 +106,9 @@ def difference_of(
     rules, candidates = config.static_sky, config.candidates
     shape = sky.box.shape
     significance, level = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    there, lit = np.zeros(shape, bool), np.zeros(shape, bool)
+    there, lit, alone = np.zeros(shape, bool), np.zeros(shape, bool), None
     plain = read_pixels(warp.direct, sky.box, rules.doubtful_planes)
-    good = plain.state == GOOD
+    good, sharp_there = plain.state == GOOD, (plain.state != VOID) & (sky.count > 0)
     raw, direct = np.empty(shape, np.float32), np.empty(shape, np.float32)
     compare_direct(
         plain.image,
@@ -114,7 +123,10 @@ def difference_of(
     if warp.matched is not None:
         pixels = read_pixels(warp.matched, sky.box, rules.doubtful_planes)
         good &= pixels.state == GOOD
-        there |= (pixels.state != VOID) & (sky.total > 0)
+        there |= pixels.state != VOID
+        alone = _alone(pixels, plain, sky.count, candidates.floor)
+        sharp_there &= sky.count > there
+        there &= sky.count > 1
         np.greater_equal(pixels.image, 0, out=lit)
         cell = rules.cell_pix
         x0, y0 = sky.box.xy0
@@ -131,7 +143,24 @@ def difference_of(
             plain.variance,
             (significance, level),
         )
-    return Difference(significance, level, raw, direct, there, good, (lit, plain.image >= 0))
+    lit_in = lit, plain.image >= 0
+    return Difference(significance, level, raw, direct, there, sharp_there, good, lit_in, alone)
+
+
+def _alone(
+    matched: WarpPixels, plain: WarpPixels, count: NDArray[np.uint16], floor: float
+) -> tuple[Float32, Float32] | None:
+    """Return a visit over its noise where it is alone."""
+    where = (matched.state == GOOD) & (plain.state == GOOD) & (count == 1)
+    if not where.any():
+        return None
+    parts = []
+    for pixels, share in ((matched, floor), (plain, 0.0)):
+        part = np.full(where.shape, np.nan, np.float32)
+        noise = np.sqrt(pixels.variance[where] + share**2 * plain.variance[where])
+        part[where] = pixels.image[where] / noise
+        parts.append(part)
+    return parts[0], parts[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,12 +174,15 @@ class Candidates:
     variable
         Pixels of variable sources, which are none of them.
     narrow
-        Candidates narrower than any source is: no count of visits makes them one.
+        Candidates narrower than a source, which do not have its shape.
+    narrowest
+        So narrow that no count of visits makes them a source.
     """
 
     where: Bool
     variable: Bool
     narrow: Bool
+    narrowest: Bool
 
 
 def find_candidates(
@@ -204,25 +236,27 @@ def find_candidates(
         (round(_LOOK_SIGMA * sigma), config.source_distance_pix, float(config.source_reach_pix)),
         variable,
     )
-    narrow = _narrow(difference, sharpness, config)
-    _drop_doubtful(narrow, difference.good, config.min_good_fraction)
+    narrow, narrowest = (
+        _narrow(difference, factor * sharpness, config) for factor in (NARROWER, _NARROWEST)
+    )
     where &= ~variable
     where |= narrow
-    return Candidates(where, variable, narrow)
+    return Candidates(where, variable, narrow, narrowest)
 
 
-def _narrow(difference: Difference, sharpness: float, config: CandidateConfig) -> Bool:
-    """Return pixels of light that is narrower than a point source, and those beside them."""
+def _narrow(difference: Difference, ratio: float, config: CandidateConfig) -> Bool:
+    """Return pixels whose direct level is beyond a ratio to the matched, and those beside them."""
     around = np.empty_like(difference.level)
     box_maxima(difference.level, 1, around)
     around += np.float32(_NARROW_SPARE)
-    around *= np.float32(NARROWER * sharpness)
+    around *= np.float32(ratio)
     sharp = difference.sharp
     low, high = np.float32(config.low_threshold), np.float32(config.direct_threshold)
     core = (sharp >= high) & (sharp > around) & difference.there
     narrow = np.zeros(core.shape, bool)
     seeds = np.where(core, sharp, np.clip(sharp, 0, low))
     grow_from(seeds, high, low, _NARROW_GROW_PIX, _NO_HALO, narrow)
+    _drop_doubtful(narrow, difference.good, config.min_good_fraction)
     return narrow
 
 

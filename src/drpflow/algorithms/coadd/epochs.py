@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from drpflow.kernels.coadd_artifacts import box_counts
+from drpflow.kernels.coadd_artifacts import box_sums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from drpflow.config.compare_warp_assemble_coadd import EpochConfig
 
     Bool: TypeAlias = NDArray[np.bool_]
+    Float32: TypeAlias = NDArray[np.float32]
 
 
 def epoch_limit(number: int, config: EpochConfig) -> int:
@@ -41,7 +42,11 @@ def epoch_limits(count: NDArray[np.uint16], config: EpochConfig) -> NDArray[np.i
 
 
 def keep_few(
-    where: Bool, counts: NDArray[np.uint16], limits: NDArray[np.int32], config: EpochConfig
+    where: Bool,
+    counts: NDArray[np.uint16],
+    limits: NDArray[np.int32],
+    config: EpochConfig,
+    weights: Float32 | None = None,
 ) -> Bool:
     """Return the candidates about which most candidates differ in few visits.
 
@@ -53,9 +58,13 @@ def keep_few(
         Number of visits that differ, and the largest that counts as few.
     config
         The section ``compareWarpAssembleCoadd.epochs``.
+    weights
+        What a candidate counts, such as the square of its difference: a source's faint outskirts
+        differ in fewer visits than its core. The same for all by default.
     """
     if not where.any():
         return where.copy()
-    all_of = box_counts(where, config.window_pix)
-    few = box_counts(where & (counts <= limits), config.window_pix)
+    votes = where.astype(np.float32) if weights is None else np.where(where, weights, 0)
+    all_of = box_sums(votes, config.window_pix)
+    few = box_sums(np.where(counts <= limits, votes, 0), config.window_pix)
     return where & (few >= np.float32(config.majority) * all_of)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from drpflow.algorithms.coadd.warps import cell_box, read_pixels, tiles
-from drpflow.kernels.coadd import box_maxima, cell_scales, clipped_means, medians
+from drpflow.kernels.coadd import VOID, box_maxima, cell_scales, clipped_means, medians
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 # Bytes a pixel of a visit: image, variance, mask as read, and once more in the stack.
 _BYTES_IN_STACK = 22
+# Of a median over that of a mean, for many Gaussian values.
+_MEDIAN_NOISE = 1.2533
+_ABOVE_NOISE = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +55,8 @@ class StaticSky:
         Number of visits that have a good value, and that have any.
     amplitude
         The brightest ``|mean|`` near by.
-    direct, direct_amplitude
-        The median of the direct warps, and the brightest near by.
+    direct, direct_noise, direct_amplitude
+        The median of the direct warps, its noise, and the brightest above noise near by.
     scales
         By visit: by what its noise exceeds the square root of its variance, by cells.
     """
@@ -67,6 +70,7 @@ class StaticSky:
     count: NDArray[np.uint16]
     amplitude: Float32
     direct: Float32
+    direct_noise: Float32
     direct_amplitude: Float32
     scales: dict[int, Float32]
 
@@ -93,7 +97,9 @@ def find_static_sky(
         _fill_direct(sky, [w.direct for w in warps], part, config)
     candidates = config.candidates
     box_maxima(sky.mean, candidates.amplitude_reach_pix, sky.amplitude)
-    box_maxima(sky.direct, candidates.direct_reach_pix, sky.direct_amplitude)
+    # What is noise is no star in whose light the visits may differ.
+    stars = np.where(np.abs(sky.direct) > _ABOVE_NOISE * sky.direct_noise, sky.direct, 0)
+    box_maxima(stars, candidates.direct_reach_pix, sky.direct_amplitude)
     return sky
 
 
@@ -113,6 +119,7 @@ def _empty(warps: Sequence[Warp], box: Box, cell: int) -> tuple[StaticSky, Box]:
         count=np.zeros(box.shape, np.uint16),
         amplitude=plane(),
         direct=plane(np.nan),
+        direct_noise=plane(np.inf),
         direct_amplitude=plane(),
         scales={w.visit: np.zeros(cells.shape, np.float32) for w in warps if w.matched is not None},
     )
@@ -171,6 +178,10 @@ def _fill_direct(
     part: Box,
     config: CompareWarpAssembleCoaddConfig,
 ) -> None:
-    values, _, state = _stack(exposures, part, config.static_sky.doubtful_planes)
-    good = np.empty(part.shape, np.uint16)
-    medians(values, state, sky.direct[part.slices(sky.box.xy0)], good)
+    values, variance, state = _stack(exposures, part, config.static_sky.doubtful_planes)
+    good, window = np.empty(part.shape, np.uint16), part.slices(sky.box.xy0)
+    medians(values, state, sky.direct[window], good)
+    with np.errstate(divide="ignore"):
+        np.divide(1, variance, out=variance)
+        variance[state == VOID] = 0
+        sky.direct_noise[window] = _MEDIAN_NOISE / np.sqrt(variance.sum(axis=0))

@@ -1,15 +1,18 @@
 """Streaks: straight trails, found by the mean significance along lines.
 
 The differences of a visit are binned to half the FWHM of the matched PSF, held within a few sigma,
-and averaged along lines of many directions and of one length, about each bin. A trail stands out
+and averaged along lines of many directions about each bin: short ones, and where these tell too
+little, long ones. A trail stands out
 
 - above the lines beside it, which a ghost or an uneven background does not;
 - in three of four quarters of the line, which a row of spots does not;
 - at places where other visits do not differ, which a spike of a bright star does not.
 
+Where a visit is alone, its own light is looked at, for long lines that are bright in three quarters
+as well: sources are no such lines.
+
 A trail is then widened by its wings: parallel lines whose mean is small, but not noise. All of this
-looks no further than one line from a pixel, so that two patches find the same; for trails above
-0.3 of the noise of a direct pixel that is as far as needed.
+looks no further than one line from a pixel, so that two patches find the same.
 """
 
 from __future__ import annotations
@@ -30,14 +33,18 @@ if TYPE_CHECKING:
     from drpflow.data.geometry import Box
 
     Bool: TypeAlias = NDArray[np.bool_]
-    Lines: TypeAlias = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int16]]
+    Float32: TypeAlias = NDArray[np.float32]
+    Lines: TypeAlias = tuple[
+        NDArray[np.int32], NDArray[np.int32], NDArray[np.int16], NDArray[np.int16]
+    ]
 
 # Lines are tried where the mean of 5 x 5 bins is above this share of a line's threshold.
 _NEARBY_SHARE = 0.15
 _NEARBY_REACH = 2
 _DIRECT_CLIP_SIGMA = 3.0
-# A kernel of matching takes a strip of half its size at the edge of a detector.
-_CONTINUED_BINS = 6
+# A kernel of matching takes a strip of half its size at the edge of a detector, and a trail may run
+# along it. With half a long line, as many bins of half a FWHM as decisions may look.
+_CONTINUED_BINS = 14
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +54,7 @@ class Streaks:
     Parameters
     ----------
     lines
-        Rows, columns and directions of the bins in the middle of lines.
+        Rows, columns and directions of the bins in the middle of lines, half the lengths of these.
     widths
         How far their wings reach on both sides, and how far they are continued where there are no
         matched pixels, bins, shape (n, 4).
@@ -60,12 +67,23 @@ class Streaks:
     def none(cls) -> Streaks:
         """Return no lines."""
         rows = np.zeros(0, np.int32)
-        return cls((rows, rows.copy(), np.zeros(0, np.int16)), np.zeros((0, 4), np.int16))
+        lines = rows, rows.copy(), np.zeros(0, np.int16), np.zeros(0, np.int16)
+        return cls(lines, np.zeros((0, 4), np.int16))
 
     def select(self, which: Bool) -> Streaks:
         """Return some of the lines."""
-        rows, columns, direction = self.lines
-        return Streaks((rows[which], columns[which], direction[which]), self.widths[which])
+        rows, columns, direction, half = self.lines
+        lines = rows[which], columns[which], direction[which], half[which]
+        return Streaks(lines, self.widths[which])
+
+    def joined(self, other: Streaks) -> Streaks:
+        """Return these lines and others."""
+        rows, columns, direction, half = (
+            np.concatenate(parts) for parts in zip(self.lines, other.lines, strict=True)
+        )
+        return Streaks(
+            (rows, columns, direction, half), np.concatenate([self.widths, other.widths])
+        )
 
 
 def bin_size(fwhm_pix: float) -> int:
@@ -96,37 +114,40 @@ def find_streaks(
         The section ``compareWarpAssembleCoadd.streaks``.
     """
     step = bin_size(fwhm_pix)
-    bins = bin_clipped(
-        difference.significance,
-        difference.there,
-        step,
-        box.y0 % step,
-        box.x0 % step,
-        config.clip_sigma,
-    )
-    nearby = box_means(bins, _NEARBY_REACH)
+    grid = step, box.y0 % step, box.x0 % step
+    bins = bin_clipped(difference.significance, difference.there, *grid, config.clip_sigma)
     # The matched PSF spreads a trail: how wide it is, the direct warp tells.
-    as_it_is = bin_clipped(
-        difference.sharp,
-        difference.there,
-        step,
-        box.y0 % step,
-        box.x0 % step,
-        _DIRECT_CLIP_SIGMA,
-    )
-    limits = config.threshold, config.piece_threshold, _NEARBY_SHARE * config.threshold
-    half = config.bins_per_line // 2
-    lines = find_lines(
-        bins, nearby, directions(config.directions), half, config.beside_bins, limits
-    )
-    widths = line_widths(
-        as_it_is,
-        lines,
-        directions(config.directions),
-        half,
-        (config.wing_bins, _CONTINUED_BINS),
-        config.wing_threshold,
-    )
+    as_it_is = bin_clipped(difference.sharp, difference.sharp_there, *grid, _DIRECT_CLIP_SIGMA)
+    halves = config.bins_per_line // 2, config.bins_per_long_line // 2
+    limits = config.threshold, config.long_threshold
+    streaks = _lines(bins, as_it_is, halves, limits, config)
+    if difference.alone is None:
+        return streaks
+    own, sharp = difference.alone
+    there = np.isfinite(own)
+    alone = bin_clipped(own, there, *grid, config.clip_sigma)
+    direct = bin_clipped(sharp, there, *grid, _DIRECT_CLIP_SIGMA)
+    lonely = np.isfinite(alone)
+    alone, direct = np.where(lonely, alone, bins), np.where(lonely, direct, as_it_is)
+    # Sources are there as well: long lines only, and as bright as short ones have to be.
+    limits = config.threshold, config.threshold
+    more = _lines(alone, direct, (halves[1], halves[1]), limits, config)
+    return streaks.joined(more.select(lonely[more.lines[0], more.lines[1]]))
+
+
+def _lines(
+    bins: Float32,
+    as_it_is: Float32,
+    halves: tuple[int, int],
+    limits: tuple[float, float],
+    config: StreakConfig,
+) -> Streaks:
+    """Return lines in bins of matched differences, as wide as they are in those of direct ones."""
+    vectors, nearby = directions(2 * config.directions), box_means(bins, _NEARBY_REACH)
+    levels = *limits, config.piece_share, _NEARBY_SHARE * limits[1]
+    lines = find_lines(bins, nearby, vectors, halves, config.beside_bins, levels)
+    reaches = config.wing_bins, _CONTINUED_BINS
+    widths = line_widths(as_it_is, np.isnan(bins), lines, vectors, reaches, config.wing_threshold)
     # The halo of a bright trail in the matched warp is a line as well; the direct one has none.
     return Streaks(lines, widths).select(widths[:, 0] >= 0)
 
@@ -152,8 +173,8 @@ def drop_persistent(
     """
     step = bin_size(fwhm_pix)
     grid = step, box.y0 % step, box.x0 % step
-    vectors, half = directions(config.directions), config.bins_per_line // 2
-    shares = persistent_shares(counts, limits, streaks.lines, vectors, half, grid)
+    vectors = directions(2 * config.directions)
+    shares = persistent_shares(counts, limits, streaks.lines, vectors, grid)
     return streaks.select(shares <= config.max_persistent)
 
 
@@ -165,7 +186,7 @@ def streak_pixels(
     step = bin_size(fwhm_pix)
     row0, column0 = box.y0 % step, box.x0 % step
     marks = np.zeros(((row0 + box.height) // step + 1, (column0 + box.width) // step + 1), bool)
-    paint_lines(streaks.lines, widths, directions(config.directions), marks)
+    paint_lines(streaks.lines, widths, directions(2 * config.directions), marks)
     pixels = np.zeros(box.shape, bool)
     spread_marks(marks, step, row0, column0, pixels)
     return pixels

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from drpflow.algorithms.ap_corr import REFERENCE, apply_ap_corr, fit_ap_corr
-from drpflow.algorithms.calibrate_image.catalog import CORRECTED_FLUXES
 from drpflow.algorithms.final_characterization.level import level_image
 from drpflow.algorithms.measurement.fluxes import gaussian_filters, normalized_top_hat
 from drpflow.algorithms.measurement.sources import measure_stars
@@ -230,18 +229,6 @@ def reserved_figures(stars: Columns) -> dict[str, float | int | str]:
         "reserved_de1": float(np.median((xx - yy) / trace - (mxx - myy) / model)),
         "reserved_de2": float(np.median(2 * xy / trace - 2 * mxy / model)),
     }
-
-
-def uncorrected(columns: Columns, ap_corr: ApCorrMap | None) -> Columns:
-    """Return columns with what says that fluxes could not be corrected."""
-    number = len(columns["x"])
-    added: Columns = {}
-    for name in CORRECTED_FLUXES:
-        if ap_corr is None or name not in ap_corr:
-            unknown = np.full(number, np.nan, np.float32)
-            added |= {f"{name}_apCorr": unknown, f"{name}_apCorrErr": unknown.copy()}
-            added[f"{name}_flag"] = np.ones(number, bool)
-    return columns | added
 
 
 def by_detector(columns: Mapping[str, NDArray[Any]], detector: int) -> Columns:

@@ -25,9 +25,11 @@ def extendedness(
     """Tell point sources from extended ones.
 
     A source is extended where its Gaussian flux, whose size is free, exceeds the PSF flux by more
-    than its noise allows: ``r G > P + k σ``, σ² = var G - var P, as of an efficient estimator and
-    one that fits more. Before the aperture corrections G and P of a star differ by what the
-    Gaussian misses of the wings.
+    than its noise and errors of the PSF model allow: ``r G > P + k σ``. For a source that is
+    nearly a point P/G = 1 - δ/2 when its moments exceed those of the PSF by the part δ, so that
+    σ² = G² [(σ_δ/2)² + ε²], with the error of the moments and ε for the model. (The errors of P
+    and G do not tell: the two share most of their noise.) Before the aperture corrections G and P
+    of a star differ by what the Gaussian misses of the wings.
 
     Parameters
     ----------
@@ -35,7 +37,7 @@ def extendedness(
         Columns of the star table after the aperture corrections; ``psfFlux_apCorr`` and
         ``gaussianFlux_apCorr`` say so.
     config
-        r and k.
+        r, k and ε.
 
     Returns
     -------
@@ -55,8 +57,9 @@ def extendedness(
         )
     columns = {name: np.asarray(c) for name, c in corrected_columns.items()}
     psf, gauss = (columns[f"{name}_instFlux"] for name in _CORRECTED)
-    psf_err, gauss_err = (columns[f"{name}_instFluxErr"] for name in _CORRECTED)
-    spread = np.sqrt(np.maximum(gauss_err**2 - psf_err**2, 0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        of_size = np.hypot(columns["ixxErr"], columns["iyyErr"]) / (columns["ixx"] + columns["iyy"])
+        spread = np.abs(gauss) * np.hypot(of_size / 2, config.model_error)
     failed = ~np.isfinite(psf + gauss + spread)
     for name in _CORRECTED:
         failed |= columns[f"{name}_flag"] | ~np.isfinite(columns[f"{name}_apCorr"])

@@ -9,6 +9,8 @@ import numpy as np
 from drpflow.kernels.stamps import mask_bits
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from drpflow.data.mask import Mask
@@ -43,16 +45,37 @@ def pixel_flags(scene: Scene, mask: Mask, x: Float64, y: Float64, radius_pix: fl
     radius_pix
         Pixels within it count as the centre. It is all there is for a source without footprint.
     """
+    columns = plane_flags(scene, mask, x, y, radius_pix, _FLAGS)
+    columns["pixelFlags_edge"] |= _touching(scene, x, y, radius_pix)
+    return columns
+
+
+def plane_flags(
+    scene: Scene,
+    mask: Mask,
+    x: Float64,
+    y: Float64,
+    radius_pix: float,
+    flags: Mapping[str, tuple[str, bool]],
+) -> Columns:
+    """Return ``pixelFlags_<name>`` of mask planes of choice, else as :func:`pixel_flags`.
+
+    Parameters
+    ----------
+    scene, mask, x, y, radius_pix
+        As there.
+    flags
+        By name the plane, and whether the centre has a flag of its own.
+    """
     footprint, center = np.zeros(x.size, np.int32), np.zeros(x.size, np.int32)
     mask_bits(mask.array, scene, x, y, radius_pix, footprint, center)
     footprint |= center
     columns: Columns = {}
-    for name, (plane, with_center) in _FLAGS.items():
+    for name, (plane, with_center) in flags.items():
         bit = mask.bit(plane)
         columns[f"pixelFlags_{name}"] = (footprint & bit) != 0
         if with_center:
             columns[f"pixelFlags_{name}Center"] = (center & bit) != 0
-    columns["pixelFlags_edge"] |= _touching(scene, x, y, radius_pix)
     return columns
 
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from drpflow.data.coadd_psf import relative_jacobian
 from drpflow.data.noise_covariance import NoiseCovariance
-from drpflow.kernels.warp import lag_covariance, lanczos_kernel
+from drpflow.data.resampling_kernel import resampling_kernel
+from drpflow.kernels.warp import lag_covariance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def kernel_covariance(x: Floats, y: Floats, jacobian: Floats, order: int) -> Flo
     jacobian
         d(detector pixels)/d(patch pixels) there, shape (N, 2, 2).
     order
-        Order of the Lanczos kernel.
+        Order of the kernel: its taps on each side.
 
     Returns
     -------
@@ -51,7 +52,7 @@ def kernel_covariance(x: Floats, y: Floats, jacobian: Floats, order: int) -> Flo
     scale = np.linalg.svd(jacobian, compute_uv=False).min()
     half = max(int(np.ceil(2 * order / scale)) - 1, 0)
     out = np.empty((2 * half + 1, 2 * half + 1))
-    lag_covariance(x, y, np.ascontiguousarray(jacobian), lanczos_kernel(order), out)
+    lag_covariance(x, y, np.ascontiguousarray(jacobian), resampling_kernel(order), out)
     return out
 
 
@@ -65,7 +66,7 @@ def mean_correlation(pixel_map: PixelMap, area: Box, order: int) -> NoiseCovaria
     area
         Footprint of the whole detector on the tract.
     order
-        Order of the Lanczos kernel.
+        Order of the kernel: its taps on each side.
     """
     # A lattice that does not beat with that of the pixels.
     u = area.x0 + np.floor((np.arange(_PLACES) + 0.5) * area.width / _PLACES)

@@ -14,6 +14,7 @@ from drpflow.data.exposure import Exposure
 from drpflow.data.geometry import Box, ValidPolygon
 from drpflow.data.mask import BITS, Mask
 from drpflow.data.photo_calib import PhotoCalib
+from drpflow.data.resampling_kernel import resampling_kernel
 from drpflow.errors import AlgorithmError
 from drpflow.kernels import warp as kernels
 
@@ -181,7 +182,7 @@ def _resample(
         np.int32(1 << BITS["EDGE"]),
     )
     out = kernels.bare_target(target.shape, rules.no_data)
-    kernel = kernels.lanczos_kernel(config.kernel_order)
+    kernel = resampling_kernel(config.kernel_order)
     kernels.resample(_source(part, config), nodes, kernel, rules, out)
     return out
 

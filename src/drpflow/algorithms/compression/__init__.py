@@ -1,0 +1,1 @@
+"""Images in less space: quantised against their own noise, and compared with their originals."""

@@ -1,0 +1,1 @@
+"""The stages of finalizeImage, each a function of one detector."""

@@ -1,0 +1,191 @@
+"""The full-depth sources of a detector: found, separated, measured, corrected, classified."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drpflow.algorithms.ap_corr import (
+    CORRECTED_FLUXES,
+    apply_ap_corr,
+    fit_ap_corr,
+    mark_uncorrected,
+)
+from drpflow.algorithms.final_image.flags import (
+    FIT_FLAGS,
+    PSF_FLAGS,
+    artifact_flags,
+    match_stars,
+    star_flags,
+)
+from drpflow.algorithms.final_image.standard import standard_columns
+from drpflow.algorithms.measurement.classification import extendedness
+from drpflow.algorithms.measurement.kron import kron_columns
+from drpflow.algorithms.measurement.noisy_psf import debiased_psf_columns
+from drpflow.algorithms.source_catalog import find_sources, measure_found
+from drpflow.data.ap_corr import ApCorrMap
+from drpflow.errors import AlgorithmError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from drpflow.algorithms.final_image.frame import FinalFrame, FinalModels
+    from drpflow.config.finalize_image import FinalizeImageConfig
+    from drpflow.data.psf import Psf
+
+    Columns = dict[str, NDArray[Any]]
+
+KRON = "kronFlux"
+_ARTIFACTS = ("ARTIFACT", "TRANSIENT")
+_DEBIASED = 4
+
+
+@dataclass(frozen=True, eq=False)
+class KnownStars:
+    """Stars of a detector that other tasks have used.
+
+    Parameters
+    ----------
+    psf
+        ``x``, ``y`` and the flags `PSF_FLAGS` of those measured with the final PSF; None if they
+        are not known.
+    fits
+        ``x``, ``y``, the flags `FIT_FLAGS` and ``color`` [mag, NaN where not measured] of
+        detections of isolated stars; likewise.
+    """
+
+    psf: Mapping[str, NDArray[Any]] | None = None
+    fits: Mapping[str, NDArray[Any]] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """Sources and places of sky.
+
+    Parameters
+    ----------
+    columns
+        Those of ``final_source_detector``, and more.
+    numbers
+        Counts.
+    """
+
+    columns: Columns
+    numbers: dict[str, float | int]
+
+
+def make_catalog(
+    frame: FinalFrame, models: FinalModels, stars: KnownStars, config: FinalizeImageConfig
+) -> Catalog:
+    """Detect to the limit, deblend, place sky sources, measure, correct, classify, flag.
+
+    Parameters
+    ----------
+    frame
+        Final pixels, cosmic rays filled, with the planes of artifacts. DETECTED and NOT_DEBLENDED
+        are set.
+    models
+        What to measure and calibrate with.
+    stars
+        Stars of the models.
+    config
+        The sections of the algorithms.
+    """
+    found = find_sources(frame, models.psf, config)
+    measured = measure_found(frame, found, frame.mask.any(_ARTIFACTS), models.psf, config)
+    columns = measured.columns
+    columns |= debiased_psf_columns(measured.work, columns, models.psf, frame.rng(_DEBIASED))
+    known, counts = _known_stars(columns, frame, models, stars, config)
+    columns |= known
+    columns |= _at_own_color(columns, models.psf)
+    columns |= kron_columns(measured.work, columns, config.kron)
+    columns |= _corrected(columns, models.ap_corr)
+    columns |= _kron_corrected(columns, frame, config)
+    columns |= extendedness(columns, config.measurement.classification)
+    center_pix = config.measurement.center_radius_pix
+    columns |= artifact_flags(measured.work, frame.mask, columns["x"], columns["y"], center_pix)
+    numbers = {**measured.numbers, **counts}
+    return Catalog(standard_columns(columns, frame, models, center_pix), numbers)
+
+
+def _known_stars(
+    columns: Columns,
+    frame: FinalFrame,
+    models: FinalModels,
+    stars: KnownStars,
+    config: FinalizeImageConfig,
+) -> tuple[Columns, dict[str, int]]:
+    """Return what other tasks know of sources that are stars: flags and colours; and counts."""
+    n = len(columns["x"])
+    radius_pix = config.match_radius_arcsec / _scale_arcsec(frame, models)
+    pairs = match_stars(columns, stars.psf, radius_pix)
+    known = star_flags(n, stars.psf, pairs, PSF_FLAGS)
+    counts = {"calib_psf_stars": pairs[0].size}
+    pairs = match_stars(columns, stars.fits, radius_pix)
+    known |= star_flags(n, stars.fits, pairs, FIT_FLAGS)
+    known["psf_color_value"] = np.full(n, np.nan, np.float32)
+    if stars.fits is not None:
+        known["psf_color_value"][pairs[0]] = stars.fits["color"][pairs[1]]
+    return known, counts | {"isolated_stars": pairs[0].size}
+
+
+def _at_own_color(columns: Columns, psf: Psf) -> Columns:
+    """Return the moments of the PSF, of stars whose colours are known at these.
+
+    Fluxes stay those of the PSF at its reference colour: aperture corrections are made with it.
+    """
+    color = columns["psf_color_value"].astype(float)
+    rows = np.flatnonzero(np.isfinite(color))
+    if psf.color_ref is None or not rows.size:
+        return {}
+    x, y = columns["x"][rows], columns["y"][rows]
+    own = psf.compute_shape(x, y, color[rows])
+    usual = psf.compute_shape(x, y, np.full(rows.size, psf.color_ref))
+    moved: Columns = {}
+    for axes in ("xx", "yy", "xy"):
+        change = getattr(own, axes) - getattr(usual, axes)
+        for name in (f"i{axes}PSF", f"i{axes}DebiasedPSF"):
+            moved[name] = columns[name].copy()
+            moved[name][rows] += change
+    return moved
+
+
+def _scale_arcsec(frame: FinalFrame, models: FinalModels) -> float:
+    """Return the side of a pixel in the middle of the detector."""
+    return float(models.wcs.pixel_scale_arcsec(*frame.box.center))
+
+
+def _corrected(columns: Columns, ap_corr: ApCorrMap) -> Columns:
+    """Return fluxes corrected for aperture; those that cannot be are NaN and flagged."""
+    known = ApCorrMap({name: ap_corr[name] for name in CORRECTED_FLUXES if name in ap_corr})
+    found: Columns = apply_ap_corr(columns, known) | mark_uncorrected(columns, known)
+    for name in CORRECTED_FLUXES:
+        if name not in known:
+            for part in ("instFlux", "instFluxErr"):
+                found[f"{name}_{part}"] = np.full(len(columns["x"]), np.nan)
+    return found
+
+
+def _kron_corrected(columns: Columns, frame: FinalFrame, config: FinalizeImageConfig) -> Columns:
+    """Return Kron fluxes corrected for aperture, by the stars of the PSF on this detector.
+
+    No other task measures Kron fluxes: their correction is made here, from the final reference
+    flux, and so is on the scale of all others.
+    """
+    stars = columns["calib_psf_used"]
+    try:
+        found, _ = fit_ap_corr(columns, stars, frame.box, config.ap_corr)
+    except AlgorithmError:
+        found = ApCorrMap()
+    if KRON not in found:
+        unknown = np.full(len(stars), np.nan)
+        return {
+            f"{KRON}_instFlux": unknown,
+            f"{KRON}_instFluxErr": unknown.copy(),
+            f"{KRON}_flag": np.ones(len(stars), bool),
+        }
+    return apply_ap_corr(columns, ApCorrMap({KRON: found[KRON]}))

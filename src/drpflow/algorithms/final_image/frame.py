@@ -1,0 +1,79 @@
+"""A detector's final pixels, and the models that belong to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drpflow.data.geometry import Box
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drpflow.data.ap_corr import ApCorrMap
+    from drpflow.data.mask import Mask
+    from drpflow.data.photo_calib import PhotoCalib
+    from drpflow.data.psf import Psf
+    from drpflow.data.sky_wcs import SkyWcs
+
+    Image = NDArray[np.float32]
+
+
+@dataclass(eq=False)
+class FinalFrame:
+    """Pixels in nJy.
+
+    Parameters
+    ----------
+    image, variance
+        nJy and nJy², float32, shape (ny, nx), less the final background.
+    mask
+        Flags; planes are set stage by stage.
+    visit, detector
+        The data ID, which seeds all that is random.
+    band, physical_filter
+        Of the visit.
+    seed
+        The configuration's part of the seed.
+    """
+
+    image: Image
+    variance: Image
+    mask: Mask
+    visit: int
+    detector: int
+    band: str = ""
+    physical_filter: str = ""
+    seed: int = 1
+
+    @property
+    def box(self) -> Box:
+        """The pixels of the detector."""
+        return Box.from_shape(self.image.shape)
+
+    def rng(self, purpose: int) -> np.random.Generator:
+        """Return the random numbers of one purpose, the same in every run."""
+        return np.random.default_rng([self.seed, self.visit, self.detector, purpose])
+
+
+@dataclass(frozen=True, eq=False)
+class FinalModels:
+    """The final models of a detector.
+
+    Parameters
+    ----------
+    psf, wcs, photo_calib
+        As ``final_visit_summary`` has them.
+    ap_corr
+        On the scale of :func:`drpflow.algorithms.final_image.flux_scale.flux_scale`.
+    wcs_error_arcsec
+        Standard deviation of a position by the WCS, NaN if it is not known.
+    """
+
+    psf: Psf
+    wcs: SkyWcs
+    photo_calib: PhotoCalib
+    ap_corr: ApCorrMap
+    wcs_error_arcsec: float = float("nan")

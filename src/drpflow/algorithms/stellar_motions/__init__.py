@@ -1,0 +1,1 @@
+"""Places, proper motions and parallaxes of stars from catalogues of many visits."""
