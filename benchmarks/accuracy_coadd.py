@@ -19,6 +19,7 @@ import numpy as np
 from coadd_quality import (
     as_dict,
     depth_share,
+    half_difference_ratios,
     noise_ratios,
     photometry_error_mmag,
     size_error,
@@ -285,15 +286,19 @@ def _score(
     score_detector(tally, frame, exposure, marked, inside, lasting)
 
 
-def _quality(made: Store, one: Id) -> None:
-    """Print whether a coadd is as noisy as it says."""
-    coadd = made.get("coadd", **one)
+def _empty(coadd: Exposure) -> Bool:
+    """Return pixels of a coadd without sources, artifacts and masked pixels."""
     empty = ~coadd.mask.any(("NO_DATA", "CLIPPED", "SAT", "BRIGHT_OBJECT"))
     centre = np.nanmedian(coadd.image)
     sigma = np.sqrt(coadd.variance)
     smooth = gaussian_filter(np.nan_to_num(coadd.image - centre), 2.0)
-    empty &= ~binary_dilation(smooth > 0.8 * np.nanmedian(sigma), iterations=6)
-    print(one, "noise over prediction", noise_ratios(coadd, empty))
+    return empty & ~binary_dilation(smooth > 0.8 * np.nanmedian(sigma), iterations=6)
+
+
+def _quality(made: Store, one: Id) -> None:
+    """Print whether a coadd is as noisy as it says."""
+    coadd = made.get("coadd", **one)
+    print(one, "noise over prediction", noise_ratios(coadd, _empty(coadd)))
 
 
 def _beside_warps(made: Store, one: Id, truth: TruthSurvey) -> None:
@@ -304,6 +309,8 @@ def _beside_warps(made: Store, one: Id, truth: TruthSurvey) -> None:
     if not all(made.exists("direct_warp", visit=v, **place) for v in weights):
         return
     warps = {v: (w, made.get("direct_warp", visit=v, **place)) for v, w in weights.items()}
+    halves = half_difference_ratios([*warps.values()], coadd.box, _empty(coadd))
+    print("  the same of one half of the visits less the other:", halves)
     path = truth.folder / f"truth/sources/visit={min(weights)}/sources.parquet"
     s, stars = read_columns(path), read_columns(truth.folder / "truth/stars.parquet")
     steady = np.isin(s["id"], stars["id"][stars["amplitude_mag"] < 0.005])

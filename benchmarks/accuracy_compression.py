@@ -1,9 +1,10 @@
 """What lossy compression does to size, noise, fluxes and errors, beside other ways to compress.
 
 Run ``python benchmarks/accuracy_compression.py RESULTS [--images visit,detector …]``, RESULTS the
-output root of a run that keeps ``pvi``, or with ``--dataset recalibrated_pvi`` any run. Each image is compressed in several ways and read back; the
-sources are found, separated and measured on the original and on what came back, with the same
-PSF and the same random numbers, and compared one by one.
+output root of a run that keeps ``pvi``, or with ``--dataset recalibrated_pvi`` any run. Each
+image is compressed in several ways and read back; the sources are found, separated and measured
+on the original and on what came back, with the same PSF and the same random numbers, and compared
+one by one.
 """
 
 from __future__ import annotations

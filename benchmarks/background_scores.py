@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from drpflow.algorithms.measurement.psf_fit import typical_sigma
 from drpflow.algorithms.visit_background.samples import SkyPixels, sky_pixels
 from drpflow.config.measure_sky import MeasureSkyConfig
+from drpflow.qa.truth.pixels import smoothed
 from drpflow.sim.ghosts import ghost_image
 from drpflow.sim.placement import pixel_arcsec, place_sources
 from drpflow.sim.scene import render_sky
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-
-SMOOTH_PIX = 50
-"""Side of the square over which backgrounds are compared."""
 
 WING_MAGS = (11.0, 13.0, 14.0, 15.5)
 """Limits of the bins of stars whose wings are looked at."""
@@ -181,16 +179,6 @@ def add_far_wing(image: Floats, x: float, y: float, strength: float) -> None:
 def distances(shape: tuple[int, int], x: float, y: float) -> Floats:
     """Return the distance of each pixel from a place."""
     return np.hypot(np.arange(shape[0])[:, None] - y, np.arange(shape[1]) - x)
-
-
-def smoothed(values: Floats, used: Bools, side_pix: int = SMOOTH_PIX) -> tuple[Floats, Bools]:
-    """Return means over squares, and the squares of which a fifth counts."""
-    from scipy.ndimage import uniform_filter
-
-    share = uniform_filter(used.astype(float), side_pix, mode="constant")
-    total = uniform_filter(np.where(used, values, 0.0), side_pix, mode="constant")
-    enough = share > 0.2
-    return np.divide(total, share, out=np.zeros(share.shape), where=enough), enough
 
 
 def score_background(true: TrueSky, background: Floats, seed: int = 1) -> BackgroundScore:

@@ -37,7 +37,7 @@ from drpflow.data.sky_map import build_sky_map
 from drpflow.io.exposure_write import write_exposure
 
 DRAWN, STARS, RAYS, NOISE = 2, 20_000, 300, 10.0
-SCALE_ARCSEC, BORDER, MARGIN = 0.2, 100, 128
+SCALE_ARCSEC, BORDER, MARGIN = 0.2, 100, 208
 
 
 def sky_map_config(side: int) -> SkyMapConfig:

@@ -93,7 +93,7 @@ def psf(size: int, scale: float = 1.0) -> PixelGridPsf:
 
 def draw(n: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return an image of sources, electrons, and the places of the brightest."""
-    total = int(1.3 * n)
+    total = int(2.4 * n)
     error = np.sqrt(SKY + READ_NOISE2) * np.sqrt(4 * np.pi) * FWHM_PIX / 2.3548
     flux = np.sort(3 * error * rng.uniform(1e-4, 1, total) ** -0.9)[::-1].clip(0, 2e6)
     x, y = rng.uniform(0, size - 1, (2, total))

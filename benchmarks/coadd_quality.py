@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drpflow.data.exposure import Exposure
+    from drpflow.data.noise_covariance import NoiseCovariance
 
     Floats = NDArray[np.float64]
 
@@ -100,27 +101,70 @@ def noise_ratios(coadd: Exposure, empty: NDArray[np.bool_], seed: int = 1) -> di
     seed
         Of the places.
     """
-    rng = np.random.default_rng(seed)
-    ny, nx = coadd.shape
-    ratios = {}
     covariance = coadd.components["noise_covariance"]
+    parts = [(1.0, coadd.image, coadd.variance, covariance)]
+    return _aperture_ratios(parts, empty, seed)
+
+
+def half_difference_ratios(
+    warps: Sequence[tuple[float, Exposure]], box: Box, empty: NDArray[np.bool_], seed: int = 1
+) -> dict[str, float]:
+    """Return the same of one half of the visits less the other: what stays in the sky is gone.
+
+    Parameters
+    ----------
+    warps
+        Weights and direct warps.
+    box
+        Pixels of the coadd.
+    empty
+        Pixels without sources or artifacts, shape of the box.
+    seed
+        Of the places.
+    """
+    order = np.argsort([-w for w, _ in warps])
+    signs = np.where(np.arange(len(warps)) % 4 % 3 == 0, 1.0, -1.0)
+    totals = {s: sum(warps[k][0] for k, t in zip(order, signs, strict=True) if t == s)
+              for s in (1.0, -1.0)}  # fmt: skip
+    parts, there = [], empty.copy()
+    for k, sign in zip(order, signs, strict=True):
+        weight, exposure = warps[k]
+        window = box.slices(exposure.xy0)
+        there &= np.isfinite(exposure.image[window]) & ~exposure.mask.any(_BAD)[window]
+        parts.append((
+            sign * weight / totals[sign], exposure.image[window], exposure.variance[window],
+            exposure.components["noise_covariance"],
+        ))  # fmt: skip
+    return _aperture_ratios(parts, there, seed)
+
+
+def _aperture_ratios(
+    parts: Sequence[tuple[float, Floats, Floats, NoiseCovariance]],
+    empty: NDArray[np.bool_],
+    seed: int,
+) -> dict[str, float]:
+    """Return the scatter of Σ f I in apertures over √(Σ f² V c), c the factor of a covariance."""
+    rng = np.random.default_rng(seed)
+    ny, nx = empty.shape
+    ratios = {}
     for radius in _RADII_PIX:
         n = int(radius) + 1
         y, x = np.mgrid[-n : n + 1, -n : n + 1]
         inside = np.hypot(x, y) <= radius
-        factor = covariance.factor(inside.astype(float))
+        factors = [covariance.factor(inside.astype(float)) for *_, covariance in parts]
         sums = []
         for _ in range(20000):
             j, i = rng.integers(n + 1, ny - n - 1), rng.integers(n + 1, nx - n - 1)
             window = np.s_[j - n : j + n + 1, i - n : i + n + 1]
             if empty[window][inside].all():
-                variance = coadd.variance[window][inside].sum(dtype=float)
-                sums.append(
-                    coadd.image[window][inside].sum(dtype=float) / np.sqrt(variance * factor)
-                )
+                light, variance = 0.0, 0.0
+                for (share, image, plane, _), factor in zip(parts, factors, strict=True):
+                    light += share * image[window][inside].sum(dtype=float)
+                    variance += share**2 * factor * plane[window][inside].sum(dtype=float)
+                sums.append(light / np.sqrt(variance))
         values = np.array(sums)
         wide = np.subtract(*np.percentile(values, [75, 25])) / 1.349 if values.size > 50 else np.nan
-        ratios[f"radius {radius:.0f} pix ({values.size})"] = float(wide)
+        ratios[f"radius {radius:.0f} pix ({values.size})"] = round(float(wide), 4)
     return ratios
 
 

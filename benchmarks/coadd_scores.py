@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from drpflow.data.warp_masks import WarpMask
 
 Counts = dict[str, list[int]]
+# So near to a cosmic ray or an asteroid what is masked of those may reach a source.
+_BESIDE_PIX = 12.0
 
 
 def artifact_counts(masks: Mapping[int, WarpMask], truth: Truth, box: Box, limit: int) -> Counts:
@@ -58,15 +60,19 @@ def artifact_counts(masks: Mapping[int, WarpMask], truth: Truth, box: Box, limit
 
 
 def _sources(add: object, visit: int, marked: np.ndarray, truth: Truth, limit: int) -> None:
-    """Count variable stars and transients; those under a trail or ghost are left out."""
+    """Count variable stars and transients; those under anything that is masked are left out."""
     covered = np.zeros(marked.shape, bool)
     for light in (truth.trails, truth.ghosts):
         if visit in light:
             covered |= light[visit] > 0.05
     covered = binary_dilation(covered, iterations=20)
+    spots = [(r.mean(), c.mean()) for _, r, c in truth.rays[visit]]
+    spots += [(y, x) for _, x, y in truth.asteroids[visit]]
+    places = np.array(spots).reshape(-1, 2)
     for name, sources in (("variables", truth.variables), ("transients", truth.transients)):
         for x, y, flux in sources:
             there = np.count_nonzero(flux) > limit
             j, i = round(y), round(x)
-            if there and not covered[j, i]:
+            beside = np.hypot(places[:, 0] - y, places[:, 1] - x).min(initial=np.inf)
+            if there and not covered[j, i] and beside > _BESIDE_PIX:
                 add(name, 1, marked[j, i])  # type: ignore[operator]

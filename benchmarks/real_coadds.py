@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from coadd_quality import as_dict, depth_share, photometry_error_mmag, size_error
+from coadd_quality import (
+    as_dict,
+    depth_share,
+    half_difference_ratios,
+    photometry_error_mmag,
+    size_error,
+)
 from decam_coadds import aperture_flux, centroid, coadd, drawn_errors, sources, tract_of, usable
 from decam_cutouts import read_cutouts, read_gaia
 from scipy.spatial import cKDTree
@@ -64,7 +70,10 @@ def saao(folder: Path) -> None:
               as_dict(photometry_error_mmag(made, every, x, y)))  # fmt: skip
         print("  size of stars over that of the PSF, %:", as_dict(size_error(made, x, y), 100))
         print(f"  S/N beside that of all pixels with data: {share[inner].mean():.4f}")
-        print("  ", halves(made, warps))
+        # Where stars of different PSFs leave least; nothing is empty in a crowded field.
+        dark = made.image < np.nanmedian(made.image)
+        print("  half of the visits less the others, scatter over stated noise, darker half:",
+              half_difference_ratios(every, made.box, dark))  # fmt: skip
         print("  ", gained(made, warps))
         print("  masked in each visit, %:", _masked(store, item, made))
 
@@ -88,31 +97,6 @@ def _isolated(made: Exposure, stars: ReferenceStars) -> tuple[Floats, Floats]:
     share = np.array([flux[k].sum() / flux[i] - 1 for i, k in enumerate(near)])
     x, y = places[(share < _ISOLATION) & made.box.contains(*places.T)].T
     return x, y
-
-
-def halves(made: Exposure, warps: Warps) -> str:
-    """Compare the means of every other visit: noise, without the light of stars.
-
-    Pixels are the darker half, where stars of different PSFs leave least.
-    """
-    means, noises = [], []
-    numbers = sorted(warps)
-    for part in (numbers[::2], numbers[1::2]):
-        total = weights = variance = np.zeros(made.shape)
-        for weight, warp in (warps[k] for k in part):
-            good = usable(warp)
-            total = total + np.where(good, weight * warp.image, 0)
-            weights = weights + np.where(good, weight, 0)
-            variance = variance + np.where(good, weight**2 * warp.variance, 0)
-        least = 0.9 * sum(warps[k][0] for k in part)
-        enough = np.where(weights > least, weights, np.nan)
-        means.append(total / enough)
-        noises.append(variance / enough**2)
-    difference = means[0] - means[1]
-    dark = np.isfinite(difference) & (made.image < np.nanmedian(made.image))
-    values = (difference / np.sqrt(sum(noises)))[dark]
-    width = np.subtract(*np.percentile(values, [75, 25])) / 1.349
-    return f"odd less even visits, darker half of the pixels: {width:.3f} of the stated noise"
 
 
 def gained(made: Exposure, warps: Warps) -> str:

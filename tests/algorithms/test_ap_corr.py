@@ -111,6 +111,24 @@ def test_a_few_stars_with_neighbours_do_not_set_the_error_of_all() -> None:
     assert np.mean(found) < 0.0056, "0.0063 if all count as they are"
 
 
+def test_a_fifth_of_few_stars_with_neighbours_does_not_either() -> None:
+    """Light in the disc or the ring is in the reference, and not in the PSF flux."""
+    found, pulls = [], []
+    for seed in range(12):
+        columns, true = stars(30, scatter=0.002, seed=seed)
+        rng = np.random.default_rng(seed)
+        light = rng.normal(0, 0.03, 6)
+        for name in ("normCompTophatFlux", "compTophatFlux"):
+            columns[f"{name}_instFlux"][:6] *= 1 + light
+        ap_corr, _ = fit_ap_corr(columns, np.ones(30, bool), BOX, ApCorrConfig())
+        found.append(ap_corr.error("psfFlux"))
+        corrected = apply_ap_corr(columns, ap_corr)
+        pull = (corrected["psfFlux_instFlux"] - true) / corrected["psfFlux_instFluxErr"]
+        pulls += list(pull[true > 1e5])
+    assert np.median(found) < 0.0028, "0.0036 if squares are only cut at two sigma"
+    assert 0.85 < np.std(pulls) < 1.1, "0.73"
+
+
 def test_outliers_and_flagged_stars_do_not_count() -> None:
     columns, _ = stars(40)
     columns["psfFlux_instFlux"][:3] *= 0.7

@@ -124,7 +124,7 @@ def test_components_in_rows(store):
 
 
 def test_key_of_a_table(store):
-    store.put({"sourceId": [1, 2]}, "source", visit=12)
+    Store(store.roots, free_tables()).put({"sourceId": [1, 2]}, "source", visit=12)
     metadata = pq.read_schema(store.path("source", visit=12)).metadata
     assert json.loads(metadata[b"drpflow"]) == {
         "format": 1,

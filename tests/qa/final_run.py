@@ -27,7 +27,7 @@ FIRST_MAS, FINAL_MAS = 12.0, 6.0
 FIRST_SIZE, FINAL_SIZE = 0.02, 0.01
 """Scatter of dT/T."""
 FIRST_WRONG = 0.1
-"""Share of the sources that the first look calls otherwise in a visit; the final one does in none."""
+"""Share of the sources that the first look calls otherwise in a visit; the final one calls none."""
 TRANSIENT_VISITS, TRANSIENT_NJY = (3, 4, 5), 5e4
 SKYPIX = 107049
 SNR = 200.0
@@ -177,7 +177,7 @@ def _write_isolated(store: Store, isolated: list[tuple[Any, ...]]) -> None:
             visit=visit,
             band=band,
             mjd=60710.0 + visit,
-        )  # fmt: skip
+        )
         for star, source, visit, band in isolated
     ]
     put(store, "isolated_stars_source", _join(*parts), skypix=SKYPIX)

@@ -19,8 +19,10 @@ from tests.qa.final_run import (
     DEPTH_MAG,
     FINAL_MAS,
     FINAL_MMAG,
+    FINAL_SIZE,
     FIRST_MAS,
     FIRST_MMAG,
+    FIRST_SIZE,
     FIRST_WRONG,
     MISSING,
     N_GALAXIES,
@@ -95,8 +97,8 @@ def test_scatter_beyond_noise(claims: dict[str, Claim]) -> None:
 
 
 def test_sizes_and_classes(claims: dict[str, Claim]) -> None:
-    assert claims["PSF: dT/T"].first.value == pytest.approx(2.0, rel=0.1)
-    assert claims["PSF: dT/T"].final.value == pytest.approx(1.0, rel=0.1)
+    assert claims["PSF: dT/T"].first.value == pytest.approx(FIRST_SIZE, rel=0.1)
+    assert claims["PSF: dT/T"].final.value == pytest.approx(FINAL_SIZE, rel=0.1)
     odd = claims["classes: called otherwise than in most visits, S/N above 20"]
     assert odd.first.value == pytest.approx(100 * FIRST_WRONG, abs=3)
     assert odd.final.value == 0

@@ -49,7 +49,7 @@ def test_refraction_is_what_the_visit_says(survey: MotionSurvey) -> None:
         bright = survey.sources[k]["true_snr"] > 100
         color = survey.stars["color"][star] - REFERENCE_COLOR
         slope = np.polyfit(color[bright], shift[bright], 1)[0]
-        np.testing.assert_allclose(slope, survey.visits[k].dcr_mas, atol=0.3)
+        np.testing.assert_allclose(slope, survey.visits[k].dcr_mas, atol=1.2)
         assert np.hypot(*survey.visits[k].dcr_mas) < 3 * DISPERSION_MAS[survey.visits[k].band]
 
 

@@ -7,7 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from drpflow.algorithms.coadd.artifacts import farthest_look_pix
 from drpflow.config.compare_warp_assemble_coadd import CompareWarpAssembleCoaddConfig
+from drpflow.config.plan_coaddition import TargetConfig
+from drpflow.config.sky_map import SkyMapConfig
 from drpflow.data.bright_objects import BrightObject
 from drpflow.data.coadd_inputs import CoaddInput, CoaddInputs
 from drpflow.data.coadd_psf import CoaddPsf, CoaddPsfInput
@@ -160,3 +163,18 @@ def test_no_visit_is_a_declared_failure() -> None:
     assert made.coadd.mask.any("NO_DATA").all()
     assert made.coadd.missing["psf"] == "no visit has data"
     assert [len(made.masks[k]) for k in (1, 2)] == [0, 0]
+
+
+def test_a_psf_too_wide_for_the_margin_is_said_where_patches_share_pixels(warps, made) -> None:
+    assert made.problem is None
+    shared = compare_warp_assemble_coadd(_of(warps, shared=True), CONFIG)
+    assert shared.problem is not None
+    assert "too wide for the margin" in str(shared.problem)
+    assert shared.problem.numbers["margin_pix"] == 32
+    assert shared.problem.numbers["needed_pix"] == farthest_look_pix(2.355 * MATCHED_SIGMA, CONFIG)
+    np.testing.assert_array_equal(shared.coadd.image, made.coadd.image)
+
+
+def test_the_usual_margin_serves_the_widest_target() -> None:
+    target, margin = TargetConfig().max_fwhm_pix, SkyMapConfig().warp_margin_pix
+    assert farthest_look_pix(target, CONFIG) <= margin < farthest_look_pix(target + 1, CONFIG)

@@ -39,6 +39,17 @@ def test_stars_are_those_of_whole_visits(order: int) -> None:
         assert found.pieces[pixel] == sorted(wanted)
 
 
+@pytest.mark.parametrize("order", [0, 3, 6])
+def test_the_other_way_about(order: int) -> None:
+    """Coarse pieces that the visits of a piece of the association touch."""
+    fine, found = pieces(order)
+    for pixel, visits in fine.items():
+        wanted = [p for p, seen in found.visits.items() if {*seen} & {*map(int, visits)}]
+        wildcards = SimpleNamespace(skypix=pixel)
+        assert found.about_piece("{skypix}")(wildcards) == wanted
+        assert found.list_about_piece(wildcards)
+
+
 def test_what_the_rules_look_up() -> None:
     found = pieces(3)[1]
     pixel = next(p for p, visits in found.visits.items() if visits == [4])

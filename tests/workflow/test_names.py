@@ -84,7 +84,8 @@ def test_rules_are_whole(rule: str) -> None:
     body = RULES[rule]
     parts = re.findall(r"(?m)^    (\w+):", body)
     wanted = ["output", "log", "benchmark", "conda", "threads", "resources", "params", "shell"]
-    assert [part for part in parts if part not in {"input", "wildcard_constraints"}] == wanted
+    optional = {"input", "wildcard_constraints", "priority"}
+    assert [part for part in parts if part not in optional] == wanted
     dimensions = ", ".join(TABLE.tasks[rule].dimensions)
     assert re.match(rf'    """.*\. \{{{dimensions}\}}"""', body), "docstring with dimensions"
     assert f'status=status("{rule}")' in body
@@ -100,6 +101,17 @@ def test_rules_are_whole(rule: str) -> None:
 def test_rules_write_what_the_table_says(rule: str) -> None:
     written = set(re.findall(r'(\w+)=out(?:_of_(?:survey|piece))?\("(\w+)"\)', RULES[rule]))
     assert written == {(n, n) for n, entry in TABLE.datasets.items() if entry.task == rule}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_empties_the_disk_goes_first(rule: str) -> None:
+    """Whoever is the only one to read large temporary files runs before more are made."""
+    large = {
+        n for n, e in TABLE.datasets.items() if e.keep == "temporary" and e.format == "exposure"
+    }
+    read = set(re.findall(r'data\("(\w+)"\)', RULES[rule]))
+    first = "    priority: FREES_DISK\n" in RULES[rule]
+    assert first == bool(read & large and not TABLE.tasks[rule].on_demand)
 
 
 def test_rules_read_before_they_are_read() -> None:

@@ -29,7 +29,9 @@ PROMPT = {"makeVisitInfo": 2, "isr": 4, "calibrateImage": 4, "consolidateVisit":
 TASKS = PROMPT | {"associateIsolatedStars": 3, "fgcmMakeLookUpTable": 1, "fgcm": 1}
 TASKS |= {"solveAstrometry": 1, "measureSky": 2, "makeSkyFrame": 1, "modelVisitBackground": 2}
 TASKS |= {"finalizeCharacterization": 2, "finalizeAstrometry": 1, "updateVisitSummary": 2}
-TASKS |= {"planCoaddition": 1, "makeWarp": 4, "compareWarpAssembleCoadd": 2, "makeReport": 1}
+TASKS |= {"planCoaddition": 1, "makeWarp": 4, "compareWarpAssembleCoadd": 2}
+TASKS |= {"finalizeImage": 4, "consolidateSourceTable": 2, "matchSource": 3, "fitStellarMotions": 3}
+TASKS |= {"compressImage": 4, "makeReport": 1}
 """Number of jobs by task."""
 
 
@@ -173,7 +175,7 @@ def test_all_detectors_of_a_visit_in_one_job(finished: SmallSurvey, tmp_path: Pa
     assert result.returncode == 0, result.stdout + result.stderr
     assert "isrOfVisit 2, calibrateImageOfVisit 2, consolidateVisit 2" in result.stderr
     assert survey.products() == finished.products()
-    for task in ("isr", "calibrateImage"):
+    for task in ("isr", "calibrateImage", "finalizeImage", "compressImage"):
         for name in ("visit=11.log", "visit=11/detector=1.log"):
             assert (survey.folder / "results/logs" / task / name).is_file()
 

@@ -39,8 +39,28 @@ def warps(*visits: int) -> set[str]:
     return {f"makeWarp tract=0, patch={p}, visit={v}" for p in (0, 1) for v in visits}
 
 
-# Warps are deleted once they have been used: a coadd that is made again makes them again.
-WARPED = warps(*VISITS) | ASSEMBLED
+def products(*visits: int) -> set[str]:
+    """The final images and sources of a visit."""
+    images = {
+        f"{task} visit={v}, detector={d}"
+        for task in ("finalizeImage", "compressImage")
+        for v in visits
+        for d in (0, 1)
+    }
+    return images | {f"consolidateSourceTable visit={v}" for v in visits}
+
+
+MATCHED = {
+    job.replace("associateIsolatedStars", task)
+    for task in ("matchSource", "fitStellarMotions")
+    for job in ASSOCIATION
+}
+MOTIONS = {job for job in MATCHED if job.startswith("fitStellarMotions")}
+SOURCES = {f"consolidateSourceTable visit={v}" for v in VISITS}
+PRODUCTS = products(*VISITS) | MATCHED
+# Warps are deleted once they have been used: a coadd that is made again makes them again, and what
+# it finds in the visits goes into their final images.
+WARPED = warps(*VISITS) | ASSEMBLED | PRODUCTS
 COADDS = {"planCoaddition tract=0, band=g"} | WARPED
 FINAL = second_look(*VISITS) | {"finalizeAstrometry skypix=257"} | COADDS
 GLOBAL = ASSOCIATION | {"fgcm"} | ASTROMETRY | SKY_FRAME | FINAL | REPORT
@@ -131,7 +151,7 @@ def test_a_new_visit(finished: SmallSurvey) -> None:
         finished.write_sheets((11, 12, 13))
         for d in (0, 1):
             finished.write_raw(13, d)
-        new = {"makeVisitInfo visit=13"} | warps(13)
+        new = {"makeVisitInfo visit=13"} | warps(13) | products(13)
         assert planned(finished) == new | frame(13, 0) | frame(13, 1)
 
 
@@ -183,6 +203,9 @@ def test_one_visit_less(finished: SmallSurvey) -> None:
         ({"planCoaddition": {"weight": "sky"}}, COADDS | REPORT),
         ({"makeWarp": {"resampling": {"map_step_pix": 16}}}, WARPED | REPORT),
         ({"compareWarpAssembleCoadd": {"grow_pix": 3}}, WARPED | REPORT),
+        ({"finalizeImage": {"detection": {"threshold": 6.0}}}, PRODUCTS | REPORT),
+        ({"consolidateSourceTable": {"coverage_order": 13}}, SOURCES | MATCHED | REPORT),
+        ({"fitStellarMotions": {"min_sources": 3}}, MOTIONS | REPORT),
         ({"skyMap": SKY_MAP | {"pixel_scale_arcsec": 0.4}}, COADDS | REPORT),
         ({"skyMap": SKY_MAP | {"tracts": [0]}}, set()),
         ({"reference_stars": "camera.yaml"}, ALL_CALIBRATE),
@@ -202,6 +225,9 @@ def test_one_visit_less(finished: SmallSurvey) -> None:
         "a parameter of planCoaddition",
         "a parameter of makeWarp",
         "a parameter of compareWarpAssembleCoadd",
+        "a parameter of finalizeImage",
+        "a parameter of consolidateSourceTable",
+        "a parameter of fitStellarMotions",
         "the sky map",
         "the tracts as they are",
         "a reference catalogue",
@@ -289,9 +315,11 @@ def test_one_job_a_visit(finished: SmallSurvey) -> None:
     """Other jobs, which make the same products anew."""
     with restored(finished.folder / "config/config.yaml"):
         finished.write_config(batch="visit")
-        jobs = {f"{rule}OfVisit visit={v}" for rule in ("isr", "calibrateImage") for v in VISITS}
+        rules = ("isr", "calibrateImage", "finalizeImage", "compressImage")
+        jobs = {f"{rule}OfVisit visit={v}" for rule in rules for v in VISITS}
         jobs |= {f"measureSky visit={v}" for v in VISITS}
-        assert planned(finished) == jobs | from_visit(11) | from_visit(12)
+        jobs |= from_visit(11) | from_visit(12)
+        assert planned(finished) == {job for job in jobs if ", detector=" not in job}
 
 
 def test_missing_frames_are_named_at_once(finished: SmallSurvey) -> None:

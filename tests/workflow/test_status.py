@@ -46,6 +46,17 @@ def test_nothing_done(plan: Plan) -> None:
     assert not status.complete(1)
 
 
+def test_a_task_on_demand_counts_once_it_ran(plan: Plan) -> None:
+    tasks = {**TASKS, "rebuildImage": "d"}
+    plan = Plan(plan.run, plan.table, plan.survey, tasks)
+    assert "rebuildImage" not in read_status(plan).tasks
+    end(plan, "rebuildImage", visit=1, detector=0)
+    end(plan, "rebuildImage", "failed", "the background has changed", visit=1, detector=1)
+    status = read_status(plan)
+    assert status.tasks == (*TASKS, "rebuildImage")
+    assert status.total("rebuildImage") == Cell(2, 1, 1)
+
+
 def test_done_and_failed(plan: Plan) -> None:
     end(plan, "makeVisitInfo", visit=1)
     end(plan, "isr", visit=1, detector=0)
@@ -103,7 +114,11 @@ def test_the_default_target_asks_for_all_tasks() -> None:
     table = DatasetTable.load()
     lists = (Path(__file__).parents[2] / "Snakefile").read_text().partition("rule all:")[0]
     asked = set(re.findall(r'(?:kept|folder)\("(\w+)"\)', lists))
-    made = {task: set() for task in table.tasks if paths.script(task).is_file()}
+    made = {
+        task: set()
+        for task, entry in table.tasks.items()
+        if paths.script(task).is_file() and not entry.on_demand
+    }
     for name, dataset in table.datasets.items():
         if dataset.task in made:
             made[dataset.task].add(name)
@@ -114,7 +129,8 @@ def test_the_default_target_asks_for_all_tasks() -> None:
 
 def test_the_report_waits_for_all_tasks() -> None:
     rule = (Path(__file__).parents[2] / "workflow/rules/8_report.smk").read_text()
-    made = {task for task in DatasetTable.load().tasks if paths.script(task).is_file()}
+    tasks = DatasetTable.load().tasks
+    made = {t for t, entry in tasks.items() if paths.script(t).is_file() and not entry.on_demand}
     waits = set(re.findall(r'status\("(\w+)"\)', rule.partition("output:")[0]))
     assert made - waits == {"makeVisitInfo", "makeReport"}
 

@@ -98,6 +98,7 @@ rule calibrateImage:
         timing("calibrateImage")
     wildcard_constraints:
         visit=PLAN.visits_by_detector,
+    priority: FREES_DISK
     conda:
         "../../envs/drpflow.yaml"
     threads: 1

@@ -109,6 +109,7 @@ rule compareWarpAssembleCoadd:
         logfile("compareWarpAssembleCoadd"),
     benchmark:
         timing("compareWarpAssembleCoadd")
+    priority: FREES_DISK
     conda:
         "../../envs/drpflow.yaml"
     threads: 1

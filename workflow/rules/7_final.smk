@@ -231,6 +231,7 @@ rule compressImage:
         timing("compressImage")
     wildcard_constraints:
         visit=PLAN.visits_by_detector,
+    priority: FREES_DISK
     conda:
         "../../envs/drpflow.yaml"
     threads: 1

@@ -81,6 +81,7 @@ rule calibrateImageOfVisit:
         PLAN.visit_file("benchmarks", "calibrateImage", ".tsv")
     wildcard_constraints:
         visit=BATCH.visit_pattern,
+    priority: FREES_DISK
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -209,6 +210,7 @@ rule compressImageOfVisit:
         PLAN.visit_file("benchmarks", "compressImage", ".tsv")
     wildcard_constraints:
         visit=BATCH.visit_pattern,
+    priority: FREES_DISK
     conda:
         "../../envs/drpflow.yaml"
     threads: 1

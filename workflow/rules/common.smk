@@ -11,6 +11,10 @@ for warning in PLAN.warnings:
     logger.warning(warning)
 
 
+# Jobs after which large temporary files are deleted go before those that make more of them.
+FREES_DISK = 1
+
+
 wildcard_constraints:
     **PLAN.table.wildcard_constraints(),
 

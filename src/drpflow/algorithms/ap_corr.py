@@ -39,10 +39,10 @@ CORRECTED_FLUXES = (
 """Fluxes whose columns hold aperture corrections."""
 _UNSCALED = "compTophatFlux"
 _SCATTER_ROUNDS = 30
-# Stars with a neighbour in the aperture are no sample of the others: a square deviation counts at
-# most as one of two sigma. The mean of min(z², 4) for a normal z is 2Φ(2) - 1 - 4φ(2) + 8Φ(-2).
-_MOST_SQUARE = 4.0
-_MEAN_SQUARE = 0.9205
+# Some stars have a neighbour in the reference's disc or ring: their ratios scatter by this much on
+# top, and they are no sample of the others. Their share is found, from what is usual of this many.
+_NEIGHBOR_SCATTER = 0.03
+_USUAL_SHARE, _USUAL_NUMBER = 0.15, 6.0
 _SIZES = tuple(np.geomspace(5e-4, 0.05, 9))
 """Sizes of the terms of place that are considered."""
 
@@ -181,7 +181,7 @@ def _fit(
     columns: Columns, name: str, good: Bools, box: Box, config: ApCorrConfig
 ) -> tuple[ApCorr, Bools]:
     """Fit the ratio of one flux."""
-    ratio, variance = _ratios(columns, name, config.reference_noise)
+    ratio, variance = _ratios(columns, name)
     keep = good.copy()
     for _ in range(config.clip_rounds):
         field, scatter = _field(columns, ratio, variance, keep, box, config)
@@ -200,20 +200,19 @@ def _fit(
     return ApCorr(field.scaled(factor), float(np.hypot(scatter, weight.sum() ** -0.5))), keep
 
 
-def _ratios(columns: Columns, name: str, excess: float) -> tuple[Floats, Floats]:
+def _ratios(columns: Columns, name: str) -> tuple[Floats, Floats]:
     """Return ρ and its variance, NaN where there is none.
 
     Both fluxes count the same photons. If f were the best estimate of the flux, its covariance
     with any other unbiased one would be its own variance, and var(f_ref - f) the difference of
-    the two; some of its own is kept, as it is only nearly the best. The noise of the reference is
-    larger than its pixels tell by the factor `excess`.
+    the two; some of its own is kept, as it is only nearly the best.
     """
     flux, error = columns[f"{name}_instFlux"], columns[f"{name}_instFluxErr"]
     reference = columns[f"{REFERENCE}_instFlux"]
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = reference / flux
         own = np.square(error / flux)
-        other = np.square(excess * columns[f"{REFERENCE}_instFluxErr"] / reference)
+        other = np.square(columns[f"{REFERENCE}_instFluxErr"] / reference)
         variance = np.square(ratio) * np.maximum(np.abs(other - own), 0.2 * own)
     return np.where(np.isfinite(ratio), ratio, np.nan), np.nan_to_num(variance, nan=1.0, posinf=1.0)
 
@@ -267,29 +266,54 @@ def _fit_expecting(
 ) -> _Fit:
     """Fit coefficients that are expected to be of a size, with the scatter of largest likelihood.
 
-    That scatter is where Σ (z² - 1) / (variance + scatter²) is zero, tails cut off: faint stars,
-    all noise, tell little of it.
+    That scatter is where Σ c (z² - 1) / (variance + scatter²) is zero, c the probability that a
+    star has no neighbour which counts; faint stars, all noise, tell little of it.
     """
     free = degree == 0
     precision = np.where(free, 0.0, (size * 0.5 ** np.maximum(degree - 1, 0)) ** -2.0)
-    scatter2 = floor**2
+    scatter2, share, clean = floor**2, _USUAL_SHARE, np.ones(len(values))
     for _ in range(_SCATTER_ROUNDS):
-        weight = 1 / (variance + scatter2)
+        weight = clean / (variance + scatter2)
         normal = design.T @ (weight[:, None] * design)
         system, right = normal + np.diag(precision), design.T @ (weight * values)
         coefficients = np.linalg.solve(system, right)
         determined = np.trace(np.linalg.solve(system, normal))
-        square = np.square(values - design @ coefficients) * weight
-        mean = np.average(np.minimum(square, _MOST_SQUARE), weights=weight)
-        freedom = max(1 - determined / len(values), 1 / len(values))
-        updated = max(scatter2 * float(mean) / (_MEAN_SQUARE * freedom), floor**2)
+        deviation = values - design @ coefficients
+        clean, likelihood = _alone(deviation, variance + scatter2, share)
+        number = max(float(clean.sum()), 1.0)
+        share = (len(values) - number + _USUAL_SHARE * _USUAL_NUMBER) / (
+            len(values) + _USUAL_NUMBER
+        )
+        expected = 1 / (variance + scatter2)
+        mean = np.average(np.square(deviation) * expected, weights=clean * expected)
+        freedom = max(1 - determined / number, 1 / len(values))
+        updated = max(scatter2 * float(mean) / freedom, floor**2)
         if abs(updated - scatter2) <= 1e-3 * scatter2:
             break
         scatter2 = updated
-    misfit = np.minimum(square, _MOST_SQUARE).sum() + precision @ np.square(coefficients)
-    evidence = 0.5 * (np.log(weight).sum() + np.log(precision[~free]).sum() - misfit)
-    evidence -= 0.5 * np.linalg.slogdet(system)[1]
+    evidence = likelihood + 0.5 * np.log(precision[~free]).sum()
+    evidence -= 0.5 * (precision @ np.square(coefficients) + np.linalg.slogdet(system)[1])
     return _Fit(coefficients, float(np.sqrt(scatter2)), float(evidence))
+
+
+def _alone(deviation: Floats, variance: Floats, share: float) -> tuple[Floats, float]:
+    """Return the probability that each star has no neighbour, and the logarithm of that of all.
+
+    Parameters
+    ----------
+    deviation
+        From the fit, shape (n,).
+    variance
+        Of a star without a neighbour.
+    share
+        Of stars with one.
+    """
+    wide = variance + _NEIGHBOR_SCATTER**2
+    square = np.square(deviation)
+    alone = np.log1p(-share) - 0.5 * (square / variance + np.log(variance))
+    beside = np.log(share) - 0.5 * (square / wide + np.log(wide))
+    total = np.logaddexp(alone, beside)
+    return np.exp(alone - total), float(total.sum())
 
 
 def _too_few(name: str, number: int, candidates: int, config: ApCorrConfig) -> AlgorithmError:

@@ -47,10 +47,9 @@ def split_close_pairs(
 ) -> Footprints:
     """Replace peaks that are pairs of point sources by the two.
 
-    1. Candidates are peaks whose adaptive moments exceed those of the PSF along one axis and not
-       across it.
-    2. Each is fitted as two point sources, beside all other peaks of its footprint, starting at
-       the ends of that axis.
+    1. Candidates are peaks, away from others, whose adaptive moments exceed those of the PSF along
+       one axis and not across it.
+    2. Each is fitted as two point sources, starting at the ends of that axis.
     3. Those of which both members fit, by χ² of their cores and with the model's tolerance,
        become two peaks, the fitted places.
 
@@ -70,10 +69,11 @@ def split_close_pairs(
     bright = np.flatnonzero(footprints.peak_significance >= rules.min_significance)
     if not rules.enabled or not bright.size or not np.isfinite(sigma):
         return footprints
+    bright = bright[_alone(footprints, bright, rules.isolation_sigma * sigma)]
     proposal = _propose(image, variance, bad, footprints, psf, bright, sigma, rules)
     if not proposal.peak.size:
         return footprints
-    fitted, good = _fit(image, variance, bad, footprints, proposal, psf, config)
+    fitted, good = _fit(image, variance, bad, proposal, psf, sigma, config)
     fluxes = fitted[2]
     apart = np.hypot(*(np.diff(v, axis=1)[:, 0] for v in fitted[:2]))
     good &= (apart >= rules.min_separation_sigma * sigma) & (
@@ -81,6 +81,15 @@ def split_close_pairs(
     )
     kept = proposal.peak[good]
     return _with_pairs(footprints, kept, fitted[0][good], fitted[1][good], fluxes[good])
+
+
+def _alone(footprints: Footprints, peaks: Int64, radius_pix: float) -> Bool:
+    """Return which of some peaks have no other one within a radius: it would be in the moments."""
+    from scipy.spatial import cKDTree
+
+    places = np.column_stack([footprints.peak_x, footprints.peak_y])
+    distance, _ = cKDTree(places).query(places[peaks], k=2)
+    return np.asarray(distance[:, 1] > radius_pix)
 
 
 def _propose(
@@ -124,21 +133,25 @@ def _axes(xx: Float64, yy: Float64, xy: Float64) -> tuple[Float64, Float64, Floa
 
 
 def _fit(
-    image: Float32, variance: Float32, bad: Bool, footprints: Footprints, proposal: _Proposal,
-    psf: Psf, config: DeblendConfig,
+    image: Float32, variance: Float32, bad: Bool, proposal: _Proposal, psf: Psf, sigma: float,
+    config: DeblendConfig,
 ) -> tuple[tuple[Float64, Float64, Float64], Bool]:  # fmt: skip
     """Fit the candidates as pairs; return places and fluxes, shape (n, 2), and which fit."""
-    owner = np.repeat(np.arange(len(footprints)), footprints.n_peaks())
-    rows = np.unique(owner[proposal.peak])
-    trial = _with_pairs(footprints, proposal.peak, proposal.x, proposal.y)
-    blends = trial.select(rows)
-    label = np.arange(1, rows.size + 1, dtype=np.int32)
-    group = Group(rows, blends, label, np.repeat(label, blends.n_peaks()).astype(np.int32))
-    nothing = np.zeros((1, 1), np.float32)
-    scene = Scene(
-        image, variance, bad, blends.labels(image.shape), image.copy(), nothing, nothing
+    n = len(proposal.peak)
+    label = np.arange(1, n + 1, dtype=np.int32)
+    pairs = Footprints(
+        *(np.empty(0, np.int32),) * 3,
+        first_span=np.zeros(n + 1, np.int64),
+        peak_x=proposal.x.ravel(),
+        peak_y=proposal.y.ravel(),
+        peak_significance=np.zeros(2 * n, np.float32),
+        first_peak=np.arange(0, 2 * n + 1, 2),
     )
+    group = Group(np.arange(n), pairs, label, np.repeat(label, 2))
     rules = config.close_pairs
+    labels = _discs(image.shape, proposal, rules.isolation_sigma * sigma)
+    nothing = np.zeros((1, 1), np.float32)
+    scene = Scene(image, variance, bad, labels, image.copy(), nothing, nothing)
     strict = config.model_copy(
         update={
             "position_rounds": rules.position_rounds,
@@ -149,20 +162,23 @@ def _fit(
         }
     )
     points = fit_as_points(scene, group, psf, strict)
-    member = _members(trial, footprints, proposal.peak, rows)
-    values = points.x[member], points.y[member], points.coefficients[member, 0]
-    return values, points.is_point[member].all(axis=1)
+    values = (v.reshape(n, 2) for v in (points.x, points.y, points.coefficients[:, 0]))
+    x, y, flux = values
+    return (x, y, flux), points.is_point.reshape(n, 2).all(axis=1)
 
 
-def _members(trial: Footprints, before: Footprints, peaks: Int64, rows: Int64) -> Int64:
-    """Return the places of the pairs among the peaks of the chosen footprints, shape (n, 2)."""
-    # Each pair before a peak moves it by one.
-    first = peaks + np.searchsorted(np.sort(peaks), peaks)
-    counts = trial.n_peaks()
-    start = np.concatenate([[0], np.cumsum(counts[rows])])
-    owner = np.repeat(np.arange(len(before)), before.n_peaks())[peaks]
-    offset = first - trial.first_peak[owner] + start[np.searchsorted(rows, owner)]
-    return np.column_stack([offset, offset + 1])
+def _discs(shape: tuple[int, ...], proposal: _Proposal, radius_pix: float) -> NDArray[np.int32]:
+    """Return a label image with a disc about each candidate."""
+    labels = np.zeros(shape, np.int32)
+    reach = int(np.ceil(radius_pix))
+    for k, (x, y) in enumerate(zip(proposal.x.mean(axis=1), proposal.y.mean(axis=1), strict=True)):
+        rows = slice(max(0, round(y) - reach), round(y) + reach + 1)
+        columns = slice(max(0, round(x) - reach), round(x) + reach + 1)
+        part = labels[rows, columns]
+        v, u = np.ogrid[: part.shape[0], : part.shape[1]]
+        near = np.hypot(v + rows.start - y, u + columns.start - x) <= radius_pix
+        part[near & (part == 0)] = k + 1
+    return labels
 
 
 def _with_pairs(

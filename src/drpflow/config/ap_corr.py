@@ -21,14 +21,6 @@ class ApCorrConfig(StrictModel):
     min_snr: float = param(30.0, "least signal-to-noise ratio of the reference flux", gt=0)
     clip_sigma: float = param(4.0, "stars that deviate by more are left out", unit="sigma", gt=1)
     clip_rounds: int = param(4, "rounds of clipping", ge=1, le=50)
-    reference_noise: float = param(
-        1.05,
-        "noise of the reference flux over what the variance of its pixels tells: its ring holds "
-        "what is uneven in the sky and light too faint to be detected, as places of sky show. What "
-        "is not allowed for counts as scatter of single stars",
-        ge=1,
-        le=2,
-    )
     scatter_floor: float = param(
         0.002, "relative scatter of single stars that is always allowed for", ge=0, lt=1
     )

@@ -14,6 +14,9 @@ class ClosePairConfig(StrictModel):
     min_significance: float = param(
         75.0, "fainter peaks are not tried: small edge-on galaxies fit as well", unit="sigma", gt=0
     )
+    isolation_sigma: float = param(
+        5.0, "a candidate has no other peak within this distance", unit="sigma", gt=2
+    )
     min_elongation: float = param(
         0.35,
         "a candidate's moment along its axis exceeds that of the PSF by this, in sigma squared of "
@@ -30,9 +33,7 @@ class ClosePairConfig(StrictModel):
     max_shift_sigma: float = param(
         2.5, "a member lies within this many PSF sigmas of its first place", gt=0
     )
-    max_chi2: float = param(
-        1.5, "largest chi squared per pixel of the core of either member", gt=1
-    )
+    max_chi2: float = param(1.5, "largest chi squared per pixel of the core of either member", gt=1)
     model_tolerance: float = param(
         0.015, "error of the PSF model in that comparison, as a part of it", ge=0
     )

@@ -83,7 +83,7 @@ class SkyMapConfig(StrictModel):
         le=30000,
     )
     warp_margin_pix: int = param(
-        128,
+        208,
         "how far warps reach beyond the image of their patch, so that what is decided about its "
         "outermost pixels sees the same surroundings in neighbouring patches",
         unit="pix",

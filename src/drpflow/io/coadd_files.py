@@ -46,6 +46,7 @@ class CoaddInputFiles(NamedTuple):
     visits: list[int]
     fwhm_pix: float | None
     bright_objects: tuple[BrightObject, ...]
+    shared: bool
 
 
 def read_patch(options: Mapping[str, Any]) -> tuple[SkyWcs, Box]:
@@ -96,7 +97,8 @@ def read_inputs(options: Mapping[str, Any], visits: Sequence[int]) -> CoaddInput
     objects: tuple[BrightObject, ...] = ()
     if options["config"].bright_objects:
         objects = read_bright_objects(Path(options["config"].bright_objects))
-    return CoaddInputFiles(wcs, box, warps, list(visits), plan.target_fwhm_pix, objects)
+    shared = len(sky_map_from_json(options["sky_map"]).tract(options["tract"])) > 1
+    return CoaddInputFiles(wcs, box, warps, list(visits), plan.target_fwhm_pix, objects, shared)
 
 
 def write_products(

@@ -47,6 +47,7 @@ class TaskEntry(StrictModel):
 
     dimensions: tuple[str, ...] = param(..., "one job for each combination")
     doc: str = param(..., "what it does")
+    on_demand: bool = param(False, "no run does it unless it is asked for by name")
 
 
 class Status(StrictModel):

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     Float64 = NDArray[np.float64]
     Int64 = NDArray[np.int64]
 
+# The slope of the flux against the radius is taken between the radius times and over this.
+_STEP = 1.15
+
 
 @njit(cache=True, nogil=True)
 def ellipse_metric(xx: float, yy: float, xy: float) -> tuple[float, float, float]:
@@ -63,8 +66,8 @@ def first_moment(
 def _covered(distance: float, slope: float) -> float:
     """Return the part of a pixel inside a border that it meets at right angles or not.
 
-    A straight border at a distance from the pixel's centre, smoothed over the width of a pixel
-    along the gradient: the area of a large ellipse is right to 1e-4.
+    The border is taken as straight, and smoothed over the width of a pixel along its gradient: an
+    ellipse of any size holds a third of a pixel too much.
     """
     return min(max(0.5 + distance / slope, 0.0), 1.0)
 
@@ -121,6 +124,47 @@ def elliptical_sum(
 
 
 @njit(cache=True, nogil=True)
+def _noise_of_radius(
+    scene: Scene,
+    stamp: Float64,
+    place: tuple[int, int, float, float],
+    metric: tuple[float, float, float],
+    radii: tuple[float, float, float],
+    growth: float,
+) -> float:
+    """Return what noise adds to the variance of the flux by way of the Kron radius.
+
+    Noise n changes the radius by Σ (r - R) n / Σ I, and that the flux by `growth` times as much,
+    beside Σ w n of the pixels in the aperture. The two together have the variance
+    Σ [w + growth (r - R)/Σ I]² v; what exceeds Σ w² v is returned.
+
+    `radii` are those of the first moment's ellipse, R, and of the aperture.
+    """
+    x0, y0, x, y = place
+    a, b, c = metric
+    reach, kron, aperture = radii
+    ny, nx = scene.variance.shape
+    n_row, n_col = stamp.shape
+    light, cross, square = 0.0, 0.0, 0.0
+    half_y, half_x = reach * np.sqrt(a), reach * np.sqrt(b)
+    for v in range(max(0, int(np.ceil(y - half_y))), min(n_row, int(y + half_y) + 1)):
+        for u in range(max(0, int(np.ceil(x - half_x))), min(n_col, int(x + half_x) + 1)):
+            dx, dy = u - x, v - y
+            r = np.sqrt(a * dx * dx + b * dy * dy + 2 * c * dx * dy)
+            inside = 0 <= y0 + v < ny and 0 <= x0 + u < nx
+            if r > reach or not inside or np.isnan(stamp[v, u]):
+                continue
+            noise = scene.variance[y0 + v, x0 + u]
+            light += stamp[v, u]
+            square += (r - kron) ** 2 * noise
+            if r <= aperture:
+                cross += (r - kron) * noise
+    if not light > 0:
+        return 0.0
+    return max(2 * growth * cross / light + (growth / light) ** 2 * square, 0.0)
+
+
+@njit(cache=True, nogil=True)
 def kron_fluxes(
     scene: Scene,
     rows: Int64,
@@ -154,11 +198,12 @@ def kron_fluxes(
     half_size : int
         Of the stamp.
     found : ndarray, shape (n, 5), float64
-        Written to: Kron radius, flux, variance, area without a value, 1 where the radius is that
-        of a limit because the light gives none.
+        Written to: Kron radius, flux, its variance with that of the radius, area without a value,
+        1 where the radius is `least` because the light gives none.
     """
     size = 2 * half_size + 1
     stamp = np.empty((size, size), np.float64)
+    larger, smaller = np.empty(3, np.float64), np.empty(3, np.float64)
     for k in range(rows.size):
         x0 = int(np.floor(x[k] + 0.5)) - half_size
         y0 = int(np.floor(y[k] + 0.5)) - half_size
@@ -170,6 +215,14 @@ def kron_fluxes(
         reach = min(reach_sigma * (xx * yy - xy * xy) ** 0.25, half_size / longest)
         radius = first_moment(stamp, u, v, metric, reach)
         known = not np.isnan(radius) and 0 < radius <= reach / 2
-        found[k, 0] = min(max(radius, least[k]), reach / 2) if known else least[k]
-        elliptical_sum(scene, stamp, (x0, y0, u, v), metric, factor * found[k, 0], found[k, 1:4])
+        kron = max(radius, least[k]) if known else least[k]
+        place = (x0, y0, u, v)
+        elliptical_sum(scene, stamp, place, metric, factor * kron, found[k, 1:4])
+        if known and radius > least[k]:
+            elliptical_sum(scene, stamp, place, metric, _STEP * factor * kron, larger)
+            elliptical_sum(scene, stamp, place, metric, factor * kron / _STEP, smaller)
+            growth = (larger[0] - smaller[0]) / ((_STEP - 1 / _STEP) * kron)
+            radii = (reach, kron, factor * kron)
+            found[k, 2] += _noise_of_radius(scene, stamp, place, metric, radii, growth)
+        found[k, 0] = kron
         found[k, 4] = 0.0 if known else 1.0

@@ -232,38 +232,46 @@ def straight_lines(
     motion
         Out: velocity of each of these, shape (G, 3).
     """
-    center, slope = np.empty(3), np.empty(3)
     for g in range(starts.size - 1):
         a, b = starts[g], starts[g + 1]
         moving[g] = False
-        if b - a < 4:
-            continue
-        total, middle, spread = 0.0, 0.0, 0.0
-        center[:], slope[:] = 0.0, 0.0
-        for i in range(a, b):
-            total += weight[i]
-            middle += (time[i] - middle) * weight[i] / total
-            for c in range(3):
-                center[c] += (points[i, c] - center[c]) * weight[i] / total
-        for i in range(a, b):
-            t = time[i] - middle
-            spread += weight[i] * t * t
-            for c in range(3):
-                slope[c] += weight[i] * t * (points[i, c] - center[c])
-        if spread <= 0:
-            continue
+        if b - a >= 4:
+            p, w, t = points[a:b], weight[a:b], time[a:b]
+            chi2, worst = _line(p, w, t, motion[g])
+            speed2 = motion[g, 0] ** 2 + motion[g, 1] ** 2 + motion[g, 2] ** 2
+            fits = chi2 <= most_chi2 * (2 * (b - a) - 4) and worst <= radius * radius
+            moving[g] = fits and speed2 <= most_speed * most_speed
+
+
+@njit(cache=True, nogil=True)
+def _line(p: Floats, w: Floats, t: Floats, slope: Floats) -> tuple[float, float]:
+    """Fill the slope of a straight line in time; return χ² and the largest squared distance.
+
+    Both are infinite if all members are of one time.
+    """
+    center = np.zeros(3)
+    total, middle, spread = 0.0, 0.0, 0.0
+    slope[:] = 0.0
+    for i in range(t.size):
+        total += w[i]
+        middle += (t[i] - middle) * w[i] / total
         for c in range(3):
-            slope[c] /= spread
-        chi2, worst = 0.0, 0.0
-        for i in range(a, b):
-            d = 0.0
-            for c in range(3):
-                off = points[i, c] - slope[c] * (time[i] - middle) - center[c]
-                d += off * off
-            chi2 += weight[i] * d
-            worst = max(worst, d)
-        speed2 = slope[0] ** 2 + slope[1] ** 2 + slope[2] ** 2
-        fits = chi2 <= most_chi2 * (2 * (b - a) - 4) and worst <= radius * radius
-        moving[g] = fits and speed2 <= most_speed * most_speed
+            center[c] += (p[i, c] - center[c]) * w[i] / total
+    for i in range(t.size):
+        dt = t[i] - middle
+        spread += w[i] * dt * dt
         for c in range(3):
-            motion[g, c] = slope[c]
+            slope[c] += w[i] * dt * (p[i, c] - center[c])
+    if spread <= 0:
+        return np.inf, np.inf
+    for c in range(3):
+        slope[c] /= spread
+    chi2, worst = 0.0, 0.0
+    for i in range(t.size):
+        d = 0.0
+        for c in range(3):
+            off = p[i, c] - slope[c] * (t[i] - middle) - center[c]
+            d += off * off
+        chi2 += w[i] * d
+        worst = max(worst, d)
+    return chi2, worst

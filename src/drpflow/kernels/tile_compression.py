@@ -65,17 +65,7 @@ def quantize_tile(
         False if a pixel is infinite or the range exceeds that of the integers; `out` is then
         of no use.
     """
-    lowest, highest, special = np.inf, -np.inf, False
-    for y in range(tile.shape[0]):
-        for x in range(tile.shape[1]):
-            value = np.float64(tile[y, x])
-            if np.isnan(value) or value == 0.0:
-                special = True
-            else:
-                lowest = min(lowest, value)
-                highest = max(highest, value)
-    if lowest > highest:
-        lowest = highest = 0.0
+    lowest, highest, special = _range(tile)
     if not (highest - lowest) / step < MOST - np.float64(LEAST):
         return 0.0, False
     # Integers near those of the special pixels cost fewer bits.
@@ -102,6 +92,23 @@ def quantize_tile(
                 first = (first + 1) % n
                 next_one = int(dither[first] * 500)
     return zero, True
+
+
+@njit(cache=True, nogil=True)
+def _range(tile: Float32) -> tuple[float, float, bool]:
+    """Return the range of the pixels, and whether there are zeros or NaN, which do not count."""
+    lowest, highest, special = np.inf, -np.inf, False
+    for y in range(tile.shape[0]):
+        for x in range(tile.shape[1]):
+            value = np.float64(tile[y, x])
+            if np.isnan(value) or value == 0.0:
+                special = True
+            else:
+                lowest = min(lowest, value)
+                highest = max(highest, value)
+    if lowest > highest:
+        return 0.0, 0.0, special
+    return lowest, highest, special
 
 
 @njit(cache=True, nogil=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from drpflow.io.store import Store
 
-MOTIONS, SMALL, WHOLE = "stellar_motions", "compressed_pvi", "pvi"
+MOTIONS, SMALL = "stellar_motions", "compressed_pvi"
 _SNR_EDGES = (0.0, 7.0, 10.0, 20.0, 50.0, np.inf)
 _FEWEST = 20
 _BYTES_A_PIXEL = 4
@@ -36,8 +36,7 @@ _SIZE_COLUMNS = (
     Column("image and variance", "MB", 1),
     Column("compressed", "MB", 1),
     Column("factor", "", 2),
-    Column("pvi", "file, MB", 1),
-    Column("compressed_pvi", "file, MB", 1),
+    Column("whole file", "MB", 1),
 )
 _OPEN_ROWS = 20
 
@@ -55,19 +54,21 @@ def motion_blocks(store: Store) -> list[Block]:
             rows.append(_motion_row(s, mine, _span(low, high)))
     with np.errstate(invalid="ignore", divide="ignore"):
         excess = (s["chi2"] - s["dof"]) / np.sqrt(2 * s["dof"])
-    drawn = {f"S/N {_span(low, high)}": excess[np.isfinite(excess) & (s["snr"] >= low)
-                                              & (s["snr"] < high)]
-             for low, high in pairwise(_SNR_EDGES)}  # fmt: skip
-    drawn = {n: v for n, v in drawn.items() if v.size >= _FEWEST}
-    pictures = [Picture(histograms(drawn, "(chi2 - dof) / sqrt(2 dof)"),
-                        "Scatter of the sources of each star about its motion; the line is the "
-                        "normal distribution.")]  # fmt: skip
+    drawn = {}
+    for low, high in pairwise(_SNR_EDGES):
+        values = excess[np.isfinite(excess) & (s["snr"] >= low) & (s["snr"] < high)]
+        if values.size >= _FEWEST:
+            drawn[f"S/N {_span(low, high)}"] = values
+    caption = (
+        "Scatter of the sources of each star about its motion; the line is the normal distribution."
+    )
+    figures = [Picture(histograms(drawn, "(chi2 - dof) / sqrt(2 dof)"), caption)] if drawn else []
     note = (
         "Stars from all their sources, WCSs held fixed. Motions are not told where the visits do "
         "not determine them."
     )
     table = make_table(_MOTION_COLUMNS, rows)
-    return [Block("Stellar motions", note, pictures if drawn else (), table, wide=True)]
+    return [Block("Stellar motions", note, figures, table, wide=True)]
 
 
 def _motion_row(s: dict[str, Any], mine: NDArray[np.bool_], name: str) -> list[Any]:
@@ -91,15 +92,13 @@ class _Sizes:
     images: int = 0
     planes: int = 0
     compressed: int = 0
-    whole_file: int = 0
-    small_file: int = 0
+    file: int = 0
 
     def row(self, visit: int) -> list[Any]:
         """Return the row of the table."""
         return [
             visit, self.images, self.planes / 1e6, self.compressed / 1e6,
-            self.planes / self.compressed if self.compressed else None,
-            self.whole_file / 1e6 or None, self.small_file / 1e6,
+            self.planes / self.compressed if self.compressed else None, self.file / 1e6,
         ]  # fmt: skip
 
 
@@ -110,9 +109,7 @@ def compression_block(store: Store) -> list[Block]:
         of = sizes.setdefault(int(data_id["visit"]), _Sizes())
         path = store.path(SMALL, **data_id)
         of.images += 1
-        of.small_file += path.stat().st_size
-        if store.exists(WHOLE, **data_id):
-            of.whole_file += store.path(WHOLE, **data_id).stat().st_size
+        of.file += path.stat().st_size
         for entry in FitsIndex(path).entries.values():
             if entry.name in {"IMAGE", "VARIANCE"} and entry.is_compressed:
                 h = entry.header

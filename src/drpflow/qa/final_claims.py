@@ -13,7 +13,7 @@ import numpy as np
 
 from drpflow.algorithms import repeatability
 from drpflow.qa.final_data import offsets_mas
-from drpflow.qa.merit import Figure, resampled_groups
+from drpflow.qa.merit import Figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,19 +93,28 @@ def compare(
     """
     if group.size < _FEWEST:
         return None
+    every = np.arange(group.size, dtype=np.intp)
+    order = np.argsort(group, kind="stable")
+    parts = np.split(every[order], np.flatnonzero(np.diff(group[order])) + 1)
+    rng = np.random.default_rng([1, group.size, len(parts)])
+    drawn = rng.integers(0, len(parts), (_RESAMPLINGS, len(parts)))
+    found = np.empty((_RESAMPLINGS, 2))
+    for k, chosen in enumerate(drawn.tolist()):
+        rows = np.concatenate([parts[j] for j in chosen])
+        found[k] = statistic(rows, 0), statistic(rows, 1)
+    value = np.array([statistic(every, 0), statistic(every, 1)])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios = np.column_stack([found, found[:, 1] / found[:, 0]])
+        values = [*value, value[1] / value[0]]
+    first, final, ratio = (_figure(v, ratios[:, k], group.size) for k, v in enumerate(values))
+    return Claim(*label, first, final, ratio)
 
-    def figure(of: Callable[[Rows], float]) -> Figure:
-        rows = np.arange(group.size, dtype=float)
-        return resampled_groups(
-            rows, group, lambda drawn: of(drawn.astype(np.intp)), resamplings=_RESAMPLINGS
-        )
 
-    def ratio(rows: Rows) -> float:
-        first, final = statistic(rows, 0), statistic(rows, 1)
-        return final / first if first > 0 else np.nan
-
-    first, final = (figure(lambda rows, k=k: statistic(rows, k)) for k in (0, 1))  # type: ignore[misc]
-    return Claim(*label, first, final, figure(ratio))
+def _figure(value: float, drawn: Floats, number: int) -> Figure:
+    """Return a value with the interval that drawn ones have."""
+    known = drawn[np.isfinite(drawn)]
+    low, high = np.percentile(known, [2.5, 97.5]) if known.size else (np.nan, np.nan)
+    return Figure(float(value), float(low), float(high), number)
 
 
 def claims(pairs: Pairs, moved_mas: tuple[Floats, Floats]) -> list[Claim]:
@@ -147,9 +156,8 @@ class Deviations:
     def of(cls, pairs: Pairs, off: list[Floats], noise: list[Floats]) -> Deviations:
         """Return those of the detections that have both, outliers of either look left out."""
         kept = np.isfinite(off[0].sum(axis=1) + off[1].sum(axis=1))
-        for look in (0, 1):
-            pulls = np.abs(off[look] / noise[look]).max(axis=1)
-            kept &= pulls < _FAR * np.nanmedian(pulls) if kept.any() else kept
+        for values, errors in zip(off, noise, strict=True):
+            kept[kept] &= _near(values[kept], errors[kept])
         rows = np.flatnonzero(kept)
         return cls(
             rows, (off[0][rows], off[1][rows]), (noise[0][rows], noise[1][rows]),
@@ -176,10 +184,17 @@ class Deviations:
         return float(np.sqrt(np.mean((self.off[look][drawn] / self.noise[1][drawn]) ** 2)))
 
     def beyond_noise(self, drawn: Rows, look: int) -> float:
-        """Return what the errors do not explain of some of them."""
-        return repeatability.excess(
-            self.off[look][drawn].ravel(), self.noise[look][drawn].ravel()
-        )  # fmt: skip
+        """Return what the errors do not explain of some of them, in squares."""
+        square = self.off[look][drawn] ** 2 - self.noise[look][drawn] ** 2
+        return float(np.sqrt(max(float(np.mean(square)), 0.0)))
+
+
+def _near(off: Floats, noise: Floats) -> Bools:
+    """Return which rows have no outlier, by the robust width of all pulls."""
+    if not off.size:
+        return np.ones(len(off), bool)
+    pulls = np.abs(off) / np.maximum(noise, 1e-30)
+    return np.asarray((pulls < _FAR * repeatability.width(pulls)).all(axis=1))
 
 
 def photometric_deviations(pairs: Pairs, flux: str) -> Deviations:
@@ -277,27 +292,29 @@ def psf(pairs: Pairs) -> Iterator[Claim]:
     stars = (pairs.isolated != 0) & (pairs.snr() > _PSF_SNR)
     for of in (pairs.first, pairs.final):
         stars &= ~of["shape_flag"] & ~of["psfFlux_flag"]
+    off, noise = [], []
+    for of in (pairs.first, pairs.final):
+        dt, e1, e2, error = shape_residuals(of)
+        off.append(np.stack([dt, e1, e2], axis=1))
+        noise.append(error[:, None])
+    stars &= np.isfinite(off[0].sum(axis=1) + off[1].sum(axis=1)) & (noise[0][:, 0] > 0)
+    for values, errors in zip(off, noise, strict=True):
+        stars[stars] &= _near(values[stars, :1], errors[stars])
     apart = stars & ~pairs.first["calib_psf_used"] & ~pairs.final["calib_psf_used"]
-    looks = [np.stack(shape_residuals(of)) for of in (pairs.first, pairs.final)]
-    known = np.isfinite(looks[0].sum(axis=0) + looks[1].sum(axis=0))
-    for whose, rows in (("", stars & known), (", stars of neither model", apart & known)):
-        values = [v[:, rows] for v in looks]
-
-        def size(drawn: Rows, k: int, v: list[Floats] = values) -> float:
-            return 100 * repeatability.width(v[k][0, drawn])
-
-        def beyond(drawn: Rows, k: int, v: list[Floats] = values) -> float:
-            return 100 * repeatability.excess(v[k][0, drawn], v[k][3, drawn])
-
-        def shape(drawn: Rows, k: int, v: list[Floats] = values) -> float:
-            return repeatability.width(v[k][1:3][:, drawn])
-
-        for name, unit, digits, statistic in (
-            ("dT/T", "%", 2, size), ("dT/T beyond noise", "%", 2, beyond),
-            ("distortion, each component", "", 4, shape),
+    for whose, kept in (("", stars), (", stars of neither model", apart)):
+        rows = np.flatnonzero(kept)
+        size, shape = (
+            Deviations(rows, (off[0][rows, k], off[1][rows, k]),
+                       (noise[0][rows, :1], noise[1][rows, :1]), pairs.snr()[rows],
+                       pairs.image[rows])
+            for k in (slice(0, 1), slice(1, 3))
+        )  # fmt: skip
+        for name, digits, of_rows, statistic in (
+            ("dT/T", 5, size, size.width), ("dT/T beyond noise", 5, size, size.beyond_noise),
+            ("distortion, each component", 4, shape, shape.width),
         ):  # fmt: skip
-            label = "PSF", name + whose, unit, digits
-            yield from _known(compare(label, pairs.image[rows], statistic))
+            label = "PSF", name + whose, "", digits
+            yield from _known(compare(label, of_rows.star, statistic))
 
 
 def classes(pairs: Pairs) -> Iterator[Claim]:

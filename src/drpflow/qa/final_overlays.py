@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
     Bools: TypeAlias = NDArray[np.bool_]
 
-PVI = "pvi"
+IMAGES = ("pvi", "compressed_pvi")
+"""Either may be there: the first is deleted once the second is made."""
+
 _SIDE_PIX, _BLOCKS = 1024, 420
 _MOST_DETECTORS = 3
 _UNUSABLE = ("NO_DATA",)
@@ -59,10 +61,17 @@ def read_overlays(store: Store, visits: Sequence[VisitCounts]) -> list[Overlay]:
     """Return overlays of that visit of each band in which artifacts spoil most sources."""
     found = []
     for band in dict.fromkeys(v.band for v in visits):
-        mine = [v for v in visits if v.band == band and store.query(PVI, visit=v.visit)]
+        mine = [v for v in visits if v.band == band and _images(store, v.visit)]
         if mine:
             found += _of_visit(store, max(mine, key=lambda v: (v.flagged[0], v.number)))
     return found
+
+
+def _images(store: Store, visit: int) -> dict[int, str]:
+    """Return the dataset type by which each detector of a visit can be seen."""
+    return {
+        int(i["detector"]): name for name in IMAGES[::-1] for i in store.query(name, visit=visit)
+    }
 
 
 def _of_visit(store: Store, of: VisitCounts) -> list[Overlay]:
@@ -70,12 +79,13 @@ def _of_visit(store: Store, of: VisitCounts) -> list[Overlay]:
     primary = sources["detect_isPrimary"] & ~sources["sky_source"]
     s: dict[str, Any] = {n: v[primary] for n, v in sources.items()}
     spoilt = s[ARTIFACTS[0]] | s[ARTIFACTS[1]]
-    there = [int(i["detector"]) for i in store.query(PVI, visit=of.visit)]
+    images = _images(store, of.visit)
+    there = list(images)
     there.sort(key=lambda d: (-int((spoilt & (s["detector"] == d)).sum()), d))
     found = []
     for detector in sorted(there[:_MOST_DETECTORS]):
         rows = s["detector"] == detector
-        exposure = store.get(PVI, visit=of.visit, detector=detector)
+        exposure = store.get(images[detector], visit=of.visit, detector=detector)
         box = _part(exposure.box, s["x"][rows & spoilt], s["y"][rows & spoilt])
         cut = exposure.cutout(box)
         block, image = block_size(cut.shape, _BLOCKS), bin_exposure(cut, _BLOCKS, _UNUSABLE).image

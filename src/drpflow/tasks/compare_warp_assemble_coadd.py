@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from drpflow.algorithms.coadd.artifacts import FoundArtifacts, find_artifacts
+from drpflow.algorithms.coadd.artifacts import (
+    FoundArtifacts,
+    farthest_look_pix,
+    find_artifacts,
+)
 from drpflow.algorithms.coadd.components import coadd_components, sharpness_of, used_inputs
 from drpflow.algorithms.coadd.detector_spans import with_detectors
 from drpflow.algorithms.coadd.mean import weighted_mean
@@ -58,6 +62,8 @@ class CoaddOf:
         FWHM of the matched PSF; None if the plan has none.
     bright_objects
         Objects to be marked.
+    shared
+        Whether other patches have some of the same pixels.
     """
 
     wcs: SkyWcs
@@ -66,6 +72,7 @@ class CoaddOf:
     visits: Sequence[int]
     fwhm_pix: float | None
     bright_objects: Sequence[BrightObject] = ()
+    shared: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +138,7 @@ def compare_warp_assemble_coadd(of: CoaddOf, config: CompareWarpAssembleCoaddCon
         psf = warp.direct.components["psf"]
         masks[warp.visit] = with_detectors(found.masks[warp.visit], of.wcs, psf.inputs)
     numbers = _numbers(of, mean, masks, found)
-    return MadeCoadd(coadd, _n_image(of, mean.count), masks, numbers, _problem(of))
+    return MadeCoadd(coadd, _n_image(of, mean.count), masks, numbers, _problem(of, config))
 
 
 def nothing(wcs: SkyWcs, box: Box, visits: Sequence[int], why: str) -> MadeCoadd:
@@ -198,7 +205,7 @@ def _numbers(
     }
 
 
-def _problem(of: CoaddOf) -> AlgorithmError | None:
+def _problem(of: CoaddOf, config: CompareWarpAssembleCoaddConfig) -> AlgorithmError | None:
     if len(of.warps) < 2:
         return AlgorithmError(
             "one visit has data on the patch: nothing to compare it with, artifacts stay in",
@@ -211,4 +218,22 @@ def _problem(of: CoaddOf) -> AlgorithmError | None:
             {"visits": len(of.warps)},
             "see the status of makeWarp",
         )
-    return None
+    return _short_margin(of, config)
+
+
+def _short_margin(of: CoaddOf, config: CompareWarpAssembleCoaddConfig) -> AlgorithmError | None:
+    """Return that neighbouring patches may disagree about what they share."""
+    if of.fwhm_pix is None or not of.shared:
+        return None
+    canvas, needed = of.warps[0].direct.box, farthest_look_pix(of.fwhm_pix, config)
+    margin = min(
+        of.box.x0 - canvas.x0, canvas.x1 - of.box.x1, of.box.y0 - canvas.y0, canvas.y1 - of.box.y1
+    )
+    if margin >= needed:
+        return None
+    return AlgorithmError(
+        f"the matched PSF of {of.fwhm_pix:.1f} pixels FWHM is too wide for the margin of warps: "
+        "patches may find different artifacts in what they share",
+        {"fwhm_pix": of.fwhm_pix, "margin_pix": margin, "needed_pix": needed},
+        f"Set skyMap.warp_margin_pix to {needed} or more, or lower planCoaddition.target",
+    )

@@ -42,7 +42,7 @@ class RunStatus:
     Parameters
     ----------
     tasks
-        Task labels, in the order of the workflow.
+        Task labels, in the order of the workflow; of those that run on demand, the ones that did.
     visits
         Visits, ascending.
     cells
@@ -98,6 +98,8 @@ def read_status(plan: Plan) -> RunStatus:
     for task in plan.tasks:
         wanted = expected_jobs(plan, task)
         outcomes = [o for o in read_outcomes(plan.root, task) if str(o.path) in wanted]
+        if plan.table.tasks[task].on_demand:
+            wanted = {str(o.path) for o in outcomes}
         expected = Counter(_visit(data_id_of(path)) for path in wanted)
         ends: dict[int | None, Counter[str]] = defaultdict(Counter)
         for outcome in outcomes:
@@ -109,7 +111,9 @@ def read_status(plan: Plan) -> RunStatus:
     visits = sorted(int(visit) for visit in plan.survey.visits)
     failed = tuple(outcome for outcome in lost if outcome.failed)
     partial = tuple(outcome for outcome in lost if outcome.partial)
-    return RunStatus(plan.tasks, tuple(visits), cells, failed, partial)
+    known = {task for task, _ in cells}
+    tasks = tuple(task for task in plan.tasks if task in known)
+    return RunStatus(tasks, tuple(visits), cells, failed, partial)
 
 
 def expected_jobs(plan: Plan, task: str) -> set[str]:

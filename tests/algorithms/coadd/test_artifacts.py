@@ -7,7 +7,7 @@ import pytest
 from coadd_scores import artifact_counts
 from warp_stacks import TARGET_FWHM_PIX, StackConfig, make_stack
 
-from drpflow.algorithms.coadd.artifacts import find_artifacts
+from drpflow.algorithms.coadd.artifacts import farthest_look_pix, find_artifacts
 from drpflow.algorithms.coadd.static_sky import find_static_sky
 from drpflow.config.compare_warp_assemble_coadd import CompareWarpAssembleCoaddConfig
 from drpflow.data.geometry import Box
@@ -57,13 +57,14 @@ def test_noise_of_visits_is_measured(stack, found) -> None:
 
 
 def test_decisions_do_not_depend_on_the_patch() -> None:
-    """A canvas that ends elsewhere gives the same pixels, 128 pixels from where it ends."""
-    warps, truth, box = make_stack(StackConfig(side=520, visits=5, seed=2, trail_visits=0.5))
+    """A canvas that ends elsewhere gives the same pixels where it reaches far enough."""
+    margin = farthest_look_pix(TARGET_FWHM_PIX, CONFIG)
+    warps, truth, box = make_stack(StackConfig(side=620, visits=5, seed=2, trail_visits=0.5))
     whole = _found(warps, truth.sharpness, box)
     part = Box(box.x0 + 90, box.x1, box.y0, box.y1 - 70)
     cut = [Warp(w.visit, w.weight, w.direct.cutout(part), w.matched.cutout(part)) for w in warps]
     again = _found(cut, truth.sharpness, part)
-    inside = Box(part.x0 + 128, box.x1 - 128, box.y0 + 128, part.y1 - 128)
+    inside = Box(part.x0 + margin, box.x1, box.y0, part.y1 - margin)
     n = 0
     for visit, mask in whole.masks.items():
         one, other = mask.paint(inside), again.masks[visit].paint(inside)
@@ -93,3 +94,39 @@ def test_two_visits_blame_the_brighter() -> None:
     counts = artifact_counts(masks, truth, box, limit=1)
     assert counts["asteroids"][0] == counts["asteroids"][1] > 2
     assert counts["clean"][1] < 0.005 * counts["clean"][0]
+
+
+def test_bright_trails_are_masked_no_wider_than_their_light() -> None:
+    """The matched PSF spreads a trail of 40 noises far beyond what the direct warp shows."""
+    config = StackConfig(side=360, visits=4, seed=8, trail_visits=1.0, trail_snr=(40.0, 41.0),
+                         ghost_visits=0.0, cosmic_rays=0, asteroids=0, variables=0,
+                         transients=0, stars=30, bright_stars=0, galaxies=0)  # fmt: skip
+    warps, truth, box = make_stack(config)
+    masks = _found(warps, truth.sharpness, box).masks
+    lit, masked_dark, masked_lit = 0, 0, 0
+    for visit, light in truth.trails.items():
+        marked, others = masks[visit].paint(box), np.zeros(box.shape, bool)
+        for other, trail in truth.trails.items():
+            others |= (trail > 1e-3) & (other != visit)
+        lit += ((light > 1.5) & ~others).sum()
+        masked_lit += (marked & (light > 1.5) & ~others).sum()
+        masked_dark += (marked & (light < 0.05) & ~others).sum()
+    assert lit > 3000
+    assert masked_lit > 0.97 * lit
+    # A bin of 4 pixels, and 2 more that all masks grow: less than that on either side.
+    assert masked_dark < 2 * len(truth.trails) * box.width * 4.0
+
+
+def test_sources_that_shine_in_half_of_the_visits_are_spared() -> None:
+    """Their median is of the poorest seeing, their mean half as bright: they look too narrow."""
+    config = StackConfig(side=420, visits=8, seed=3, trail_visits=0.0, ghost_visits=0.0,
+                         cosmic_rays=0, asteroids=0, transients=40, variables=0)  # fmt: skip
+    warps, truth, box = make_stack(config)
+    masks = _found(warps, truth.sharpness, box).masks
+    counts: list[bool] = []
+    for x, y, flux in truth.transients:
+        if 3 <= np.count_nonzero(flux) <= 5:
+            place = np.s_[round(y), round(x)]
+            counts += [bool(masks[v].paint(box)[place]) for v in np.flatnonzero(flux).tolist()]
+    assert len(counts) > 20
+    assert np.mean(counts) <= 0.02

@@ -9,8 +9,8 @@ from drpflow.algorithms.stellar_motions.colors import star_colors
 from drpflow.config.fit_stellar_motions import StarColorConfig
 
 CONFIG = StarColorConfig()
-G, R, I = 0, 2, 1
-"""Bands come in the order of the alphabet."""
+BLUE, RED, MIDDLE = 0, 1, 2
+"""g, i and r: bands come in the order of the alphabet."""
 
 
 def field(n: int = 2000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -25,19 +25,19 @@ def field(n: int = 2000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_measured_colors_are_kept_with_their_errors() -> None:
     color, flux, error = field()
-    found = star_colors(flux, error, (G, I), CONFIG)
+    found = star_colors(flux, error, (BLUE, RED), CONFIG)
     np.testing.assert_allclose(found.color, color, atol=1e-9)
     expected = np.hypot(2.5 / np.log(10) * 0.01, CONFIG.floor_mag) * np.sqrt(2)
     np.testing.assert_allclose(found.error, expected)
     assert found.known.all()
 
 
-@pytest.mark.parametrize("band", [G, I])
+@pytest.mark.parametrize("band", [BLUE, RED])
 def test_another_color_tells_the_missing_one(band: int) -> None:
     """Within its errors, also for red and blue stars apart."""
     color, flux, error = field()
     flux[::10, band] = np.nan
-    found = star_colors(flux, error, (G, I), CONFIG)
+    found = star_colors(flux, error, (BLUE, RED), CONFIG)
     off = (found.color - color)[::10]
     assert found.known[::10].all()
     assert np.abs(off).max() < 0.4
@@ -48,8 +48,8 @@ def test_another_color_tells_the_missing_one(band: int) -> None:
 
 def test_a_single_band_tells_nothing_but_what_is_usual() -> None:
     color, flux, error = field()
-    flux[:5, [G, R]] = np.nan
-    found = star_colors(flux, error, (G, I), CONFIG)
+    flux[:5, [BLUE, MIDDLE]] = np.nan
+    found = star_colors(flux, error, (BLUE, RED), CONFIG)
     assert not found.known[:5].any()
     np.testing.assert_allclose(found.color[:5], np.median(color[5:]), atol=0.02)
     low, high = np.percentile(color, (15.87, 84.13))
@@ -59,7 +59,7 @@ def test_a_single_band_tells_nothing_but_what_is_usual() -> None:
 def test_poor_colors_are_not_taken_as_they_are() -> None:
     _, flux, error = field()
     error[0] = 0.5 * flux[0]
-    assert not star_colors(flux, error, (G, I), CONFIG).known[0]
+    assert not star_colors(flux, error, (BLUE, RED), CONFIG).known[0]
 
 
 def test_without_any_color_something_is_expected() -> None:

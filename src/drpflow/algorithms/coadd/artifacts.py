@@ -6,7 +6,7 @@ what differs is found in each and counted over all, then the counts decide.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -19,6 +19,7 @@ from drpflow.algorithms.coadd.streaks import (
     Streaks,
     drop_persistent,
     find_streaks,
+    line_reach_pix,
     streak_pixels,
 )
 from drpflow.config.compare_warp_assemble_coadd import EpochConfig
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     Spans: TypeAlias = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]
 
 _PEAK_REACH_PIX = 3
+_PROMISE_SIGMA, _PROMISE_SHARE = 5.0, 0.8
 # Of the threshold of sources: the pixel of a direct warp holds less of a source than that of a
 # matched one, and blends are resolved in it.
 _DIRECT_SHARE = 0.5
@@ -152,6 +154,7 @@ def find_artifacts(
     suspects, counts = {}, _no_counts(sky, len(warps), config)
     known = [s for s in sharpness.values() if np.isfinite(s)]
     usual = float(np.median(known)) if known else USUAL_SHARPNESS
+    sky = replace(sky, direct_amplitude=_expected_amplitude(sky, usual))
     for warp in warps:
         own = sharpness.get(warp.visit, usual)
         difference = difference_of(warp, sky, own / usual, config)
@@ -166,6 +169,27 @@ def find_artifacts(
             suspects.pop(warp.visit), counts, few, sky.box, fwhm_pix, ratio, config
         )
     return FoundArtifacts(masks, kept)
+
+
+def farthest_look_pix(fwhm_pix: float, config: CompareWarpAssembleCoaddConfig) -> int:
+    """Return how far from a pixel lies what may decide about it.
+
+    The noise of a visit comes from a cell, a trail from lines, and a candidate is judged by its
+    neighbours, which lines may have been taken from.
+    """
+    lines = line_reach_pix(fwhm_pix, config.streaks) if config.streaks.enabled else 0
+    beside = config.epochs.window_pix + config.candidates.grow_pix + config.grow_pix
+    return config.static_sky.cell_pix + lines + beside
+
+
+def _expected_amplitude(sky: StaticSky, sharpness: float) -> Float32:
+    """Return the brightest of the direct sky near by, no less than the matched one promises.
+
+    Of a source that shines in half of the visits the median is that of the poorest seeing.
+    """
+    expected = sky.amplitude - sky.signal_floor(_PROMISE_SIGMA)
+    expected *= np.float32(_PROMISE_SHARE * sharpness)
+    return np.fmax(sky.direct_amplitude, expected)
 
 
 def _sources(sky: StaticSky, threshold: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -78,17 +78,26 @@ class Streaks:
 
     def joined(self, other: Streaks) -> Streaks:
         """Return these lines and others."""
-        rows, columns, direction, half = (
-            np.concatenate(parts) for parts in zip(self.lines, other.lines, strict=True)
+        (rows, columns, direction, half), more = self.lines, other.lines
+        lines = (
+            np.concatenate([rows, more[0]]),
+            np.concatenate([columns, more[1]]),
+            np.concatenate([direction, more[2]]),
+            np.concatenate([half, more[3]]),
         )
-        return Streaks(
-            (rows, columns, direction, half), np.concatenate([self.widths, other.widths])
-        )
+        return Streaks(lines, np.concatenate([self.widths, other.widths]))
 
 
 def bin_size(fwhm_pix: float) -> int:
     """Return the side of the bins, pixels."""
     return max(2, round(fwhm_pix / 2))
+
+
+def line_reach_pix(fwhm_pix: float, config: StreakConfig) -> int:
+    """Return how far from a pixel of a trail lies what it was found by."""
+    along = config.bins_per_long_line // 2 + _CONTINUED_BINS
+    across = config.wing_bins + config.beside_bins
+    return int(np.ceil(bin_size(fwhm_pix) * np.hypot(along, across)))
 
 
 def directions(number: int) -> NDArray[np.float64]:

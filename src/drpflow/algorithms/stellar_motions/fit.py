@@ -40,6 +40,7 @@ _PASSES, _SETTLED = 15, 0.01
 # So many stars tell the sizes of errors.
 _MOST_ASKED = 15_000
 _LEAST_FLOOR_MAS = 0.1
+_FEWEST_ROWS = 10
 # A floor changes by no more in a pass.
 _MOST_GROWTH = 4.0
 
@@ -233,6 +234,23 @@ class MotionFit:
         refraction = v.refraction_mas[d.visit]
         return Rows(self.first, self.offset, covariance, centroid, years, self.factor, refraction)
 
+    def widen(self, sums: Floats) -> None:
+        """Raise the scatter of visits whose residuals, of all detections, ask for it in the median.
+
+        The ratio of ρᵀWWρ to tr P is half a χ² of two degrees of freedom, whose median is ln 2.
+        Otherwise a visit whose scatter was told too small would lose all its detections at once.
+        """
+        d = self.detections
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = sums[:, 0] / sums[:, 1] / np.log(2)
+        size = (self.centroid[:, 0] + self.centroid[:, 2]) / 2 + self.floor2[d.visit]
+        for v in range(len(self.visits) if self.config.noise.find_floors else 0):
+            own = ratio[d.visit == v]
+            own = own[np.isfinite(own)]
+            if own.size >= _FEWEST_ROWS:
+                above = max(float(np.median(own)) - 1, 0.0)
+                self.floor2[v] += above * float(np.median(size[d.visit == v]))
+
     def refine(self, on: Bools, sums: Floats) -> float:
         """Take over what residuals say of the sizes of errors; return the largest change."""
         noise, d = self.config.noise, self.detections
@@ -325,15 +343,19 @@ def _fitted(fit: MotionFit, catalog: _Catalog, *, refine: bool) -> Motions:
     moves = enough | whole
     on = np.ones(len(fit.detections), bool)
     state, condition = _State(n, on.size), np.ones(n)
-    limit2, changed = config.noise.clip_sigma**2, True
-    passed = 0
+    changed, passed = True, 0
     while passed < _PASSES:
         passed += 1
+        first = refine and passed == 1
+        limit2 = np.inf if first else config.noise.clip_sigma**2
         prior, target = _priors(fit, moves, tied & (moves | whole), share, mean)
         fit_stars(
             *(fit.rows(), prior, target, limit2, config.noise.max_clipped, on),
             *(state.theta, state.covariance, state.chi2, state.sums),
         )
+        if first:
+            fit.widen(state.sums)
+            continue
         before = moves.copy(), tied.copy()
         if changed:
             condition = np.where(moves, _condition(state.covariance), condition)

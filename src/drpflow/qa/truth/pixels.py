@@ -11,6 +11,7 @@ import numpy as np
 from drpflow.data.psf_moments import adaptive_moments
 from drpflow.errors import AlgorithmError
 from drpflow.qa.merit import Figure, away_from, resampled, rms, shape_errors, share
+from drpflow.qa.truth.cosmic_rays import count_cosmic_rays, star_cores
 from drpflow.qa.truth.score import Score
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ SMOOTH_PIX = 50
 DEAD = ("BAD", "SAT", "NO_DATA")
 """Planes of pixels that no method can use."""
 
-_HIT_SIGMA, _TOUCHED_SIGMA, _READ_VARIANCE = 10.0, 0.5, 36.0
+_READ_VARIANCE = 36.0
 _CORE_SHARE = 0.6
 _STAMP, _RING_PIX = 20, 18.0
 _PSF_SNR, _MOST_STARS = 200.0, 25
@@ -97,27 +98,19 @@ def smoothed(values: Floats, used: Bools, side_pix: int = SMOOTH_PIX) -> tuple[F
 
 def add_masks(tally: PixelTally, frame: Frame, exposure: Exposure) -> None:
     """Count saturated, defective and hit pixels that are masked, and cores of stars that are."""
-    from scipy.ndimage import binary_dilation
-
     mask = exposure.mask
     for name, planes in (("SATURATED", ("SAT",)), ("DEFECT", ("BAD",))):
         true = frame.flagged(name)
         tally.count(name, int((true & mask.any(planes)).sum()), int(true.sum()))
     hits, usable = frame.image("COSMIC_RAYS"), ~mask.any(DEAD)
     sigma = float(np.sqrt(frame.row["sky_electron"] + _READ_VARIANCE))
-    hit = usable & (hits > _HIT_SIGMA * sigma)
-    rays = mask.any(("CR",))
-    tally.count("CR", int((hit & rays).sum()), int(hit.sum()))
     s = frame.sources
-    cores = np.zeros(exposure.shape, bool)
-    y, x = np.mgrid[: exposure.shape[0], : exposure.shape[1]]
-    for k in np.flatnonzero(s["psf_star"]):
-        window = _window(s["x"][k], s["y"][k], int(np.ceil(frame.fwhm_pix)), exposure.shape)
-        away = np.hypot(x[window] - s["x"][k], y[window] - s["y"][k])
-        cores[window] |= away <= _CORE_SHARE * frame.fwhm_pix
-    touched = binary_dilation(hits > _TOUCHED_SIGMA * sigma, np.ones((3, 3), bool))
-    clean = usable & cores & ~touched
-    tally.count("cores", int((clean & rays).sum()), int(clean.sum()))
+    stars = s["psf_star"]
+    radius = _CORE_SHARE * frame.fwhm_pix
+    cores = star_cores(exposure.shape, s["x"][stars], s["y"][stars], radius)
+    found = count_cosmic_rays(mask.any(("CR",)), hits, sigma, cores, usable)
+    tally.count("CR", found.hit_masked, found.hit)
+    tally.count("cores", found.core_masked, found.core)
 
 
 def _window(x: float, y: float, half: int, shape: tuple[int, int]) -> tuple[slice, slice]:

@@ -12,7 +12,6 @@ from drpflow.qa.merit import (
     Figure,
     away_from,
     match,
-    pull_figure,
     pull_width,
     resampled,
     resampled_groups,
@@ -47,6 +46,7 @@ _FWHM_OF_SIGMA = 2.3548
 # the rms size of one coordinate of a disc is 1.03 of it (the bulge's has no end).
 _SIGMA_OF_RADIUS = 1.03
 _FEWEST = 10
+_RESAMPLINGS = 300
 _MMAG = 2500.0
 _MAS_PER_DEG = 3.6e6
 
@@ -92,7 +92,7 @@ class SourceTally:
     def figure(self, name: str, statistic: Any) -> Figure:
         """Return a statistic of a sample; detector images are drawn for its interval."""
         groups = np.concatenate(self.groups.get(name) or [np.zeros(0)])
-        return resampled_groups(self.values(name), groups, statistic, resamplings=300)
+        return resampled_groups(self.values(name), groups, statistic, resamplings=_RESAMPLINGS)
 
 
 def galaxy_sizes(galaxies: Columns) -> tuple[NDArray[np.int64], Floats]:
@@ -219,13 +219,14 @@ def _add_classes(
 ) -> None:  # fmt: skip
     """Count stars and galaxies of some size that are called what they are, and purity."""
     s, (mine, true) = frame.sources, pairs
-    ids, known = sizes
+    ids, widths = sizes
     at = np.minimum(np.searchsorted(ids, s["id"]), ids.size - 1)
     sigma = frame.fwhm_pix * frame.pixel_arcsec / _FWHM_OF_SIGMA
-    large = (s["kind"] == GALAXY) & (ids[at] == s["id"]) & (known[at] > _SMALLEST_GALAXY * sigma)
+    large = (s["kind"] == GALAXY) & (ids[at] == s["id"]) & (widths[at] > _SMALLEST_GALAXY * sigma)
     star = np.isin(s["kind"], STAR_LIKE)
     called, snr = t["extendedness"][mine], s["snr"][true]
-    known, extended = np.isfinite(called), called > _EXTENDED
+    known: Bools = np.isfinite(called)
+    extended = called > _EXTENDED
     for name, low, high in CLASS_BINS:
         sure = known & (snr > low) & (snr <= high) & clean[true]
         rows = sure & star[true]
@@ -279,10 +280,10 @@ def source_rows(stage: str, tally: SourceTally, *, final: bool) -> list[Score]:
         for kind in ("flux", "position"):
             values = tally.values(f"{kind} {low}")
             if values.size >= _FEWEST:
-                figure = pull_figure(values) if values.size < 5000 else _wide(values)
+                figure = resampled(values, pull_width, resamplings=_RESAMPLINGS)
                 add(f"width of {kind} pulls, S/N {low} to {high}", "", figure, *bounds)
-    for name, low, _ in CLASS_BINS:
-        stars, galaxies = (99.0, 95.0) if final and low >= _CLASS_SNR else (nan, nan)
+    for name, least, _ in CLASS_BINS:
+        stars, galaxies = (99.0, 95.0) if final and least >= _CLASS_SNR else (nan, nan)
         add(f"stars called points, {name}", "%", tally.share(f"stars right, {name}"), stars)
         metric = f"galaxies wider than 0.3 PSF called extended, {name}"
         add(metric, "%", tally.share(f"galaxies right, {name}"), galaxies)
@@ -292,13 +293,6 @@ def source_rows(stage: str, tally: SourceTally, *, final: bool) -> list[Score]:
         -0.1, 0.1)  # fmt: skip
     add("PSF flux on empty sky, width over sigma", "", tally.figure("sky flux", pull_width))
     return rows
-
-
-def _wide(values: Floats) -> Figure:
-    """Return the width of many pulls with the interval of a normal distribution's percentiles."""
-    width = pull_width(values)
-    error = 1.96 * 1.07 * width / np.sqrt(values.size)
-    return Figure(width, width - error, width + error, values.size)
 
 
 def _rms(values: Floats) -> float:

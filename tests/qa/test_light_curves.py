@@ -1,0 +1,66 @@
+"""Light curves of places whose brightness is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from drpflow.errors import MissingDatasetError
+from drpflow.io.store import Store
+from drpflow.qa.light_curves import draw_light_curve, place_of, read_light_curve
+from tests.qa.final_run import (
+    DEPTH_MAG,
+    TRANSIENT_NJY,
+    TRANSIENT_VISITS,
+    VISITS,
+    transient_place,
+    write_final_run,
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return write_final_run(tmp_path_factory.mktemp("curves"))
+
+
+def test_transient_is_seen_when_it_shines(store: Store) -> None:
+    found = read_light_curve(store, "new", *transient_place())
+    assert found.visit.tolist() == list(VISITS)
+    assert found.visit[found.detected].tolist() == list(TRANSIENT_VISITS)
+    assert found.flux_njy[found.detected] == pytest.approx(
+        [TRANSIENT_NJY * v for v in TRANSIENT_VISITS]
+    )
+    assert found.detector[found.detected].tolist() == [1, 1, 1]
+    assert (found.separation_arcsec[found.detected] < 1e-3).all()
+    assert found.limit_njy == pytest.approx(10 ** (0.4 * (31.4 - DEPTH_MAG)))
+    mag = found.columns()["mag"][found.detected]
+    assert mag[0] == pytest.approx(31.4 - 2.5 * np.log10(3 * TRANSIENT_NJY))
+
+
+def test_place_by_a_pixel(store: Store) -> None:
+    assert place_of(store, 3, 1, 300.0, 8.0) == pytest.approx(transient_place(), abs=1e-9)
+    with pytest.raises(MissingDatasetError):
+        place_of(store, 99, 1, 0, 0)
+
+
+def test_place_that_no_visit_covers(store: Store) -> None:
+    found = read_light_curve(store, "nowhere", 10.0, 60.0)
+    assert found.visit.size == 0
+    assert found.columns()["mag"].size == 0
+
+
+def test_what_is_flagged_says_so(store: Store) -> None:
+    """The first star is under an artifact in every visit."""
+    table = store.get("source", visit=1).to_dict()
+    k = int(np.flatnonzero(table["pixelFlags_artifactCenter"])[0])
+    found = read_light_curve(store, "spoilt", table["ra"][k], table["dec"][k])
+    assert found.flagged.all()
+    assert found.detected.all()
+
+
+def test_figure_has_a_panel_a_night(store: Store) -> None:
+    found = read_light_curve(store, "new", *transient_place())
+    figure = draw_light_curve(found)
+    assert len(figure.axes) == len(VISITS)
+    labels = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert labels == {"g", "r", "g, 5 sigma", "r, 5 sigma"}
