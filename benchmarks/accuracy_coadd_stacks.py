@@ -1,9 +1,10 @@
 """Artifacts and star fluxes of simulated stacks (:mod:`warp_stacks`) by number of visits.
 
-    python benchmarks/accuracy_coadd_stacks.py [--visits 3 5 8 15 30] [--fields 3]
+    python benchmarks/accuracy_coadd_stacks.py [--visits 3 5 8 15 30] [--fields 3] [--left]
 
 Artifacts against their truth; the flux of stars by the PSF in the coadd, beside a plain mean and a
-mean clipped at 3 sigma of the visits.
+mean clipped at 3 sigma of the visits. With ``--left``, on fields without sources: the light of
+artifacts that each of these leaves.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from drpflow.config.compare_warp_assemble_coadd import CompareWarpAssembleCoaddC
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from drpflow.data.geometry import Box
     from drpflow.data.warps import Warp
 
     Floats = NDArray[np.float64]
@@ -71,13 +73,63 @@ def star_errors(image: Floats, warps: list[Warp], truth: object, side: int) -> F
     return np.array(found)
 
 
+def coadds(warps: list[Warp], masks: object, box: Box) -> dict[str, Floats]:
+    """Return the coadd, and what is compared with it."""
+    images = np.array([w.direct.image for w in warps], float)
+    weights = np.array([w.weight for w in warps])
+    return {
+        "this": weighted_mean(warps, masks, box, [], CONFIG).image,
+        "plain mean": np.average(images, axis=0, weights=weights),
+        "clipped mean": clipped_mean(images, weights),
+        "median": np.median(images, axis=0),
+    }
+
+
+def print_light_left(n: int, fields: int) -> None:
+    """Print the mean light that coadds of empty fields have where visits have artifacts.
+
+    In noises of the plain mean: of pixels with more than 1.5, and with 0.5 to 1.5 noises of a visit
+    of trails, with more than 0.5 of ghosts; and the noise away from artifacts.
+    """
+    found: dict[str, list[Floats]] = {}
+    for seed in range(fields):
+        config = StackConfig(visits=n, seed=300 + seed, stars=0, bright_stars=0, galaxies=0,
+                             variables=0, transients=0, background=0.0)  # fmt: skip
+        warps, truth, box = make_stack(config)
+        sky = find_static_sky(warps, box, CONFIG)
+        masks = find_artifacts(warps, sky, TARGET_FWHM_PIX, truth.sharpness, CONFIG).masks
+        unit = 1 / np.sqrt(sum(w.weight for w in warps))
+        trail, ghost = (np.max([*t.values(), np.zeros(box.shape)], axis=0)
+                        for t in (truth.trails, truth.ghosts))  # fmt: skip
+        clean = np.all([*truth.clean.values()], axis=0)
+        places = {
+            "trail above 1.5": trail > 1.5,
+            "trail 0.5 to 1.5": (trail > 0.5) & (trail <= 1.5) & (ghost < 0.02),
+            "ghost above 0.5": (ghost > 0.5) & (trail < 0.02),
+        }
+        for name, image in coadds(warps, masks, box).items():
+            for place, where in places.items():
+                values = image[where] / unit
+                found.setdefault(f"{place}, {name}", []).append(values[np.isfinite(values)])
+            found.setdefault(f"noise, {name}", []).append(image[clean] / unit)
+    for name, parts in sorted(found.items()):
+        values = np.concatenate(parts)
+        figure = values.std() if name.startswith("noise") else values.mean()
+        print(f"  {name:32s} {values.size:8d} {figure:8.3f}")
+
+
 def main() -> int:
-    """Print a table."""
+    """Print tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--visits", type=int, nargs="+", default=[3, 5, 8, 15, 30])
     parser.add_argument("--fields", type=int, default=3)
+    parser.add_argument("--left", action="store_true", help="light left in fields without sources")
     args = parser.parse_args()
     for n in args.visits:
+        if args.left:
+            print(f"{n} visits")
+            print_light_left(n, args.fields)
+            continue
         total: dict[str, list[int]] = {}
         errors: dict[str, list[Floats]] = {}
         for seed in range(args.fields):
@@ -90,14 +142,7 @@ def main() -> int:
                 have = total.setdefault(name, [0, 0])
                 have[0] += number
                 have[1] += masked
-            images = np.array([w.direct.image for w in warps], float)
-            weights = np.array([w.weight for w in warps])
-            coadds = {
-                "this": weighted_mean(warps, found.masks, box, [], CONFIG).image,
-                "plain mean": np.average(images, axis=0, weights=weights),
-                "clipped mean": clipped_mean(images, weights),
-            }
-            for name, image in coadds.items():
+            for name, image in coadds(warps, found.masks, box).items():
                 errors.setdefault(name, []).append(star_errors(image, warps, truth, box.width))
         print(f"{n} visits")
         for name, (number, masked) in total.items():

@@ -201,11 +201,21 @@ def scene_table(seeds: list[int]) -> str:
     """Return the figures of scenes."""
     lines = Lines()
     for separation in (0.8, 1.0, 1.2, 1.5, 2.0):
-        _pairs(lines, [source_scenes.pairs(seed, separation) for seed in seeds], separation)
+        scenes = [source_scenes.pairs(seed, separation) for seed in seeds]
+        _pairs(lines, scenes, separation)
+        _pair_limit(lines, scenes, separation)
     _galaxies(lines, [source_scenes.small_galaxies(seed) for seed in seeds])
     for snr in (5.0, 7.0, 10.0):
         _faint(lines, [source_scenes.faint_stars(seed, snr) for seed in seeds], snr)
     return "\n".join(lines.lines)
+
+
+def _pair_limit(lines: Lines, scenes: list[source_scenes.SourceScene], separation: float) -> None:
+    """Add the robust rms that photon noise alone would leave."""
+    errors = np.concatenate([source_scenes.pair_limit(scene) for scene in scenes])
+    drawn = np.random.default_rng(1).normal(size=(20, errors.size)) * errors
+    name = f"pairs at {separation:g} FWHM, limit of photon noise: robust rms, %"
+    lines.add(name, resampled([robust_sigma(row) for row in drawn], np.mean), "", 2, 100)
 
 
 def pair_errors(x: Any, y: Any, flux: Any, scene: source_scenes.SourceScene) -> tuple[Any, Any]:

@@ -1,6 +1,6 @@
 """CPU time and memory of finalizeImage on one detector of 4096², and of each of its parts.
 
-    python benchmarks/bench_finalize_image.py [--sources 8000 30000] [--size 4096] [--folder DIR]
+    python benchmarks/bench_finalize_image.py [--sources 8000 30000] [--size 4096] [--runs 3]
 
 The detector is drawn and written with all that the script reads: a PSF of degree 2 on stamps of
 41², a background of 64 x 64 nodes, stars and galaxies (a fourth of them) with a steep luminosity
@@ -54,7 +54,6 @@ SUMMARY = (
     "psf", "wcs", "photo_calib", "ap_corr", "transmission", "valid_polygon", "summary_stats",
 )  # fmt: skip
 TABLE = DatasetTable.load()
-RUNS = 3
 
 
 def camera(size: int) -> Camera:
@@ -211,10 +210,10 @@ def arguments(root: Path, output: Path) -> list[str]:
     return [*words, "--status", status]
 
 
-def measure(root: Path, output: Path) -> None:
+def measure(root: Path, output: Path, runs: int) -> None:
     """Print times, memory and where the time goes."""
     words = arguments(root, output)
-    costs = [calibrate.run_script(words, SCRIPT) for _ in range(1 + RUNS)]
+    costs = [calibrate.run_script(words, SCRIPT) for _ in range(1 + runs)]
     best = min(costs[1:], key=lambda cost: cost.cpu_s)
     for label, cost in (("first run (may compile)", costs[0]), ("best of the others", best)):
         print(f"{label:28s} {cost.wall_s:6.1f} s {cost.cpu_s:7.2f} CPU s {cost.memory_mb:6.0f} MB")
@@ -239,6 +238,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sources", type=int, nargs="+", default=[8000, 30000])
     parser.add_argument("--size", type=int, default=4096, help="side of the detector, pixels")
+    parser.add_argument("--runs", type=int, default=3, help="of which the best counts")
     parser.add_argument("--folder", type=Path, help="where to work, kept; else a temporary folder")
     args = parser.parse_args()
     start_process()
@@ -249,7 +249,7 @@ def main() -> None:
             if not root.exists():
                 write_run(root, n, args.size)
             print(f"\n{n} sources on {args.size}²")
-            measure(root, Path(name) / "products")
+            measure(root, Path(name) / "products", args.runs)
 
 
 if __name__ == "__main__":

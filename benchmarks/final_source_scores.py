@@ -180,7 +180,7 @@ def half_complete(snr: Floats, found: Bools, seed: int = 1) -> Figure:
 
         return float(minimize(misfit, [5.0, 0.6], method="Nelder-Mead").x[0])
 
-    return resampled(np.arange(snr.size), middle, seed, 60)
+    return resampled(np.arange(snr.size), middle, seed, 30)
 
 
 def sep_depth(scores: SourceScores, frame: TruthFrame, pvi: Any) -> None:

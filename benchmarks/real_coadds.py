@@ -14,15 +14,13 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from coadd_quality import (
     as_dict,
     depth_share,
     half_difference_ratios,
-    photometry_error_mmag,
-    size_error,
 )
 from decam_coadds import aperture_flux, centroid, coadd, drawn_errors, sources, tract_of, usable
 from decam_cutouts import read_cutouts, read_gaia
@@ -30,6 +28,9 @@ from scipy.spatial import cKDTree
 
 from drpflow import Store
 from drpflow.data.coadd_plan import FWHM_OF_SIGMA
+from drpflow.data.geometry import Box
+from drpflow.data.psf_moments import adaptive_moments
+from drpflow.errors import AlgorithmError
 from drpflow.io.coadd_files import read_warp_mask
 from drpflow.io.reference_stars import read_reference_stars
 from drpflow.io.run_yaml import load_run
@@ -50,6 +51,13 @@ _ISOLATION_ARCSEC = 3.0
 _ISOLATION = 0.05
 _APERTURE_PIX = 14.0
 _SOURCE_SIGMA = 30.0
+# Of stars beside the warps: radius in which all visits, or so many, are in the coadd; least S/N;
+# share of the warps that show the star without a bad pixel.
+_CORE_PIX, _MIN_SHARE = 4, 0.9
+_MIN_SNR, _MIN_SEEN, _STAR_PIX = 500.0, 0.3, 7
+_BAD = ("BAD", "SAT", "CR", "SUSPECT", "NO_DATA", "CROSSTALK", "EDGE")
+# Noise is taken from so far about a place.
+_MIDDLE_PIX = 60
 
 
 def saao(folder: Path) -> None:
@@ -66,9 +74,10 @@ def saao(folder: Path) -> None:
         share = depth_share(made, warps)
         inner = np.isfinite(share)
         print(f"{item}: {len(warps)} visits")
-        print("  PSF fluxes beside the warps' mean, mmag:",
-              as_dict(photometry_error_mmag(made, every, x, y)))  # fmt: skip
-        print("  size of stars over that of the PSF, %:", as_dict(size_error(made, x, y), 100))
+        whole = _whole(made, store.get("coadd_n_image", **item), x, y)
+        flux, size = beside_warps(made, every, x[whole], y[whole])
+        print("  PSF fluxes less the warps' mean, mmag:", as_dict(flux))
+        print("  size of stars over that of the PSF, %:", as_dict(size, 100))
         print(f"  S/N beside that of all pixels with data: {share[inner].mean():.4f}")
         # Where stars of different PSFs leave least; nothing is empty in a crowded field.
         dark = made.image < np.nanmedian(made.image)
@@ -99,6 +108,76 @@ def _isolated(made: Exposure, stars: ReferenceStars) -> tuple[Floats, Floats]:
     return x, y
 
 
+def _whole(made: Exposure, count: Exposure, x: Floats, y: Floats) -> NDArray[np.bool_]:
+    """Return which stars nearly all visits show; of 60 visits one has a cosmic ray anywhere."""
+    good = np.zeros(x.size, bool)
+    for k, (u, v) in enumerate(zip(x, y, strict=True)):
+        box = Box.around(u, v, _CORE_PIX)
+        if made.box.covers(box):
+            good[k] = count.image[box.slices(made.xy0)].min() > _MIN_SHARE * count.image.max()
+    return good
+
+
+def beside_warps(
+    made: Exposure, warps: list[tuple[float, Exposure]], x: Floats, y: Floats
+) -> tuple[Floats, Floats]:
+    """Return, of bright stars, flux on the coadd less mean of the warps, and size over the PSF.
+
+    The mean is of the warps without a bad pixel about the star: constant stars.
+    """
+    own = [core_fit(made, u, v, ("SAT", "NO_DATA")) for u, v in zip(x, y, strict=True)]
+    found = []
+    for k in np.flatnonzero([f.snr > _MIN_SNR for f in own]):
+        each = np.array([(w, core_fit(e, x[k], y[k]).flux) for w, e in warps])
+        seen = np.isfinite(each[:, 1])
+        if seen.mean() < _MIN_SEEN:
+            continue
+        mean = np.average(each[seen, 1], weights=each[seen, 0])
+        found.append((-2500 * np.log10(own[k].flux / mean), own[k].size))
+    flux, size = np.array(found).reshape(-1, 2).T
+    return flux, size
+
+
+class CoreFit(NamedTuple):
+    """PSF and a level fitted to the core of a star; NaN where there is a bad pixel.
+
+    Attributes
+    ----------
+    flux, snr
+        By the PSF.
+    size
+        Of the star less the level over that of the PSF, less 1: by moments with a window of the
+        PSF's own sigma.
+    """
+
+    flux: float
+    snr: float
+    size: float
+
+
+def core_fit(exposure: Exposure, x: float, y: float, bad: tuple[str, ...] = _BAD) -> CoreFit:
+    """Fit PSF and level: in a crowded field others' light lies under a star."""
+    core = Box.around(x, y, _STAR_PIX)
+    lost = CoreFit(np.nan, np.nan, np.nan)
+    try:
+        image, box = exposure.components["psf"].compute_image(x, y)
+    except AlgorithmError:
+        return lost
+    if not exposure.box.covers(core):
+        return lost
+    window, psf = core.slices(exposure.xy0), image[core.slices(box.xy0)]
+    pixels = exposure.image[window].astype(float)
+    if not np.isfinite(pixels).all() or exposure.mask.any(bad)[window].any():
+        return lost
+    design = np.stack([psf.ravel(), np.ones(psf.size)], axis=1)
+    (flux, level), *_ = np.linalg.lstsq(design, pixels.ravel(), rcond=None)
+    noise = np.sqrt(np.median(exposure.variance[window]) / (psf**2).sum())
+    square = (core.x - x) ** 2 + (core.y[:, None] - y) ** 2
+    weight = np.exp(-square / (2 * float(adaptive_moments(image)[0].determinant_radius) ** 2))
+    star, model = ((weight * square * v).sum() / (weight * v).sum() for v in (pixels - level, psf))
+    return CoreFit(float(flux), float(flux / noise), float(star / model - 1))
+
+
 def gained(made: Exposure, warps: Warps) -> str:
     """Compare the noise of a point source on the coadd with those on the warps, at the middle."""
     x, y = (float(np.mean(edges)) for edges in (made.box.extent[:2], made.box.extent[2:]))
@@ -116,7 +195,9 @@ def _point_noise(exposure: Exposure, x: float, y: float) -> float:
     """Return the error of the flux of a faint point source, by the median variance about it."""
     image = exposure.components["psf"].compute_kernel_image(x, y)
     factor = exposure.components["noise_covariance"].factor(image)
-    variance = float(np.nanmedian(exposure.variance[usable(exposure)]))
+    middle = Box.around(x, y, _MIDDLE_PIX).intersect(exposure.box)
+    window = middle.slices(exposure.xy0)
+    variance = float(np.nanmedian(exposure.variance[window][usable(exposure)[window]]))
     return float(np.sqrt(variance * factor / (image**2).sum()))
 
 

@@ -268,3 +268,38 @@ def faint_stars(seed: int, snr: float, sigma_pix: float = 1.7) -> SourceScene:
     truth = {"x": x, "y": y, "flux": np.full(x.size, psf.flux_at(snr)), "snr": nothing + snr}
     truth |= {"size": nothing, "kind": nothing}
     return SourceScene(psf, truth, visit=seed).expose(np.ones(x.size), nothing)
+
+
+def pair_limit(scene: SourceScene) -> Floats:
+    """Return the relative errors of the members' fluxes that photon noise alone would leave.
+
+    From the Fisher matrix of two fluxes and two positions, with the true variance and PSF; shape
+    (n,), as the truth.
+    """
+    truth, psf, step = scene.truth, scene.psf, 0.05
+    x, y = truth["x"], truth["y"]
+    v, u = np.mgrid[-24:25, -24:25]
+    errors = np.empty(x.size)
+    for k in range(0, x.size, 2):
+        pair = slice(k, k + 2)
+        columns = []
+        for dx, dy in ((0, 0), (step, 0), (-step, 0), (0, step), (0, -step)):
+            places = zip(x[pair] - round(x[k]) + dx, y[pair] - round(y[k]) + dy, strict=True)
+            columns.append([_profile(psf.sigma_pix, u - a, v - b).ravel() for a, b in places])
+        light, flux = np.array(columns), truth["flux"][pair, None]
+        rows = [*light[0], *(flux * (light[1] - light[2])), *(flux * (light[3] - light[4]))]
+        variance = (flux * light[0]).sum(axis=0) + SKY_ELECTRON + READ_NOISE_ELECTRON**2
+        design = np.array(rows) / np.sqrt(variance)
+        errors[pair] = np.sqrt(np.diag(np.linalg.inv(design @ design.T))[:2]) / flux[:, 0]
+    return errors
+
+
+def _profile(sigma: float, u: Floats, v: Floats) -> Floats:
+    """Return the PSF at offsets."""
+    return np.sum(
+        [
+            w / (2 * np.pi * s**2) * np.exp(-0.5 * (u**2 + v**2) / s**2)
+            for w, s in zip(_WEIGHTS, _WIDTHS * sigma, strict=True)
+        ],
+        axis=0,
+    )

@@ -34,7 +34,7 @@ def run(args: Namespace) -> dict[str, float | int | str] | Partial:
     where = args.order, args.skypix
     region = Region.about(*where, task.margin_arcsec(args.config, args.pixel_arcsec))
     read, faults = files.read_sources(numbers(args.visits), vars(args), region, task.SOURCE_COLUMNS)
-    visits = [task.VisitSources(info.visit, info.band, info.mjd, s) for info, s in read]
+    visits = [task.VisitSources.of(*part) for part in read]
     catalog = files.read_references(args.reference_stars, *where)
     found = task.match_source(visits, where, catalog, args.pixel_arcsec, args.config)
     files.write_outputs(found.matches, found.join, vars(args))

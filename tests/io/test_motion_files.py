@@ -90,7 +90,7 @@ def match(options: dict[str, Any]) -> list[InputError]:
     config = MatchSourceConfig()
     region = Region.about(ORDER, PIXEL, 5.0)
     read, faults = match_files.read_sources(VISITS, options, region, MATCHED_COLUMNS)
-    visits = [VisitSources(info.visit, info.band, info.mjd, s) for info, s in read]
+    visits = [VisitSources.of(*part) for part in read]
     catalog = match_files.read_references(options["reference_stars"], ORDER, PIXEL)
     found = match_source(visits, (ORDER, PIXEL), catalog, 0.2, config)
     match_files.write_outputs(found.matches, found.join, options | {"config": config})
@@ -142,7 +142,7 @@ def test_a_visit_that_cannot_be_read_is_left_out(options: dict[str, Any]) -> Non
     assert fit(options) == []
     trouble = motion_files.trouble(faults)
     assert trouble is not None
-    assert trouble.metadata["unreadable_files"] == 1
+    assert trouble.numbers["unreadable_files"] == 1
 
 
 def test_a_summary_that_is_lost_takes_its_sources_along(options: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ ID = {"visit": 12, "detector": 3}
 
 @pytest.fixture
 def store(tmp_path):
-    store = Store(tmp_path / "results")
+    store = Store(tmp_path / "results", free_tables())
     store.put(make_exposure(), "initial_pvi", **ID)
     return store
 
@@ -114,7 +114,7 @@ def test_a_table_that_was_read_can_be_put_elsewhere(store):
 def test_what_does_not_fit_is_refused_and_nothing_is_written(store, value, name, data_id, message):
     before = sorted(store.roots[0].rglob("*"))
     with pytest.raises(InputError, match=message):
-        store.put(value, name, **data_id)
+        Store(store.roots).put(value, name, **data_id)
     assert sorted(store.roots[0].rglob("*")) == before
 
 
@@ -254,7 +254,8 @@ def test_the_face_imports_nothing_heavy(store):
         f"store = Store({str(store.roots[0])!r})\n"
         "e = store.get('initial_pvi', visit=12, detector=3); e.image, e.mask, e.psf\n"
         "store.put(e, 'pvi', visit=12, detector=3)\n"
-        "store.put({'id': [1, 2]}, 'source', visit=12); store.get('source', visit=12)['id']\n"
+        "where = {'visit': 12, 'detector': 3, 'template': 'coadd'}\n"
+        "store.put({'id': [1, 2]}, 'dia_source', **where); store.get('dia_source', **where)['id']\n"
         f"print([m for m in {HEAVY} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

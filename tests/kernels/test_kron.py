@@ -52,14 +52,14 @@ def test_sums_within_ellipses_are_those_of_sep() -> None:
     a, b = np.sqrt(mean + half), np.sqrt(mean - half)
     angle = 0.5 * np.arctan2(2 * MOMENTS[2], MOMENTS[0] - MOMENTS[1])
     scene = bare_scene(image, 4.0)
-    for scale in (1.5, 3.0, 5.0):
+    for scale in (2.5, 4.0, 6.0):
         place = ([X], [Y], [a], [b], [angle], [scale])
         flux, error, _ = (v[0] for v in sep.sum_ellipse(image, *place, var=4.0, subpix=0))
         out = np.empty(3)
         metric = k.ellipse_metric(*MOMENTS)
         stamp = image.astype(float)
         k.elliptical_sum(scene, stamp, (0, 0, X, Y), metric, scale * np.sqrt(a * b), out)
-        assert np.isclose(out[0], flux, rtol=1e-3)
+        assert np.isclose(out[0], flux, rtol=2e-3)
         # sep weights variances with the overlap, not with its square.
         assert 0.9 * error < np.sqrt(out[1]) < error
         assert out[2] == 0

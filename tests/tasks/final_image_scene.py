@@ -24,6 +24,7 @@ from drpflow.data.geometry import Box, ValidPolygon
 from drpflow.data.mask import Mask
 from drpflow.data.photo_calib import PhotoCalib
 from drpflow.data.polynomial import Basis2D, Domain, Polynomial2D
+from drpflow.data.provenance import Provenance
 from drpflow.data.psf import GaussianPsf
 from drpflow.data.summary_stats import SummaryStats
 from drpflow.data.transmission import TransmissionCurve
@@ -264,6 +265,8 @@ def _write_stars(scene: FinalScene, rng: np.random.Generator) -> None:
     flux = {
         "normCompTophatFlux_instFlux": scene.flux_njy / NJY_PER_ELECTRON,
         "normCompTophatFlux_flag": np.arange(n) == 1,
+        "psfFlux_instFlux": 1.03 * scene.flux_njy / final_calib().factor(scene.x, scene.y),
+        "psfFlux_flag": np.zeros(n, bool),
     }
     write_table(scene.path("isolated_stars_source", skypix=PIECE), {**here, **flux})
     standard = {
@@ -271,10 +274,17 @@ def _write_stars(scene: FinalScene, rng: np.random.Generator) -> None:
         "n_good": np.full(n, 3), "variable": np.arange(n) == 2, "reserved": reserved,
         "color": np.full(n, 0.7), "color_assumed": np.arange(n) == 3,
     }  # fmt: skip
-    write_table(scene.path("fgcm_standard_stars", skypix=PIECE), standard)
+    write_standards(scene, standard, "normCompTophatFlux")
     fit = {name: here[name] for name in ("isolated_star_id", "visit", "detector", "reserved")}
     fit |= {"used": np.ones(n, bool), "rejected": np.arange(n) == 5}
     write_table(scene.path("final_astrometry_residuals", skypix=SOLVED), fit)
+
+
+def write_standards(scene: FinalScene, columns: Any, flux: str) -> None:
+    """Write ``fgcm_standard_stars`` of a calibration of this flux."""
+    made = Provenance(task="fgcm", config={"sources": {"flux": flux}})
+    path = scene.path("fgcm_standard_stars", skypix=PIECE)
+    write_table(path, columns, provenance=made)
 
 
 def _write_artifacts(scene: FinalScene) -> None:

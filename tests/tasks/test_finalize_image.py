@@ -14,12 +14,14 @@ from drpflow.algorithms.final_image.pixels import fill_cosmic_rays, final_pixels
 from drpflow.data.recalibration import PixelCalibration
 from drpflow.io.schemas import load_schema
 from drpflow.io.store import Store
+from drpflow.io.tables import read_table
 from drpflow.workflow.task_runner import main
 from tests.tasks.final_image_scene import (
     DETECTOR,
     NEW_HIT,
     NJY_PER_ELECTRON,
     OLD_HIT,
+    PIECE,
     READ_NOISE2,
     SKY,
     VISIT,
@@ -29,6 +31,7 @@ from tests.tasks.final_image_scene import (
     final_background,
     final_calib,
     make_final_scene,
+    write_standards,
 )
 from tests.tasks.star_scene import SIDE
 from tests.tasks.test_finalize_astrometry import script
@@ -225,6 +228,23 @@ def test_fluxes_are_on_the_scale_that_was_calibrated(
     assert np.array_equal(again["ap12Flux"], run["ap12Flux"], equal_nan=True)
     assert np.array_equal(again["extendedness"], run["extendedness"], equal_nan=True)
     assert again.image.ap_corr.evaluate("psfFlux", 3.0, 4.0) == pytest.approx(1.02)
+
+
+def test_a_calibration_of_another_flux_is_followed(
+    scene: FinalScene, run: Run, tmp_path: Path
+) -> None:
+    """The first PSF fluxes are 3 % larger than the final ones: zero points hold for them."""
+    other = broken(scene, tmp_path / "results")
+    standards = read_table(other.path("fgcm_standard_stars", skypix=PIECE)).to_dict()
+    write_standards(other, standards, "psfFlux")
+    again = Run(other, tmp_path / "out")
+    assert again.numbers["calibrated_flux"] == "psfFlux"
+    assert run.numbers["calibrated_flux"] == "normCompTophatFlux"
+    assert again.numbers["flux_scale"] == pytest.approx(1.03, abs=0.01)
+    assert again.numbers["flux_scale_number"] > 30
+    good = ~run["sky_source"] & np.isfinite(run["psfFlux"])
+    ratio = again["psfFlux"][good] / run["psfFlux"][good]
+    assert ratio == pytest.approx(again.numbers["flux_scale"], rel=1e-6)
 
 
 def test_equal_inputs_give_equal_bytes(scene: FinalScene, run: Run, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ rule makeWarp:
         "../../envs/drpflow.yaml"
     threads: 1
     resources:
-        mem_mb=TRACTS.memory_mb(bytes_per_pixel=80, bytes_per_detector_pixel=80),
+        mem_mb=TRACTS.memory_mb(bytes_per_pixel=45, bytes_per_detector_pixel=40),
     params:
         sky_map=PLAN.sky_map,
         detectors=TRACTS.warp_detectors,
@@ -115,7 +115,7 @@ rule compareWarpAssembleCoadd:
     threads: 1
     resources:
         mem_mb=TRACTS.memory_mb(
-            bytes_per_pixel=100, more_mb=PLAN.run.compareWarpAssembleCoadd.memory_mb
+            bytes_per_pixel=75, more_mb=PLAN.run.compareWarpAssembleCoadd.memory_mb
         ),
     params:
         visits=TRACTS.patch_visits,

@@ -164,7 +164,7 @@ def _fit(
     points = fit_as_points(scene, group, psf, strict)
     values = (v.reshape(n, 2) for v in (points.x, points.y, points.coefficients[:, 0]))
     x, y, flux = values
-    return (x, y, flux), points.is_point.reshape(n, 2).all(axis=1)
+    return (x, y, flux), np.asarray(points.is_point.reshape(n, 2).all(axis=1))
 
 
 def _discs(shape: tuple[int, ...], proposal: _Proposal, radius_pix: float) -> NDArray[np.int32]:

@@ -57,10 +57,8 @@ _INPUTS = (
 _PSF_STARS = (
     "x", "y", "calib_psf_candidate", "calib_psf_used", "calib_psf_reserved", "calib_apcorr_used",
 )  # fmt: skip
-_DETECTIONS = (
-    "isolated_star_id", "visit", "detector", "x", "y", "reserved", "normCompTophatFlux_instFlux",
-    "normCompTophatFlux_flag",
-)  # fmt: skip
+_DETECTIONS = ("isolated_star_id", "visit", "detector", "x", "y", "reserved")
+_REFERENCE = "normCompTophatFlux"
 _STANDARDS = (
     "isolated_star_id", "band", "n_good", "variable", "reserved", "color", "color_assumed",
 )  # fmt: skip
@@ -80,6 +78,7 @@ class FirstImageParts(NamedTuple):
     artifacts: tuple[WarpMask, ...]
     psf_stars: Columns | None
     fit_stars: Columns | None
+    calibrated_flux: str
 
 
 def read_inputs(
@@ -122,6 +121,7 @@ def read_inputs(
     first = ComponentRows(Path(options["initial_visit_summary"]), "detector", cache)
     errors = read_table(options["final_visit_summary"], ["detector", "wcs_error"])
     error = errors["wcs_error"][errors["detector"] == detector]
+    flux = _calibrated_flux(options.get("fgcm_standard_stars"), pieces)
     return FirstImageParts(
         _exposure(Path(options["initial_pvi"]), of),
         of.visit_info,
@@ -132,7 +132,8 @@ def read_inputs(
         _ap_corrs(summary, options["final_visit_summary"]),
         _artifacts(options.get("warp_mask"), patches),
         _psf_stars(options.get("final_characterization_stars"), detector),
-        _fit_stars(options, of, pieces, solved),
+        _fit_stars(options, of, pieces, solved, flux),
+        flux,
     )
 
 
@@ -188,16 +189,20 @@ def _psf_stars(path: Path | None, detector: int) -> Columns | None:
 
 
 def _fit_stars(
-    options: Mapping[str, Any], of: Geometry, pieces: Sequence[int], solved: Sequence[int]
+    options: Mapping[str, Any],
+    of: Geometry,
+    pieces: Sequence[int],
+    solved: Sequence[int],
+    flux: str,
 ) -> Columns | None:
     """Return detections of isolated stars on the detector, and which fits they took part in."""
     if not (options.get("isolated_stars_source") and pieces):
         return None
     visit, detector = of.visit_info.visit, of.detector.id
-    parts = [
-        _rows(options["isolated_stars_source"], p, _DETECTIONS, visit, detector) for p in pieces
-    ]
-    stars = {name: np.concatenate([part[name] for part in parts]) for name in _DETECTIONS}
+    names = (*_DETECTIONS, f"{flux}_instFlux", f"{flux}_flag")
+    pattern = options["isolated_stars_source"]
+    parts = [_rows(pattern, piece, names, visit, detector) for piece in pieces]
+    stars = {name: np.concatenate([part[name] for part in parts]) for name in names}
     ids, reserved = stars["isolated_star_id"], stars["reserved"].astype(bool)
     photometric, color = _photometry(options.get("fgcm_standard_stars"), pieces, ids, of)
     astrometric = np.zeros(len(ids), bool)
@@ -206,9 +211,9 @@ def _fit_stars(
             rows = _rows(options["final_astrometry_residuals"], piece, _RESIDUALS, visit, detector)
             good = rows["used"] & ~rows["rejected"] & ~rows["reserved"]
             astrometric |= np.isin(ids, rows["isolated_star_id"][good])
-    flux = stars["normCompTophatFlux_instFlux"]
+    first, flagged = stars[f"{flux}_instFlux"], stars[f"{flux}_flag"].astype(bool)
     with np.errstate(invalid="ignore"):
-        usable = (flux > 0) & ~stars["normCompTophatFlux_flag"].astype(bool)
+        usable = (first > 0) & ~flagged
     return {
         "x": stars["x"],
         "y": stars["y"],
@@ -216,7 +221,17 @@ def _fit_stars(
         "calib_photometry_used": photometric & usable & ~reserved,
         "calib_photometry_reserved": reserved,
         "color": color,
+        "first_flux": np.where(usable, first, np.nan),
     }
+
+
+def _calibrated_flux(pattern: str | None, pieces: Sequence[int]) -> str:
+    """Return the flux that fgcm has calibrated, as the configuration in its products says."""
+    if not (pattern and pieces):
+        return _REFERENCE
+    meta = read_table(path_of(pattern, skypix=pieces[0]), ["band"]).meta
+    sources = meta.get("provenance", {}).get("config", {}).get("sources", {})
+    return str(sources.get("flux", _REFERENCE))
 
 
 def _photometry(

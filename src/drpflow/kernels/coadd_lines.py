@@ -25,7 +25,8 @@ _RIDGE = 0.8
 _MIDDLE = 0.6
 # Long lines are tried about short ones with this share of their least mean.
 _NEAR_FAINT = 0.8
-# At an edge, half of a short line, or three quarters of a long one.
+# At an edge, half of a short line, or three quarters of a long one, and a quarter of those beside
+# that: the halo of a bright star ends there as well.
 _FEWEST_SHORT, _FEWEST_LONG = 2, 3
 
 
@@ -115,7 +116,9 @@ def _excess(
     beside = 0.0
     for sign in (-1, 1):
         y, x = j - sign * offset * dx, i + sign * offset * dy
-        _line_pieces(bins, y, x, dy, dx, half, pieces)
+        _, there = _line_pieces(bins, y, x, dy, dx, half, pieces)
+        if there < fewest - _FEWEST_SHORT:
+            return -1.0
         beside = max(beside, _beside(pieces))
     if mean - beside > least and _is_ridge(bins, j, i, dy, dx, half, mean, pieces):
         return mean - beside

@@ -203,26 +203,39 @@ def kron_fluxes(
     """
     size = 2 * half_size + 1
     stamp = np.empty((size, size), np.float64)
-    larger, smaller = np.empty(3, np.float64), np.empty(3, np.float64)
     for k in range(rows.size):
         x0 = int(np.floor(x[k] + 0.5)) - half_size
         y0 = int(np.floor(y[k] + 0.5)) - half_size
         fill_stamp(scene, rows[k], x0, y0, stamp)
-        u, v = x[k] - x0, y[k] - y0
+        place = (x0, y0, x[k] - x0, y[k] - y0)
         xx, yy, xy = moments[k]
         metric = ellipse_metric(xx, yy, xy)
         longest = np.sqrt(max(metric[0], metric[1]))
         reach = min(reach_sigma * (xx * yy - xy * xy) ** 0.25, half_size / longest)
-        radius = first_moment(stamp, u, v, metric, reach)
-        known = not np.isnan(radius) and 0 < radius <= reach / 2
-        kron = max(radius, least[k]) if known else least[k]
-        place = (x0, y0, u, v)
-        elliptical_sum(scene, stamp, place, metric, factor * kron, found[k, 1:4])
-        if known and radius > least[k]:
-            elliptical_sum(scene, stamp, place, metric, _STEP * factor * kron, larger)
-            elliptical_sum(scene, stamp, place, metric, factor * kron / _STEP, smaller)
-            growth = (larger[0] - smaller[0]) / ((_STEP - 1 / _STEP) * kron)
-            radii = (reach, kron, factor * kron)
-            found[k, 2] += _noise_of_radius(scene, stamp, place, metric, radii, growth)
-        found[k, 0] = kron
-        found[k, 4] = 0.0 if known else 1.0
+        _kron_flux(scene, stamp, place, metric, (reach, least[k], factor), found[k])
+
+
+@njit(cache=True, nogil=True)
+def _kron_flux(
+    scene: Scene,
+    stamp: Float64,
+    place: tuple[int, int, float, float],
+    metric: tuple[float, float, float],
+    limits: tuple[float, float, float],
+    found: Float64,
+) -> None:
+    """Measure one source; `limits` are reach, least radius and factor of :func:`kron_fluxes`."""
+    reach, least, factor = limits
+    radius = first_moment(stamp, place[2], place[3], metric, reach)
+    known = not np.isnan(radius) and 0 < radius <= reach / 2
+    kron = max(radius, least) if known else least
+    elliptical_sum(scene, stamp, place, metric, factor * kron, found[1:4])
+    if known and radius > least:
+        larger, smaller = np.empty(3, np.float64), np.empty(3, np.float64)
+        elliptical_sum(scene, stamp, place, metric, _STEP * factor * kron, larger)
+        elliptical_sum(scene, stamp, place, metric, factor * kron / _STEP, smaller)
+        growth = (larger[0] - smaller[0]) / ((_STEP - 1 / _STEP) * kron)
+        radii = (reach, kron, factor * kron)
+        found[2] += _noise_of_radius(scene, stamp, place, metric, radii, growth)
+    found[0] = kron
+    found[4] = 0.0 if known else 1.0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from drpflow.algorithms import repeatability
+from drpflow.data.flux_errors import own_errors
 from drpflow.qa.final_data import offsets_mas
 from drpflow.qa.merit import Figure
 
@@ -207,11 +208,19 @@ def photometric_deviations(pairs: Pairs, flux: str) -> Deviations:
     for of in (pairs.first, pairs.final):
         with np.errstate(invalid="ignore", divide="ignore"):
             mag = -2.5 * _MMAG * np.log10(np.where(good, of[flux], np.nan))
-            error = _MMAG * _MAG_PER_RELATIVE_ERROR * of[f"{flux}Err"] / of[flux]
+            error = _MMAG * _MAG_PER_RELATIVE_ERROR * flux_error(of, flux) / of[flux]
         made = repeatability.about_mean(key, mag, np.where(good, error, np.nan))
         off.append(made[0][:, None])
         noise.append(made[1][:, None])
     return Deviations.of(pairs, off, noise)
+
+
+def flux_error(of: Columns, flux: str) -> Floats:
+    """Return errors of a flux without that of its aperture correction, which neighbours share."""
+    names = f"{flux}_apCorr", f"{flux}_apCorrErr"
+    if any(n not in of for n in names):
+        return np.asarray(of[f"{flux}Err"], np.float64)
+    return own_errors(of[flux], of[f"{flux}Err"], *(of[n] for n in names))
 
 
 def astrometric_deviations(pairs: Pairs, moved_mas: tuple[Floats, Floats]) -> Deviations:

@@ -30,7 +30,8 @@ _PLACE = ("detector", "sourceId", "x", "y", "ra", "dec", "raErr", "decErr")
 _SHAPE = ("ixx", "iyy", "ixy", "ixxErr", "iyyErr", "ixyErr", "ixxPSF", "iyyPSF", "ixyPSF",
           "shape_flag")  # fmt: skip
 _MEASURED = (
-    *_PLACE, *_SHAPE, "psfFlux", "psfFluxErr", "psfFlux_flag", "calibFlux", "calibFluxErr",
+    *_PLACE, *_SHAPE, "psfFlux", "psfFluxErr", "psfFlux_flag", "psfFlux_apCorr",
+    "psfFlux_apCorrErr", "calibFlux", "calibFluxErr",
     "extendedness", "sizeExtendedness", "detect_isPrimary", "sky_source", "calib_psf_used",
     "calib_psf_reserved",
 )  # fmt: skip

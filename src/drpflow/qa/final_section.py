@@ -119,13 +119,11 @@ def _claim_blocks(store: Store, pairs: Pairs | None, made: Sequence[Claim]) -> l
         "each coordinate: scatter [mas]": astrometric_deviations(pairs, motion_mas(store, pairs)),
     }
     curves = {name: of for name, of in curves.items() if of.rows.size}
-    pictures = [
-        Picture(
-            before_after(curves),
-            "Isolated stars about their own means, from visit to visit: rms against the "
-            "signal-to-noise ratio of the final PSF flux.",
-        )
-    ]
+    about = (
+        "Isolated stars about their own means, from visit to visit: rms against the "
+        "signal-to-noise ratio of the final PSF flux."
+    )
+    pictures = [Picture(before_after(curves), about)] if curves else []
     note = (
         "The same detections in both: primary sources within 2 pixels of each other. Photometry "
         "and astrometry: isolated stars about their means over at least three visits, proper "

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drpflow.algorithms.ap_corr import REFERENCE
 from drpflow.algorithms.calibrate_image.frame import EMPTY, UNUSABLE
 from drpflow.algorithms.cosmic_rays import find_cosmic_rays
 from drpflow.algorithms.final_image.catalog import KnownStars, make_catalog
 from drpflow.algorithms.final_image.flags import mark_artifacts
-from drpflow.algorithms.final_image.flux_scale import FluxScale, flux_scale, scaled
+from drpflow.algorithms.final_image.flux_scale import flux_scale
 from drpflow.algorithms.final_image.frame import FinalFrame, FinalModels
 from drpflow.algorithms.final_image.pixels import fill_cosmic_rays, final_pixels
 from drpflow.data.detector_info import DetectorInfo
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from drpflow.algorithms.final_image.catalog import Catalog
     from drpflow.config.finalize_image import FinalizeImageConfig
     from drpflow.data.ap_corr import ApCorrMap
     from drpflow.data.camera import Detector
@@ -125,17 +127,18 @@ def finalize_image(first: FirstImage, config: FinalizeImageConfig) -> FinalizeIm
     numbers: dict[str, float | int | str] = {**_cosmic_rays(frame, first, config)}
     box, detector = frame.box, frame.detector
     frame.mask, pixels = mark_artifacts(frame.mask, first.artifacts, detector, box)
-    scale = flux_scale(first.first_ap_corr, first.final_ap_corr)
+    by_reference = first.stars.flux == REFERENCE
     models = FinalModels(
         first.components["psf"],
         first.components["wcs"],
         first.components["photo_calib"],
-        scaled(first.components["ap_corr"], scale.factor),
+        first.components["ap_corr"],
+        flux_scale(first.first_ap_corr, first.final_ap_corr) if by_reference else None,
         first.wcs_error_arcsec,
     )
     catalog = make_catalog(frame, models, first.stars, config)
-    numbers |= {"patches": len(first.artifacts), **pixels, **catalog.numbers, **_told(scale)}
-    image = _exposure(frame, first, models, catalog.numbers["blends_skipped"])
+    numbers |= {"patches": len(first.artifacts), **pixels, **catalog.numbers}
+    image = _exposure(frame, first, catalog)
     return FinalizeImageResult(image, catalog.columns, numbers)
 
 
@@ -201,29 +204,16 @@ def _cosmic_rays(
     return {"cosmic_ray_pixels": after, "cosmic_ray_pixels_new": after - before}
 
 
-def _told(scale: FluxScale) -> dict[str, float | int]:
-    return {
-        "flux_scale": scale.factor,
-        "flux_scale_scatter": scale.scatter,
-        "flux_scale_detectors": scale.n_detectors,
-    }
-
-
-def _exposure(
-    frame: FinalFrame, first: FirstImage, models: FinalModels, n_skipped: float
-) -> Exposure:
+def _exposure(frame: FinalFrame, first: FirstImage, catalog: Catalog) -> Exposure:
     """Return the final image with its components."""
     passed_on = {name: first.components.get(name) for name in _PASSED_ON}
     stats = passed_on["summary_stats"]
     if stats is not None:
-        passed_on["summary_stats"] = stats.updated(nBlendSkipped=n_skipped)
+        passed_on["summary_stats"] = stats.updated(nBlendSkipped=catalog.numbers["blends_skipped"])
     components = {
+        **{name: first.components[name] for name in NEEDED},
         **passed_on,
-        "psf": models.psf,
-        "wcs": models.wcs,
-        "photo_calib": models.photo_calib,
-        "ap_corr": models.ap_corr,
-        "background": first.components["background"],
+        "ap_corr": catalog.ap_corr,
         "visit_info": first.visit_info,
         "detector": first.exposure.detector,
     }

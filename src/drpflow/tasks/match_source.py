@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from drpflow.config.match_source import MatchSourceConfig
     from drpflow.data.reference_stars import ReferenceStars
+    from drpflow.data.visit_info import VisitInfo
 
     Numbers: TypeAlias = dict[str, float | int | str]
     Columns: TypeAlias = dict[str, NDArray[Any]]
@@ -57,6 +58,12 @@ class VisitSources(NamedTuple):
     band: str
     mjd: float
     sources: Columns
+
+    @classmethod
+    def of(cls, info: VisitInfo, sources: Columns) -> VisitSources:
+        """Return what there is of a visit with this metadata."""
+        mjd = float("nan") if info.mjd is None else info.mjd
+        return cls(info.visit, info.band, mjd, sources)
 
 
 @dataclass(frozen=True)

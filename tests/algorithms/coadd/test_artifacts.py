@@ -117,6 +117,25 @@ def test_bright_trails_are_masked_no_wider_than_their_light() -> None:
     assert masked_dark < 2 * len(truth.trails) * box.width * 4.0
 
 
+def test_a_trail_is_followed_to_where_its_visit_is_alone() -> None:
+    config = StackConfig(side=400, visits=3, seed=11, trail_visits=1.0, trail_snr=(4.0, 5.0),
+                         ghost_visits=0.0, cosmic_rays=0, asteroids=0, variables=0,
+                         transients=0)  # fmt: skip
+    warps, truth, box = make_stack(config)
+    trail = truth.trails[0]
+    right = (trail[:, 200:] > 1.5).sum() > (trail[:, :200] > 1.5).sum()
+    there, alone = (np.s_[:, :200], np.s_[:, 200:]) if right else (np.s_[:, 200:], np.s_[:, :200])
+    for warp in warps[1:]:
+        for exposure in (warp.direct, warp.matched):
+            exposure.image[alone] = np.nan
+    marked = _found(warps, truth.sharpness, box).masks[0].paint(box)
+    bright, dark = trail > 1.5, trail < 0.02
+    bright[there] = dark[there] = False
+    assert bright.sum() > 300
+    assert marked[bright].mean() > 0.95
+    assert marked[dark].mean() < 0.005
+
+
 def test_sources_that_shine_in_half_of_the_visits_are_spared() -> None:
     """Their median is of the poorest seeing, their mean half as bright: they look too narrow."""
     config = StackConfig(side=420, visits=8, seed=3, trail_visits=0.0, ghost_visits=0.0,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from drpflow.algorithms.ap_corr import REFERENCE
-from drpflow.algorithms.final_image.flux_scale import flux_scale, scaled
+from drpflow.algorithms.final_image.flux_scale import flux_scale, scaled, star_scale
 from drpflow.data.ap_corr import ApCorr, ApCorrMap
 from drpflow.data.polynomial import Basis2D, Domain, Polynomial2D
 
@@ -29,7 +29,7 @@ def test_the_scale_is_that_of_the_visit() -> None:
     found = flux_scale(first, final)
     assert found.factor == pytest.approx(1.01, rel=1e-4)
     assert found.scatter == pytest.approx(0.001, rel=0.05)
-    assert found.n_detectors == 3
+    assert found.number == 3
 
 
 def test_what_no_detector_tells_is_one() -> None:
@@ -37,7 +37,7 @@ def test_what_no_detector_tells_is_one() -> None:
     for first in ({}, {0: lacking}, {7: corrections(1.1)}):
         found = flux_scale(first, {0: corrections(1.0)})
         assert found.factor == 1.0
-        assert found.n_detectors == 0
+        assert found.number == 0
 
 
 def test_all_corrections_and_errors_are_scaled() -> None:
@@ -48,3 +48,16 @@ def test_all_corrections_and_errors_are_scaled() -> None:
         expected = 1.05 * given.evaluate(name, x, y)
         assert found.evaluate(name, x, y) == pytest.approx(expected)
         assert found.error(name) == pytest.approx(1.05 * given.error(name))
+
+
+def test_stars_tell_the_scale_of_another_flux() -> None:
+    rng = np.random.default_rng(1)
+    final = 10 ** rng.uniform(3, 5, 40)
+    first = 0.93 * final * (1 + rng.normal(0, 0.01, 40))
+    first[:8] *= rng.uniform(1.0, 3.0, 8)
+    first[8] = np.nan
+    found = star_scale(first, final)
+    assert found.factor == pytest.approx(0.93, rel=0.01)
+    assert 0.004 < found.scatter < 0.03
+    assert found.number == 39
+    assert star_scale(first[:4], final[:4]).factor == 1.0

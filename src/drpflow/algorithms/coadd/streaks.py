@@ -8,8 +8,7 @@ little, long ones. A trail stands out
 - in three of four quarters of the line, which a row of spots does not;
 - at places where other visits do not differ, which a spike of a bright star does not.
 
-Where a visit is alone, its own light is looked at, for long lines that are bright in three quarters
-as well: sources are no such lines.
+Where a visit is alone, its own light is looked at, for long lines without gaps.
 
 A trail is then widened by its wings: parallel lines whose mean is small, but not noise. All of this
 looks no further than one line from a pixel, so that two patches find the same.
@@ -42,6 +41,9 @@ if TYPE_CHECKING:
 _NEARBY_SHARE = 0.15
 _NEARBY_REACH = 2
 _DIRECT_CLIP_SIGMA = 3.0
+# Where a visit is alone its sources are seen as well: bins are held within this, and a line has to
+# have so much of it, and in its pieces. A row of sources leaves gaps, a wide one is bright beside.
+_ALONE_CLIP_SIGMA, _ALONE_SHARE = 1.5, 0.8
 # A kernel of matching takes a strip of half its size at the edge of a detector, and a trail may run
 # along it. With half a long line, as many bins of half a FWHM as decisions may look.
 _CONTINUED_BINS = 14
@@ -129,18 +131,18 @@ def find_streaks(
     as_it_is = bin_clipped(difference.sharp, difference.sharp_there, *grid, _DIRECT_CLIP_SIGMA)
     halves = config.bins_per_line // 2, config.bins_per_long_line // 2
     limits = config.threshold, config.long_threshold
-    streaks = _lines(bins, as_it_is, halves, limits, config)
+    streaks = _lines(bins, as_it_is, halves, limits, config, config.piece_share)
     if difference.alone is None:
         return streaks
     own, sharp = difference.alone
     there = np.isfinite(own)
-    alone = bin_clipped(own, there, *grid, config.clip_sigma)
+    alone = bin_clipped(own, there, *grid, _ALONE_CLIP_SIGMA)
     direct = bin_clipped(sharp, there, *grid, _DIRECT_CLIP_SIGMA)
     lonely = np.isfinite(alone)
-    alone, direct = np.where(lonely, alone, bins), np.where(lonely, direct, as_it_is)
-    # Sources are there as well: long lines only, and as bright as short ones have to be.
-    limits = config.threshold, config.threshold
-    more = _lines(alone, direct, (halves[1], halves[1]), limits, config)
+    alone = np.where(lonely, alone, np.minimum(bins, np.float32(_ALONE_CLIP_SIGMA)))
+    direct = np.where(lonely, direct, as_it_is)
+    limits = np.inf, _ALONE_SHARE * _ALONE_CLIP_SIGMA
+    more = _lines(alone, direct, halves, limits, config, _ALONE_SHARE)
     return streaks.joined(more.select(lonely[more.lines[0], more.lines[1]]))
 
 
@@ -150,10 +152,11 @@ def _lines(
     halves: tuple[int, int],
     limits: tuple[float, float],
     config: StreakConfig,
+    piece_share: float,
 ) -> Streaks:
     """Return lines in bins of matched differences, as wide as they are in those of direct ones."""
     vectors, nearby = directions(2 * config.directions), box_means(bins, _NEARBY_REACH)
-    levels = *limits, config.piece_share, _NEARBY_SHARE * limits[1]
+    levels = *limits, piece_share, _NEARBY_SHARE * limits[1]
     lines = find_lines(bins, nearby, vectors, halves, config.beside_bins, levels)
     reaches = config.wing_bins, _CONTINUED_BINS
     widths = line_widths(as_it_is, np.isnan(bins), lines, vectors, reaches, config.wing_threshold)

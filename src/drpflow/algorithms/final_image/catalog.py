@@ -9,6 +9,7 @@ import numpy as np
 
 from drpflow.algorithms.ap_corr import (
     CORRECTED_FLUXES,
+    REFERENCE,
     apply_ap_corr,
     fit_ap_corr,
     mark_uncorrected,
@@ -20,6 +21,7 @@ from drpflow.algorithms.final_image.flags import (
     match_stars,
     star_flags,
 )
+from drpflow.algorithms.final_image.flux_scale import FluxScale, scaled, star_scale
 from drpflow.algorithms.final_image.standard import standard_columns
 from drpflow.algorithms.measurement.classification import extendedness
 from drpflow.algorithms.measurement.kron import kron_columns
@@ -38,10 +40,13 @@ if TYPE_CHECKING:
     from drpflow.data.psf import Psf
 
     Columns = dict[str, NDArray[Any]]
+    Rows = NDArray[np.int64]
 
 KRON = "kronFlux"
 _ARTIFACTS = ("ARTIFACT", "TRANSIENT")
 _DEBIASED = 4
+# Stars that tell a scale; the error of the correction, which they share, counts as noise.
+_LEAST_SNR = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +59,15 @@ class KnownStars:
         ``x``, ``y`` and the flags `PSF_FLAGS` of those measured with the final PSF; None if they
         are not known.
     fits
-        ``x``, ``y``, the flags `FIT_FLAGS` and ``color`` [mag, NaN where not measured] of
-        detections of isolated stars; likewise.
+        ``x``, ``y``, the flags `FIT_FLAGS`, ``color`` [mag, NaN where not measured] and
+        ``first_flux`` [electron, NaN where flagged] of detections of isolated stars; likewise.
+    flux
+        Name of that first flux, which the photometric calibration has calibrated.
     """
 
     psf: Mapping[str, NDArray[Any]] | None = None
     fits: Mapping[str, NDArray[Any]] | None = None
+    flux: str = REFERENCE
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +78,15 @@ class Catalog:
     ----------
     columns
         Those of ``final_source_detector``, and more.
+    ap_corr
+        What corrected the fluxes.
     numbers
         Counts.
     """
 
     columns: Columns
-    numbers: dict[str, float | int]
+    ap_corr: ApCorrMap
+    numbers: dict[str, float | int | str]
 
 
 def make_catalog(
@@ -99,17 +110,45 @@ def make_catalog(
     measured = measure_found(frame, found, frame.mask.any(_ARTIFACTS), models.psf, config)
     columns = measured.columns
     columns |= debiased_psf_columns(measured.work, columns, models.psf, frame.rng(_DEBIASED))
-    known, counts = _known_stars(columns, frame, models, stars, config)
+    known, pairs, counts = _known_stars(columns, frame, models, stars, config)
     columns |= known
     columns |= _at_own_color(columns, models.psf)
     columns |= kron_columns(measured.work, columns, config.kron)
-    columns |= _corrected(columns, models.ap_corr)
+    scale = models.scale or _scale_by_stars(columns, models, stars, pairs)
+    ap_corr = scaled(models.ap_corr, scale.factor)
+    columns |= _corrected(columns, ap_corr)
     columns |= _kron_corrected(columns, frame, config)
     columns |= extendedness(columns, config.measurement.classification)
     center_pix = config.measurement.center_radius_pix
     columns |= artifact_flags(measured.work, frame.mask, columns["x"], columns["y"], center_pix)
-    numbers = {**measured.numbers, **counts}
-    return Catalog(standard_columns(columns, frame, models, center_pix), numbers)
+    numbers = {**measured.numbers, **counts, **_told(scale, stars.flux)}
+    return Catalog(standard_columns(columns, frame, models, center_pix), ap_corr, numbers)
+
+
+def _told(scale: FluxScale, flux: str) -> dict[str, float | int | str]:
+    return {
+        "flux_scale": scale.factor,
+        "flux_scale_scatter": scale.scatter,
+        "flux_scale_number": scale.number,
+        "calibrated_flux": flux,
+    }
+
+
+def _scale_by_stars(
+    columns: Columns, models: FinalModels, stars: KnownStars, pairs: tuple[Rows, Rows]
+) -> FluxScale:
+    """Return the scale at which stars have the flux that was calibrated."""
+    name = stars.flux
+    if stars.fits is None or name not in models.ap_corr:
+        return FluxScale(1.0, float("nan"), 0)
+    rows, star_rows = pairs
+    corrected = apply_ap_corr(columns, ApCorrMap({name: models.ap_corr[name]}))
+    final, noise = (corrected[f"{name}_{part}"][rows] for part in ("instFlux", "instFluxErr"))
+    with np.errstate(invalid="ignore"):
+        good = ~corrected[f"{name}_flag"][rows] & (final > _LEAST_SNR * noise)
+    factor = models.photo_calib.factor(columns["x"][rows], columns["y"][rows])
+    first = stars.fits["first_flux"][star_rows] * factor
+    return star_scale(first[good], final[good])
 
 
 def _known_stars(
@@ -118,8 +157,8 @@ def _known_stars(
     models: FinalModels,
     stars: KnownStars,
     config: FinalizeImageConfig,
-) -> tuple[Columns, dict[str, int]]:
-    """Return what other tasks know of sources that are stars: flags and colours; and counts."""
+) -> tuple[Columns, tuple[Rows, Rows], dict[str, int]]:
+    """Return what other tasks know of sources that are stars, rows of isolated ones, and counts."""
     n = len(columns["x"])
     radius_pix = config.match_radius_arcsec / _scale_arcsec(frame, models)
     pairs = match_stars(columns, stars.psf, radius_pix)
@@ -130,7 +169,7 @@ def _known_stars(
     known["psf_color_value"] = np.full(n, np.nan, np.float32)
     if stars.fits is not None:
         known["psf_color_value"][pairs[0]] = stars.fits["color"][pairs[1]]
-    return known, counts | {"isolated_stars": pairs[0].size}
+    return known, pairs, counts | {"isolated_stars": pairs[0].size}
 
 
 def _at_own_color(columns: Columns, psf: Psf) -> Columns:

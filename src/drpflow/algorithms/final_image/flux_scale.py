@@ -5,6 +5,9 @@ compensated top-hat flux times one number s, which brings it to the 12-pixel ape
 final PSF the same number is measured again, s'. Zero points have followed s, up to what they do
 not follow of single detectors: their model of a visit is smooth over the focal plane. Fluxes on
 the scale of s' are therefore off by the mean of ln(s'/s) over the visit, which is taken out.
+
+Where another flux was calibrated, as in crowded fields that of the PSF, both correction and PSF are
+others now, and stars tell the scale: their first flux over the final one.
 """
 
 from __future__ import annotations
@@ -19,6 +22,12 @@ from drpflow.data.ap_corr import ApCorr, ApCorrMap
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+_LEAST_STARS = 5
+
 
 class FluxScale(NamedTuple):
     """What final fluxes are multiplied with.
@@ -28,14 +37,14 @@ class FluxScale(NamedTuple):
     factor
         1 where no detector of the visit has both.
     scatter
-        Relative scatter of single detectors about it, NaN for fewer than two.
-    n_detectors
-        Detectors that tell it.
+        Relative scatter of single detectors, or stars, about it; NaN for fewer than two.
+    number
+        Detectors, or stars, that tell it.
     """
 
     factor: float
     scatter: float
-    n_detectors: int
+    number: int
 
 
 def flux_scale(first: Mapping[int, ApCorrMap], final: Mapping[int, ApCorrMap]) -> FluxScale:
@@ -57,6 +66,26 @@ def flux_scale(first: Mapping[int, ApCorrMap], final: Mapping[int, ApCorrMap]) -
     logs = np.log(ratio)
     scatter = float(np.std(logs, ddof=1)) if logs.size > 1 else float("nan")
     return FluxScale(float(np.exp(np.median(logs))), scatter, int(logs.size))
+
+
+def star_scale(first_njy: Floats, final_njy: Floats) -> FluxScale:
+    """Return the scale of a detector from its stars.
+
+    Parameters
+    ----------
+    first_njy
+        Fluxes that were calibrated, through the final calibration, shape (n,).
+    final_njy
+        The same stars' final fluxes of the same name, not scaled yet.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        logs = np.log(first_njy / final_njy)
+    logs = logs[np.isfinite(logs)]
+    if logs.size < _LEAST_STARS:
+        return FluxScale(1.0, float("nan"), 0)
+    middle = np.median(logs)
+    scatter = 1.4826 * float(np.median(np.abs(logs - middle)))
+    return FluxScale(float(np.exp(middle)), scatter, int(logs.size))
 
 
 def scaled(ap_corr: ApCorrMap, factor: float) -> ApCorrMap:

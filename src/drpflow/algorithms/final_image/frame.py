@@ -12,6 +12,7 @@ from drpflow.data.geometry import Box
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from drpflow.algorithms.final_image.flux_scale import FluxScale
     from drpflow.data.ap_corr import ApCorrMap
     from drpflow.data.mask import Mask
     from drpflow.data.photo_calib import PhotoCalib
@@ -67,7 +68,9 @@ class FinalModels:
     psf, wcs, photo_calib
         As ``final_visit_summary`` has them.
     ap_corr
-        On the scale of :func:`drpflow.algorithms.final_image.flux_scale.flux_scale`.
+        As well; on the scale of finalizeCharacterization.
+    scale
+        What brings it to the scale that was calibrated, None if stars have to tell.
     wcs_error_arcsec
         Standard deviation of a position by the WCS, NaN if it is not known.
     """
@@ -76,4 +79,5 @@ class FinalModels:
     wcs: SkyWcs
     photo_calib: PhotoCalib
     ap_corr: ApCorrMap
+    scale: FluxScale | None = None
     wcs_error_arcsec: float = float("nan")

@@ -55,15 +55,8 @@ def kron_columns(
     """
     config = config or KronConfig()
     x, y = (np.asarray(columns[name], np.float64) for name in ("x", "y"))
-    moments, of_psf = (
-        np.column_stack([columns[f"i{axes}{whose}"] for axes in ("xx", "yy", "xy")]).astype(float)
-        for whose in ("", "PSF")
-    )
-    lost = ~np.isfinite(moments).all(axis=1)
-    moments[lost] = of_psf[lost]
+    moments, least, lost = _ellipses(columns)
     usable = np.flatnonzero(np.isfinite(moments).all(axis=1) & np.isfinite(x + y))
-    least = _OF_GAUSSIAN * (of_psf[:, 0] * of_psf[:, 1] - of_psf[:, 2] ** 2) ** 0.25
-    least = np.where(np.isfinite(least), least, 0.0)
     found = np.full((x.size, 5), np.nan)
     some = np.empty((usable.size, 5))
     kron_fluxes(
@@ -87,6 +80,20 @@ def kron_columns(
         "kronFlux_flag": ~good,
         "kronRad": found[:, 0].astype(np.float32),
     }
+
+
+def _ellipses(
+    columns: Mapping[str, NDArray[Any]],
+) -> tuple[Float64, Float64, NDArray[np.bool_]]:
+    """Return moments, those of the PSF where there are none, the PSF's Kron radius, and where."""
+    moments, of_psf = (
+        np.column_stack([columns[f"i{axes}{whose}"] for axes in ("xx", "yy", "xy")]).astype(float)
+        for whose in ("", "PSF")
+    )
+    lost = ~np.isfinite(moments).all(axis=1)
+    moments[lost] = of_psf[lost]
+    least = _OF_GAUSSIAN * (of_psf[:, 0] * of_psf[:, 1] - of_psf[:, 2] ** 2) ** 0.25
+    return moments, np.where(np.isfinite(least), least, 0.0), lost
 
 
 def rows_for(scene: Scene, n: int) -> Scene:

@@ -114,9 +114,7 @@ def psf_columns(
         if free:
             lost = _fit(scene, placed, covariance, psf, sigma_pix, config.centroid)
         failed = lost & np.isnan(covariance[:, 0])
-        fluxes, pixels, responses = _fluxes(scene, placed)
-        if free:
-            fluxes[~lost, 0] -= _gain_of_fit(fluxes, responses, covariance)[~lost]
+        fluxes, pixels, responses = _fluxes(scene, placed, covariance, free & ~lost)
         responses[lost] = np.nan
         parts.append((placed.x, placed.y, covariance, failed, moments, fluxes, pixels, responses))
     if not parts:
@@ -189,12 +187,16 @@ def _psf_moments(placed: _Placed, sigma_pix: float) -> Float64:
     return found[:, 2:]
 
 
-def _fluxes(scene: Scene, placed: _Placed) -> tuple[Float64, NDArray[np.int32], Float64]:
+def _fluxes(
+    scene: Scene, placed: _Placed, covariance: Float64, fitted: NDArray[np.bool_]
+) -> tuple[Float64, NDArray[np.int32], Float64]:
+    """Measure PSF fluxes, less what those at fitted positions gain by the fit."""
     found, pixels = np.empty((placed.x.size, 5)), np.empty(placed.x.size, np.int32)
     responses = np.empty((placed.x.size, 2))
     where = placed.rows, placed.images, placed.x0, placed.y0
     psf_fluxes(scene, *where, found, pixels)
     shift_responses(scene, *where, responses)
+    found[fitted, 0] -= _gain_of_fit(found, responses, covariance)[fitted]
     return found, pixels, responses
 
 

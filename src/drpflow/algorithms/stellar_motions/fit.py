@@ -441,7 +441,7 @@ def _far(
     With N the precision of the joint solution s, Λ and μ those of the catalogue, the difference of
     the rows' own solution from μ has the χ² (s - μ)ᵀ N (N - Λ)⁻¹ Λ (s - μ).
     """
-    from scipy.stats import chi2
+    from scipy.special import erfc, gammainccinv
 
     rows = np.flatnonzero(tied & (np.diff(fit.first) >= fit.config.model.min_visits))
     far = np.zeros(tied.size, bool)
@@ -456,5 +456,6 @@ def _far(
     solved = np.linalg.solve(own, pulled[:, :, None])[:, :, 0]
     distance = np.einsum("si,sij,sj->s", difference, joint, solved)
     number = (np.einsum("sii->si", share[rows]) > 0).sum(axis=1)
-    far[rows] = distance > chi2.isf(chi2.sf(sigma**2, 1), number)
+    # χ² of so many values that is as unlikely as that many standard deviations of one.
+    far[rows] = distance > 2 * gammainccinv(number / 2, erfc(sigma / np.sqrt(2)))
     return far

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
     Integers: TypeAlias = NDArray[np.int64]
 
-_ROUNDS = 12
+_ROUNDS, _SETTLED = 20, 1e-4
 _HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
-# The likelihood of a single flux at the limit rises for ever fainter stars.
-_LEAST_SHARE = 0.6
+# The likelihood of a few fluxes at the limit rises for ever fainter stars. One that is fainter than
+# this share of what is found of it exceeds the limit in a quarter of the visits.
+_LEAST_SHARE = 0.8
 
 
 def mean_fluxes(
@@ -66,7 +67,11 @@ def mean_fluxes(
         bend = np.bincount(key, (1 - ratio * (ratio + u)) / sigma2, minlength=n)
         with np.errstate(invalid="ignore", divide="ignore"):
             step = slope / np.maximum(bend, 0.05 * weight)
-        mean = np.clip(mean + step, _LEAST_SHARE * start, start)
+        new = np.clip(mean + step, _LEAST_SHARE * start, start)
+        settled = np.nanmax(np.abs(new / mean - 1), initial=0.0) < _SETTLED
+        mean = new
+        if settled:
+            break
     with np.errstate(invalid="ignore", divide="ignore"):
         return mean, 1 / np.sqrt(np.maximum(bend, 0.05 * weight))
 

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 _IMAGE, _FIRST = "initial_pvi", "initial_stars"
 _COLUMNS = [
     "detector", "x", "y", "xErr", "yErr", "ra", "dec", "psfFlux", "psfFluxErr", "psfFlux_flag",
-    "calibFlux", "centroid_flag", "extendedness", "detect_isPrimary", "sky_source",
+    "psfFlux_apCorr", "psfFlux_apCorrErr", "calibFlux", "centroid_flag", "extendedness",
+    "detect_isPrimary", "sky_source",
 ]  # fmt: skip
 _FINAL_COLUMNS = [*_COLUMNS, "pixelFlags_artifact", "pixelFlags_streak"]
 _CLEAR_MAG = 0.02
