@@ -15,7 +15,6 @@ from scoring import (
     count_cosmic_rays,
     match,
     polynomial_design,
-    rms,
     robust_sigma,
     shape_errors,
     slope,

@@ -54,7 +54,7 @@ _SOURCE_SIGMA = 30.0
 # Of stars beside the warps: radius in which all visits, or so many, are in the coadd; least S/N;
 # share of the warps that show the star without a bad pixel.
 _CORE_PIX, _MIN_SHARE = 4, 0.9
-_MIN_SNR, _MIN_SEEN, _STAR_PIX = 500.0, 0.3, 7
+_MIN_SNR, _MIN_SEEN, _STAR_PIX = 500.0, 0.8, 7
 _BAD = ("BAD", "SAT", "CR", "SUSPECT", "NO_DATA", "CROSSTALK", "EDGE")
 # Noise is taken from so far about a place.
 _MIDDLE_PIX = 60
@@ -75,8 +75,11 @@ def saao(folder: Path) -> None:
         inner = np.isfinite(share)
         print(f"{item}: {len(warps)} visits")
         whole = _whole(made, store.get("coadd_n_image", **item), x, y)
-        flux, size = beside_warps(made, every, x[whole], y[whole])
-        print("  PSF fluxes less the warps' mean, mmag:", as_dict(flux))
+        x, y = x[whole], y[whole]
+        fits = [core_fit(made, u, v) for u, v in zip(x, y, strict=True)]
+        size = np.array([fit.size for fit in fits if fit.snr > _MIN_SNR])
+        print("  stars within 4 pixels less the warps' mean, mmag:",
+              as_dict(beside_warps(made, every, x, y)))  # fmt: skip
         print("  size of stars over that of the PSF, %:", as_dict(size, 100))
         print(f"  S/N beside that of all pixels with data: {share[inner].mean():.4f}")
         # Where stars of different PSFs leave least; nothing is empty in a crowded field.
@@ -120,22 +123,33 @@ def _whole(made: Exposure, count: Exposure, x: Floats, y: Floats) -> NDArray[np.
 
 def beside_warps(
     made: Exposure, warps: list[tuple[float, Exposure]], x: Floats, y: Floats
-) -> tuple[Floats, Floats]:
-    """Return, of bright stars, flux on the coadd less mean of the warps, and size over the PSF.
+) -> Floats:
+    """Return the light of stars in a small aperture, coadd less mean of the warps, mmag.
 
-    The mean is of the warps without a bad pixel about the star: constant stars.
+    The mean is of the warps without a bad pixel in it; of the brighter half of the stars.
     """
-    own = [core_fit(made, u, v, ("SAT", "NO_DATA")) for u, v in zip(x, y, strict=True)]
-    found = []
-    for k in np.flatnonzero([f.snr > _MIN_SNR for f in own]):
-        each = np.array([(w, core_fit(e, x[k], y[k]).flux) for w, e in warps])
-        seen = np.isfinite(each[:, 1])
-        if seen.mean() < _MIN_SEEN:
-            continue
-        mean = np.average(each[seen, 1], weights=each[seen, 0])
-        found.append((-2500 * np.log10(own[k].flux / mean), own[k].size))
-    flux, size = np.array(found).reshape(-1, 2).T
-    return flux, size
+    own = disc_sums(made, x, y, ("SAT", "NO_DATA"))
+    each = np.array([disc_sums(e, x, y, _BAD) for _, e in warps])
+    weights = np.array([w for w, _ in warps])[:, None] * np.isfinite(each)
+    good = np.isfinite(each).mean(axis=0) > _MIN_SEEN
+    good &= own > np.nanmedian(own)
+    mean = (weights * np.nan_to_num(each)).sum(axis=0)[good] / weights.sum(axis=0)[good]
+    return np.asarray(-2500 * np.log10(own[good] / mean))
+
+
+def disc_sums(exposure: Exposure, x: Floats, y: Floats, bad: tuple[str, ...]) -> Floats:
+    """Return the sum of the pixels about each place; NaN with a bad one."""
+    good = ~exposure.mask.any(bad) & np.isfinite(exposure.image)
+    offset = np.arange(-_STAR_PIX, _STAR_PIX + 1)
+    inside = np.hypot(offset, offset[:, None]) <= _CORE_PIX
+    found = np.full(x.size, np.nan)
+    for k, (u, v) in enumerate(zip(x, y, strict=True)):
+        box = Box.around(u, v, _STAR_PIX)
+        if exposure.box.covers(box):
+            window = box.slices(exposure.xy0)
+            if good[window][inside].all():
+                found[k] = exposure.image[window][inside].sum(dtype=float)
+    return found
 
 
 class CoreFit(NamedTuple):
@@ -155,7 +169,7 @@ class CoreFit(NamedTuple):
     size: float
 
 
-def core_fit(exposure: Exposure, x: float, y: float, bad: tuple[str, ...] = _BAD) -> CoreFit:
+def core_fit(exposure: Exposure, x: float, y: float) -> CoreFit:
     """Fit PSF and level: in a crowded field others' light lies under a star."""
     core = Box.around(x, y, _STAR_PIX)
     lost = CoreFit(np.nan, np.nan, np.nan)
@@ -167,7 +181,7 @@ def core_fit(exposure: Exposure, x: float, y: float, bad: tuple[str, ...] = _BAD
         return lost
     window, psf = core.slices(exposure.xy0), image[core.slices(box.xy0)]
     pixels = exposure.image[window].astype(float)
-    if not np.isfinite(pixels).all() or exposure.mask.any(bad)[window].any():
+    if not np.isfinite(pixels).all() or exposure.mask.any(("SAT", "NO_DATA"))[window].any():
         return lost
     design = np.stack([psf.ravel(), np.ones(psf.size)], axis=1)
     (flux, level), *_ = np.linalg.lstsq(design, pixels.ravel(), rcond=None)

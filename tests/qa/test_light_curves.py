@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from drpflow.errors import MissingDatasetError
 from drpflow.io.store import Store
-from drpflow.qa.light_curves import draw_light_curve, place_of, read_light_curve
+from drpflow.qa.light_curves import LightCurve, draw_light_curve, place_of, read_light_curve
 from tests.qa.final_run import (
     DEPTH_MAG,
     TRANSIENT_NJY,
@@ -56,6 +58,19 @@ def test_what_is_flagged_says_so(store: Store) -> None:
     found = read_light_curve(store, "spoilt", table["ra"][k], table["dec"][k])
     assert found.flagged.all()
     assert found.detected.all()
+
+
+def test_longest_of_many_nights_has_its_own_panel(store: Store) -> None:
+    found = read_light_curve(store, "new", *transient_place())
+    many = replace(found, mjd=np.array([1.0, 2, 3, 4, 5, 6, 7, 7.1]))
+    assert len(draw_light_curve(many).axes) == 7
+    more = LightCurve(*(np.tile(v, 2) if isinstance(v := getattr(found, n), np.ndarray) else v
+                        for n in LightCurve.__dataclass_fields__))  # fmt: skip
+    nights = np.repeat(np.arange(14.0), 1 + (np.arange(14) == 9) * 2)
+    many = replace(more, mjd=nights + np.linspace(0, 0.1, 16))
+    panels = draw_light_curve(many).axes
+    assert len(panels) == 2
+    assert panels[1].get_xlabel() == "MJD − 9"
 
 
 def test_figure_has_a_panel_a_night(store: Store) -> None:

@@ -22,5 +22,5 @@ class ApCorrConfig(StrictModel):
     clip_sigma: float = param(4.0, "stars that deviate by more are left out", unit="sigma", gt=1)
     clip_rounds: int = param(4, "rounds of clipping", ge=1, le=50)
     scatter_floor: float = param(
-        0.001, "relative scatter of single stars that is always allowed for", ge=0, lt=1
+        0.002, "relative scatter of single stars that is always allowed for", ge=0, lt=1
     )

@@ -148,25 +148,20 @@ def clipped_means(
             i = (column0 + x) // cell
             wanted = GOOD if good[y, x] > 0 else FLAGGED
             signal, weight, variances = 0.0, 0.0, 0.0
-            for v in range(n):
-                scale = scales[v, j, i]
-                if state[v, y, x] < wanted or not scale > 0:
-                    continue
-                spread = scale * scale * variance[v, y, x]
-                if _is_kept(values[v, y, x], start[y, x], spread, clip, tolerance):
-                    w = weights[v]
-                    signal += w * values[v, y, x]
-                    weight += w
-                    variances += w * w * spread
-            if weight == 0.0:
-                # Half of the visits far above the median, half far below: all of them.
+            # Half of the visits may be far above the median, half far below: then all of them.
+            for any_value in (False, True):
                 for v in range(n):
                     scale = scales[v, j, i]
-                    if state[v, y, x] >= wanted and scale > 0:
+                    if state[v, y, x] < wanted or not scale > 0:
+                        continue
+                    value, spread = values[v, y, x], scale * scale * variance[v, y, x]
+                    if any_value or _is_kept(value, start[y, x], spread, clip, tolerance):
                         w = weights[v]
-                        signal += w * values[v, y, x]
+                        signal += w * value
                         weight += w
-                        variances += w * w * scale * scale * variance[v, y, x]
+                        variances += w * w * spread
+                if weight > 0.0:
+                    break
             mean[y, x] = signal / weight if weight > 0 else np.float32(np.nan)
             total[y, x] = weight
             noise[y, x] = variances

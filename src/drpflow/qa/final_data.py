@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from drpflow.algorithms.sky_match import match_nearest
+from drpflow.data.flux_errors import own_errors
 from drpflow.qa.merit import match
 from drpflow.qa.trend_figures import band_colors
 
@@ -91,9 +92,10 @@ class Pairs:
         return self.visit * 1024 + self.final["detector"]
 
     def snr(self) -> Floats:
-        """Signal-to-noise ratio of the final PSF flux."""
+        """Signal-to-noise ratio of the final PSF flux, by the noise of each source alone."""
+        columns = (self.final[f"psfFlux{n}"] for n in ("", "Err", "_apCorr", "_apCorrErr"))
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(self.final["psfFlux"] / self.final["psfFluxErr"], np.float64)
+            return np.asarray(self.final["psfFlux"] / own_errors(*columns), np.float64)
 
 
 def read_pairs(store: Store) -> Pairs | None:

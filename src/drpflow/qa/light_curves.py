@@ -33,6 +33,8 @@ _COLUMNS = [
     "extendedness", "detect_isPrimary", "pixelFlags_artifactCenter", "pixelFlags_saturatedCenter",
 ]  # fmt: skip
 _FLUX_STEP = 1e3
+# A source so near may hold the light of the place as well.
+_BLEND_FWHM, _FWHM_OF_SIGMA = 2.0, 2.3548
 _NIGHT_DAYS, _MOST_PANELS = 0.5, 8
 
 
@@ -49,7 +51,8 @@ class LightCurve:
     flux_njy, error_njy
         PSF flux of the source there; NaN where none was detected.
     limit_njy
-        Five sigma of a point source on that detector.
+        Five sigma of a point source on that detector; NaN where no source is at the place and
+        another one within 2 FWHM may hold its light.
     separation_arcsec
         Of the source from the place.
     source_id
@@ -136,25 +139,32 @@ def _of_visit(
     if not len(near):
         if not covering:
             return None
-        detector, limit = next(iter(covering.items()))
+        detector, (limit, reach) = next(iter(covering.items()))
+        blend = match_nearest(
+            np.array([place[0]]), np.array([place[1]]), s["ra"][rows], s["dec"][rows], reach
+        )
+        limit = np.nan if len(blend) else limit
         return visit, detector, *about, np.nan, np.nan, limit, np.nan, 0, False
     k = int(rows[near.second[0]])
     detector = int(s["detector"][k])
     flags = ("psfFlux_flag", "pixelFlags_artifactCenter", "pixelFlags_saturatedCenter")
     return (
         visit, detector, *about, float(s["psfFlux"][k]), float(s["psfFluxErr"][k]),
-        covering.get(detector, np.nan), float(near.separation_arcsec[0]), int(s["sourceId"][k]),
-        bool(any(s[f][k] for f in flags)),
+        covering.get(detector, (np.nan, np.nan))[0], float(near.separation_arcsec[0]),
+        int(s["sourceId"][k]), bool(any(s[f][k] for f in flags)),
     )  # fmt: skip
 
 
-def _covering(store: Store, visit: int, place: tuple[float, float]) -> dict[int, float]:
-    """Return the depth [nJy] of the detectors of a visit on which a place lies."""
+def _covering(
+    store: Store, visit: int, place: tuple[float, float]
+) -> dict[int, tuple[float, float]]:
+    """Return depth [nJy] and reach of blends [arcsec] of the detectors on which a place lies."""
     if not store.exists(_SUMMARY, visit=visit):
         return {}
     table = store.get(_SUMMARY, visit=visit)
+    columns = (table[n].tolist() for n in ("detector", "magLim", "psfSigma", "pixelScale"))
     found = {}
-    for detector, limit in zip(table["detector"].tolist(), table["magLim"].tolist(), strict=True):
+    for detector, limit, sigma, scale in zip(*columns, strict=True):
         try:
             wcs = table.component("wcs", detector=detector)
             size = table.component("detector", detector=detector).detector.size_pix
@@ -162,7 +172,9 @@ def _covering(store: Store, visit: int, place: tuple[float, float]) -> dict[int,
             continue
         x, y = (float(v) for v in wcs.world_to_pixel_values(*place))
         if -0.5 <= x < size[0] - 0.5 and -0.5 <= y < size[1] - 0.5:
-            found[int(detector)] = float(10 ** (0.4 * (NJY_ZERO_POINT_MAG - limit)))
+            depth = float(10 ** (0.4 * (NJY_ZERO_POINT_MAG - limit)))
+            reach = _BLEND_FWHM * _FWHM_OF_SIGMA * sigma * scale
+            found[int(detector)] = depth, float(np.nan_to_num(reach))
     return found
 
 
@@ -184,7 +196,8 @@ def place_of(
 def draw_light_curve(of: LightCurve) -> Figure:
     """Draw flux against time: discs are sources, rings flagged ones, triangles upper limits.
 
-    Nights have panels of their own, side by side, if there are few of them.
+    Nights have panels of their own, side by side, if there are few of them; of many, the one with
+    most visits has one beside that of all.
     """
     from matplotlib.figure import Figure
 
@@ -195,7 +208,7 @@ def draw_light_curve(of: LightCurve) -> Figure:
     unit = _FLUX_STEP if np.nanmax(np.abs(of.flux_njy), initial=0) > 2 * _FLUX_STEP else 1.0
     for rows, axes in zip(nights, panels, strict=True):
         tidy(axes)
-        origin = np.floor(np.nanmin(of.mjd[rows])) if len(nights) > 1 else 0.0
+        origin = np.floor(np.nanmin(of.mjd[rows])) if np.ptp(of.mjd[rows]) < 1 else 0.0
         _draw_night(axes, of, rows, origin, unit)
         axes.axhline(0, color="0.7", linewidth=0.8)
         label(axes, f"MJD − {origin:.0f}" if origin else "MJD (TAI)")
@@ -215,12 +228,12 @@ def draw_light_curve(of: LightCurve) -> Figure:
 
 
 def _nights(mjd: Floats) -> list[NDArray[np.intp]]:
-    """Return the rows of each night, or all if there are many."""
+    """Return the rows of each night; if there are many, all, and those of the longest night."""
     if mjd.size < 2:
         return [np.arange(mjd.size)]
     new = np.flatnonzero(np.diff(mjd) > _NIGHT_DAYS) + 1
     parts = np.split(np.arange(mjd.size), new)
-    return parts if len(parts) <= _MOST_PANELS else [np.arange(mjd.size)]
+    return parts if len(parts) <= _MOST_PANELS else [np.arange(mjd.size), max(parts, key=len)]
 
 
 def _draw_night(

@@ -42,8 +42,11 @@ _NEARBY_SHARE = 0.15
 _NEARBY_REACH = 2
 _DIRECT_CLIP_SIGMA = 3.0
 # Where a visit is alone its sources are seen as well: bins are held within this, and a line has to
-# have so much of it, and in its pieces. A row of sources leaves gaps, a wide one is bright beside.
-_ALONE_CLIP_SIGMA, _ALONE_SHARE = 1.5, 0.8
+# have so much of it above those beside, and in its pieces. A row of sources leaves gaps, a wide one
+# is bright beside.
+_ALONE_CLIP_SIGMA, _ALONE_LEAST, _ALONE_PIECES = 1.5, 0.9, 1.2
+# Held so low, lines beside the ridge are as bright, and sources widen it.
+_ALONE_WINGS = 1
 # A kernel of matching takes a strip of half its size at the edge of a detector, and a trail may run
 # along it. With half a long line, as many bins of half a FWHM as decisions may look.
 _CONTINUED_BINS = 14
@@ -141,8 +144,9 @@ def find_streaks(
     lonely = np.isfinite(alone)
     alone = np.where(lonely, alone, np.minimum(bins, np.float32(_ALONE_CLIP_SIGMA)))
     direct = np.where(lonely, direct, as_it_is)
-    limits = np.inf, _ALONE_SHARE * _ALONE_CLIP_SIGMA
-    more = _lines(alone, direct, halves, limits, config, _ALONE_SHARE)
+    limits, share = (np.inf, _ALONE_LEAST), _ALONE_PIECES / _ALONE_LEAST
+    more = _lines(alone, direct, halves, limits, config, share)
+    more.widths[:, :2] = np.minimum(more.widths[:, :2], _ALONE_WINGS)
     return streaks.joined(more.select(lonely[more.lines[0], more.lines[1]]))
 
 
