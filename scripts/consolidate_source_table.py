@@ -40,7 +40,7 @@ def write_stub(args: Namespace, failure: Failure) -> None:
     from drpflow.io import source_files as files
 
     files.write_source(files.DetectorTables(()), {}, {}, vars(args), str(failure))
-    files.write_coverage(Moc(args.config.coverage_order, ()), vars(args))
+    files.write_coverage(Moc.from_uniq(args.config.coverage_order, ()), vars(args))
 
 
 TASK = Task("consolidateSourceTable", run, write_stub, add_arguments, ConsolidateSourceTableConfig)
