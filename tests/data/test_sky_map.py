@@ -118,7 +118,7 @@ def test_inner_boxes_divide_the_tract(whole: SkyMap) -> None:
     for patch in tract.patches:
         seen[patch.inner.slices()] += 1
         assert patch.outer == patch.inner.grow(60).intersect(tract.box)
-        assert patch.warp == patch.outer.grow(128)
+        assert patch.warp == patch.outer.grow(SkyMapConfig().warp_margin_pix)
         assert max(patch.inner.shape) <= (200 if len(whole) == 1 else 1500)
         x, y = patch.inner.center
         assert tract.patch_of(x, y) == patch.id

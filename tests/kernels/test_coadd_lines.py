@@ -59,6 +59,31 @@ def test_spots_edges_and_noise_are_no_lines() -> None:
     assert not inner.any()
 
 
+def _oval(side: int) -> np.ndarray:
+    """Noise and a long galaxy in the middle, held within 3."""
+    rng = np.random.default_rng(2)
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    light = 12 * np.exp(-0.5 * ((x / 4.0) ** 2 + (y / 0.9) ** 2))
+    return np.minimum(rng.normal(0, 0.3, x.shape) + light, 3.0).astype(np.float32)
+
+
+def test_a_cut_out_shorter_than_a_line_has_no_lines() -> None:
+    """The line would be followed over nothing but the source in the middle."""
+    vectors, small = directions(72), _oval(11)
+    assert not find_lines(small, box_means(small, 2), vectors, HALVES, 6, LIMITS)[0].size
+    within = np.full((60, 60), np.nan, np.float32)
+    within[20:31, 30:41] = small
+    assert not find_lines(within, box_means(within, 2), vectors, HALVES, 6, LIMITS)[0].size
+
+
+def test_a_line_is_found_up_to_where_the_data_end() -> None:
+    bins, vectors = _field(0.4), directions(72)
+    bins[:, 46:] = np.nan
+    lines = find_lines(bins, box_means(bins, 2), vectors, HALVES, 6, LIMITS)
+    assert lines[1].max() >= 44
+    assert lines[1].min() <= 1
+
+
 def test_a_line_is_continued_where_there_is_nothing() -> None:
     bins, vectors = _field(0.0), directions(72)
     whole = bins.copy()

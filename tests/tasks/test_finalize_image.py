@@ -11,13 +11,18 @@ import numpy as np
 import pytest
 
 from drpflow.algorithms.final_image.pixels import fill_cosmic_rays, final_pixels
+from drpflow.data.ap_corr import ApCorr, ApCorrMap
+from drpflow.data.background import PolynomialLayer
+from drpflow.data.polynomial import Basis2D, Polynomial2D
 from drpflow.data.recalibration import PixelCalibration
 from drpflow.io.schemas import load_schema
 from drpflow.io.store import Store
 from drpflow.io.tables import read_table
 from drpflow.workflow.task_runner import main
 from tests.tasks.final_image_scene import (
+    BOX,
     DETECTOR,
+    DOMAIN,
     NEW_HIT,
     NJY_PER_ELECTRON,
     OLD_HIT,
@@ -244,7 +249,56 @@ def test_a_calibration_of_another_flux_is_followed(
     assert again.numbers["flux_scale_number"] > 30
     good = ~run["sky_source"] & np.isfinite(run["psfFlux"])
     ratio = again["psfFlux"][good] / run["psfFlux"][good]
-    assert ratio == pytest.approx(again.numbers["flux_scale"], rel=1e-6)
+    assert ratio == pytest.approx(again.numbers["flux_scale"], rel=0.01)
+
+
+def test_a_correction_of_large_error_leaves_stars_that_tell_the_scale(
+    scene: FinalScene, tmp_path: Path
+) -> None:
+    """In crowded fields the reference's neighbours scatter by 10 %, PSF fluxes do not."""
+    other = broken(scene, tmp_path / "results")
+    known = other.components["ap_corr"]
+    uncertain = ApCorr(known["psfFlux"].correction, 0.12)
+    other.components["ap_corr"] = ApCorrMap({**known, "psfFlux": uncertain})
+    other.write_summaries()
+    standards = read_table(other.path("fgcm_standard_stars", skypix=PIECE)).to_dict()
+    write_standards(other, standards, "psfFlux")
+    again = Run(other, tmp_path / "out")
+    assert again.numbers["flux_scale_number"] > 30
+    assert again.numbers["flux_scale"] == pytest.approx(1.03, abs=0.01)
+    assert again.image.ap_corr.error("psfFlux") < 0.03
+
+
+def test_sources_of_a_crowded_field_stand_on_its_glow_or_above_it(
+    scene: FinalScene, tmp_path: Path
+) -> None:
+    """The first background followed a glow that the final one leaves in the image."""
+    other = broken(scene, tmp_path / "results")
+    bowl = Polynomial2D(Basis2D(2, DOMAIN), np.array([20.0, 8.0, 0.0, 0.0, 0.0, 0.0]))
+    glow = PolynomialLayer(bowl)
+    path = other.path("initial_pvi", **FRAME)
+    image = Store(other.root).get("initial_pvi", **FRAME)
+    # v/c₁ + b₁ is what the sky, the glow and the stars sent.
+    sky = final_background().add_layer("glow", glow)
+    level = (final_background().image(BOX) - image.background.image(BOX)).astype(np.float32)
+    pixels = image.image - level * np.float32(1.05 * NJY_PER_ELECTRON)
+    spoiled = image.replace(image=pixels, background=sky)
+    path.unlink()
+    Store(other.root).put(spoiled, "initial_pvi", **FRAME)
+    plain = Run(other, tmp_path / "plain")
+    above = Run(other, tmp_path / "above", above_first_background=True)
+    assert np.array_equal(plain.image.image, above.image.image, equal_nan=True)
+    assert above.numbers["glow_njy"] == pytest.approx(20 * NJY_PER_ELECTRON, rel=0.1)
+    off = {}
+    for made in (plain, above):
+        rows, star = made.of_stars()
+        good = ~made["psfFlux_flag"][rows]
+        excess = made["psfFlux"][rows][good] - scene.flux_njy[star][good]
+        off[made is above] = float(np.median(excess / FLUX_ERROR_NJY))
+    # Of a level, the PSF flux takes in 4π σ² pixels.
+    taken = 20 * NJY_PER_ELECTRON * 4 * np.pi * 2.0**2 / FLUX_ERROR_NJY
+    assert off[False] > 0.5 * taken
+    assert abs(off[True]) < 0.1 * taken
 
 
 def test_equal_inputs_give_equal_bytes(scene: FinalScene, run: Run, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def fit_ap_corr(
             if name in config.required:
                 raise _too_few(name, int(good.sum()), int(candidates.sum()), config)
             continue
-        corrections[name], kept = _fit(columns, name, good, box, config)
+        corrections[name], kept = fit_ratio(columns, name, good, box, config)
         if not used.any():
             used = kept
     return ApCorrMap(corrections), used
@@ -177,10 +177,31 @@ def _usable(columns: Columns, name: str, config: ApCorrConfig) -> Bools:
     return usable & np.isfinite(columns["x"]) & np.isfinite(columns["y"])
 
 
-def _fit(
+def fit_ratio(
     columns: Columns, name: str, good: Bools, box: Box, config: ApCorrConfig
 ) -> tuple[ApCorr, Bools]:
-    """Fit the ratio of one flux."""
+    """Fit the ratio of the reference to one flux.
+
+    Parameters
+    ----------
+    columns
+        ``x``, ``y``, ``<flux>_instFlux`` and ``_instFluxErr`` of both, shape (N,).
+    name
+        The flux.
+    good
+        Stars to fit; those that deviate too much are left out.
+    box
+        The detector's pixels.
+    config
+        Parameters.
+
+    Returns
+    -------
+    ap_corr
+        Ratio as a function of place; its error is the scatter of single stars beyond their noise.
+    used
+        Stars behind it, shape (N,).
+    """
     ratio, variance = _ratios(columns, name)
     keep = good.copy()
     for _ in range(config.clip_rounds):

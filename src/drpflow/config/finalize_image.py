@@ -22,6 +22,12 @@ class FinalizeImageConfig(StrictModel):
     cosmic_rays: CosmicRayConfig = Field(
         default_factory=CosmicRayConfig, description="what is sharper than the final PSF"
     )
+    above_first_background: bool = param(
+        False,
+        "whether sources are found and measured above the first background, which follows the "
+        "glow of unresolved stars, and not above that of the final image, which does not: for "
+        "crowded fields",
+    )
     detection: DetectionConfig = Field(
         default_factory=DetectionConfig, description="sources of the catalogue"
     )

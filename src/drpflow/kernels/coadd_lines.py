@@ -126,6 +126,18 @@ def _excess(
 
 
 @njit(cache=True, nogil=True)
+def _bins_there(bins: Float32, j: int, i: int, dy: float, dx: float, half: int) -> int:
+    """Return how many bins of a line have values."""
+    my, mx = bins.shape
+    some = 0
+    for k in range(-half, half + 1):
+        v = int(np.floor(j + k * dy + 0.5))
+        u = int(np.floor(i + k * dx + 0.5))
+        some += 0 <= v < my and 0 <= u < mx and not np.isnan(bins[v, u])
+    return some
+
+
+@njit(cache=True, nogil=True)
 def _best_line(
     bins: Float32,
     j: int,
@@ -139,13 +151,16 @@ def _best_line(
     """Return direction and half length of the line through a bin that stands out most; -1 if none.
 
     Long lines are tried only where no short one stands out, and along those that come near it.
+    Where fewer bins than those of a short line can be seen all along a long one, as in a cut-out
+    about one galaxy, nothing tells a trail from a source.
     """
     least, faint, share = limits
     best, which, length = 0.0, -1, halves[0]
+    needed, far = 2 * halves[0] + 1, max(halves[0], halves[1])
     for k in range(0, directions.shape[0], 2):
         dy, dx = directions[k, 0], directions[k, 1]
         mean, _ = _line_pieces(bins, j, i, dy, dx, halves[0], pieces)
-        if mean <= _NEAR_FAINT * faint:
+        if mean <= _NEAR_FAINT * faint or _bins_there(bins, j, i, dy, dx, far) < needed:
             continue
         rules = least, share * least, _FEWEST_SHORT
         excess = _excess(bins, (j, i), directions[k], halves[0], offset, rules, pieces)

@@ -162,6 +162,10 @@ def _first_frame(first: FirstImage, config: FinalizeImageConfig) -> FinalFrame:
     applied = PixelCalibration(calibration, exposure.background)
     wanted = PixelCalibration(first.components["photo_calib"], first.components["background"])
     image, variance = final_pixels(exposure.image, exposure.variance, applied, wanted, exposure.xy0)
+    glow = None
+    if config.above_first_background and exposure.background is not None:
+        nothing_there = np.zeros_like(image), np.zeros_like(variance)
+        glow, _ = final_pixels(*nothing_there, applied, wanted, exposure.xy0)
     mask = exposure.mask.copy().with_planes(*_OWN_PLANES)
     for name in _OWN_PLANES:
         mask.clear(name)
@@ -175,6 +179,7 @@ def _first_frame(first: FirstImage, config: FinalizeImageConfig) -> FinalFrame:
         info.band,
         info.physical_filter,
         config.seed,
+        glow,
     )
 
 

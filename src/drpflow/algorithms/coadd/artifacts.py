@@ -14,7 +14,13 @@ import numpy as np
 from drpflow.algorithms.coadd.artifact_classes import USUAL_SHARPNESS, classify
 from drpflow.algorithms.coadd.differences import difference_of, find_candidates
 from drpflow.algorithms.coadd.epochs import epoch_limit, epoch_limits, keep_few
-from drpflow.algorithms.coadd.ghosts import find_ghosts, ghost_bins, ghost_pixels
+from drpflow.algorithms.coadd.ghosts import (
+    count_uneven,
+    few_squares,
+    find_ghosts,
+    ghost_bins,
+    ghost_pixels,
+)
 from drpflow.algorithms.coadd.streaks import (
     Streaks,
     drop_persistent,
@@ -22,7 +28,6 @@ from drpflow.algorithms.coadd.streaks import (
     line_reach_pix,
     streak_pixels,
 )
-from drpflow.config.compare_warp_assemble_coadd import EpochConfig
 from drpflow.data.footprints import span_pixels
 from drpflow.kernels.coadd_artifacts import differing, static_peaks
 from drpflow.kernels.detection import find_spans, paint_spans
@@ -62,8 +67,8 @@ class Suspects:
         Lines.
     ghosts
         Squares of wide light.
-    uneven
-        Squares that differ at all: have more light, and less.
+    bins
+        Mean levels in all squares, in noises of a direct pixel; NaN where there are no data.
     level, sharp
         Differences, matched and direct, in noises of a direct pixel, at the pixels of any of these.
     spans
@@ -74,7 +79,7 @@ class Suspects:
     narrowest: Spans
     streaks: Streaks
     ghosts: Bool
-    uneven: Bool
+    bins: Float32
     spans: Spans
     level: Float32
     sharp: Float32
@@ -91,8 +96,9 @@ class Counts:
     in_lines
         Number of visits that differ where they have a line.
     squares
-        Number of visits in which a square has more light, and less, shape (2, my, mx): the mean of
-        the others is lower in a visit for the ghost of another.
+        Number of visits in which a square differs, as squares with more light count it and as
+        those with less do (:func:`~drpflow.algorithms.coadd.ghosts.count_uneven`), shape
+        (2, my, mx).
     limits, square_limit
         The largest numbers that count as few.
     """
@@ -162,6 +168,7 @@ def find_artifacts(
         suspects[warp.visit] = found
         _count(counts, difference, found, sky.box, fwhm_pix, config)
     few = counts.beside_lines()
+    counts.squares[:] = count_uneven([s.bins for s in suspects.values()], config.ghosts)
     masks, kept = {}, {}
     for warp in warps:
         ratio = sharpness.get(warp.visit, usual)
@@ -240,7 +247,6 @@ def _count(
     # The matched PSF spreads a trail further than it is masked.
     here &= streak_pixels(found.streaks, box, fwhm_pix, config.streaks, wider=_SPREAD_BINS)
     counts.in_lines[:] += here
-    counts.squares[:] += found.uneven
 
 
 def _suspects(
@@ -267,11 +273,9 @@ def _suspects(
     suspect |= ghost_pixels(marks, box, config.ghosts)
     spans = find_spans(suspect)
     at = span_pixels(*spans)
-    low = np.float32(config.ghosts.low_threshold)
-    uneven = np.stack([bins >= low, bins <= -low])
     found, narrowest = find_spans(candidates.where), find_spans(candidates.narrowest)
     level, sharp = difference.level[at], difference.sharp[at]
-    return Suspects(found, narrowest, streaks, marks, uneven, spans, level, sharp)
+    return Suspects(found, narrowest, streaks, marks, bins, spans, level, sharp)
 
 
 def _decide(
@@ -296,29 +300,18 @@ def _decide(
         found.streaks, counts.pixels, counts.limits, box, fwhm_pix, config.streaks
     )
     streak = streak_pixels(streaks, box, fwhm_pix, config.streaks)
-    ghost = ghost_pixels(_few_squares(found, counts), box, config.ghosts)
+    squares = few_squares(
+        found.ghosts, found.bins, counts.squares, counts.square_limit, config.ghosts
+    )
+    ghost = ghost_pixels(squares, box, config.ghosts)
     grown = np.zeros(box.shape, bool)
     whole = find_spans(few | streak | ghost | narrow)
     paint_spans(*whole, disc(config.grow_pix), grown)
     return classify(grown, streak, ghost, level, sharp, sharpness, box), persistent
 
 
-def _few_squares(found: Suspects, counts: Counts) -> Bool:
-    """Return squares of wide light, and of its lack, that are of few visits.
-
-    A visit lacks light where others have a ghost: both count.
-    """
-    limit = np.full(found.ghosts.shape, counts.square_limit, np.int32)
-    squares = np.zeros_like(found.ghosts)
-    more, less = counts.squares
-    for of_sign, number in zip(found.uneven, (more, more + less), strict=True):
-        squares |= keep_few(found.ghosts & of_sign, number, limit, _SQUARES)
-    return squares
-
-
 _ALONE = np.zeros(1, np.int64)
 _SPREAD_BINS = 2
-_SQUARES = EpochConfig(window_pix=1)
 
 
 def disc(radius_pix: int) -> NDArray[np.int64]:

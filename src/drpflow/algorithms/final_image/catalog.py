@@ -21,13 +21,14 @@ from drpflow.algorithms.final_image.flags import (
     match_stars,
     star_flags,
 )
-from drpflow.algorithms.final_image.flux_scale import FluxScale, scaled, star_scale
+from drpflow.algorithms.final_image.flux_scale import FluxScale, star_scale, told_by_stars
 from drpflow.algorithms.final_image.standard import standard_columns
 from drpflow.algorithms.measurement.classification import extendedness
 from drpflow.algorithms.measurement.kron import kron_columns
 from drpflow.algorithms.measurement.noisy_psf import debiased_psf_columns
 from drpflow.algorithms.source_catalog import find_sources, measure_found
 from drpflow.data.ap_corr import ApCorrMap
+from drpflow.data.flux_errors import own_errors
 from drpflow.errors import AlgorithmError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from drpflow.algorithms.final_image.frame import FinalFrame, FinalModels
     from drpflow.config.finalize_image import FinalizeImageConfig
+    from drpflow.data.geometry import Box
     from drpflow.data.psf import Psf
 
     Columns = dict[str, NDArray[Any]]
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 KRON = "kronFlux"
 _ARTIFACTS = ("ARTIFACT", "TRANSIENT")
 _DEBIASED = 4
-# Stars that tell a scale; the error of the correction, which they share, counts as noise.
+# Stars that tell a scale; the error of the correction, which they share, does not count.
 _LEAST_SNR = 10.0
 
 
@@ -106,6 +108,9 @@ def make_catalog(
     config
         The sections of the algorithms.
     """
+    glow: dict[str, float | int | str] = {}
+    if config.above_first_background:
+        frame, glow = frame.above_glow()
     found = find_sources(frame, models.psf, config)
     measured = measure_found(frame, found, frame.mask.any(_ARTIFACTS), models.psf, config)
     columns = measured.columns
@@ -114,14 +119,14 @@ def make_catalog(
     columns |= known
     columns |= _at_own_color(columns, models.psf)
     columns |= kron_columns(measured.work, columns, config.kron)
-    scale = models.scale or _scale_by_stars(columns, models, stars, pairs)
-    ap_corr = scaled(models.ap_corr, scale.factor)
+    scale = models.scale or _scale_by_stars(columns, models, stars, pairs, frame.box)
+    ap_corr = told_by_stars(models.ap_corr, stars.flux, scale)
     columns |= _corrected(columns, ap_corr)
     columns |= _kron_corrected(columns, frame, config)
     columns |= extendedness(columns, config.measurement.classification)
     center_pix = config.measurement.center_radius_pix
     columns |= artifact_flags(measured.work, frame.mask, columns["x"], columns["y"], center_pix)
-    numbers = {**measured.numbers, **counts, **_told(scale, stars.flux)}
+    numbers = {**glow, **measured.numbers, **counts, **_told(scale, stars.flux)}
     return Catalog(standard_columns(columns, frame, models, center_pix), ap_corr, numbers)
 
 
@@ -135,7 +140,7 @@ def _told(scale: FluxScale, flux: str) -> dict[str, float | int | str]:
 
 
 def _scale_by_stars(
-    columns: Columns, models: FinalModels, stars: KnownStars, pairs: tuple[Rows, Rows]
+    columns: Columns, models: FinalModels, stars: KnownStars, pairs: tuple[Rows, Rows], box: Box
 ) -> FluxScale:
     """Return the scale at which stars have the flux that was calibrated."""
     name = stars.flux
@@ -143,12 +148,14 @@ def _scale_by_stars(
         return FluxScale(1.0, float("nan"), 0)
     rows, star_rows = pairs
     corrected = apply_ap_corr(columns, ApCorrMap({name: models.ap_corr[name]}))
-    final, noise = (corrected[f"{name}_{part}"][rows] for part in ("instFlux", "instFluxErr"))
+    parts = ("instFlux", "instFluxErr", "apCorr", "apCorrErr")
+    final, *errors = (corrected[f"{name}_{part}"][rows] for part in parts)
+    own = own_errors(final, *errors)
     with np.errstate(invalid="ignore"):
-        good = ~corrected[f"{name}_flag"][rows] & (final > _LEAST_SNR * noise)
-    factor = models.photo_calib.factor(columns["x"][rows], columns["y"][rows])
-    first = stars.fits["first_flux"][star_rows] * factor
-    return star_scale(first[good], final[good])
+        good = ~corrected[f"{name}_flag"][rows] & (final > _LEAST_SNR * own)
+    x, y = columns["x"][rows], columns["y"][rows]
+    first = stars.fits["first_flux"][star_rows] * models.photo_calib.factor(x, y)
+    return star_scale(first[good], final[good], own[good], x[good], y[good], box)
 
 
 def _known_stars(
