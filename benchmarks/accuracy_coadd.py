@@ -3,8 +3,9 @@
     python benchmarks/accuracy_coadd.py SURVEY [--products ROOT] [--bands g r i]
 
 SURVEY is a folder that ``drpflow simulate`` made, ROOT the output root of its run (by default
-SURVEY/results). Everything is scored on the pixels of the detectors, through the runs of pixels
-that ``warp_mask`` holds for them, within the patches that there are.
+SURVEY/results). Everything is scored on the pixels of those detectors that the plan has in the
+coadds, through the runs of pixels that ``warp_mask`` holds for them, within the patches that there
+are.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from drpflow.algorithms.coadd.epochs import epoch_limit
 from drpflow.config.compare_warp_assemble_coadd import CompareWarpAssembleCoaddConfig
 from drpflow.data.sky_map import sky_map_from_json
 from drpflow.io.coadd_files import read_warp_mask
+from drpflow.io.coadd_plan_files import read_coadd_plan
 from drpflow.io.store import Store
 from drpflow.sim.ghosts import ghost_image
 from drpflow.sim.photometry import mag_to_njy
@@ -268,6 +270,12 @@ def on_patches(exposure: Exposure, tract: Tract, patches: list[int]) -> Bool:
     return inside
 
 
+def _in_coadds(made: Store, one: Id, frame: TruthFrame) -> bool:
+    """Return whether the plan has a detector in the coadds: others have no masks."""
+    plan = read_coadd_plan(made.path("coadd_plan", tract=one["tract"], band=one["band"]))
+    return frame.detector in plan.detectors(frame.visit)
+
+
 def _score(
     tally: Tally,
     frame: TruthFrame,
@@ -341,7 +349,7 @@ def main() -> int:
     for frame in truth.frames():
         ids = [i for i in made.query("warp_mask", visit=frame.visit) if i["band"] in args.bands]
         exposure = run.get("recalibrated_pvi", visit=frame.visit, detector=frame.detector)
-        if ids and exposure.wcs is not None:
+        if ids and exposure.wcs is not None and _in_coadds(made, ids[0], frame):
             _score(tally, frame, exposure, made, tract, ids, lasting)
     print(tally.table())
     for one in made.query("coadd"):

@@ -117,6 +117,11 @@ class ClassificationConfig(StrictModel):
     size_margin: float = param(
         0.05, "a size that exceeds the PSF's by less than this share counts as equal", ge=0
     )
+    points_of_blends: bool = param(
+        False,
+        "whether what the deblender separated as points (deblend.max_chi2) are points: for fields "
+        "so crowded that a Gaussian of free size measures the neighbours",
+    )
 
 
 class MeasurementConfig(StrictModel):

@@ -8,7 +8,7 @@ import pytest
 
 from drpflow.algorithms.measurement.classification import extendedness, is_primary
 from drpflow.algorithms.measurement.sources import measure_sources
-from drpflow.config.measurement import MeasurementConfig
+from drpflow.config.measurement import ClassificationConfig, MeasurementConfig
 from drpflow.data.footprints import Footprints
 from drpflow.data.heavy_footprints import HeavyFootprints
 from drpflow.data.mask import Mask
@@ -105,3 +105,17 @@ def test_failures_have_no_class(columns: dict) -> None:
 def test_primary() -> None:
     sky, blend = np.array([False, True, False]), np.array([False, False, True])
     np.testing.assert_array_equal(is_primary(sky, blend), [True, False, False])
+
+
+def test_points_of_the_deblender_are_points_where_the_field_is_all_stars(
+    columns: dict[str, np.ndarray],
+) -> None:
+    """Light of neighbours widens the Gaussian of stars, which is what galaxies look like."""
+    config = ClassificationConfig(points_of_blends=True)
+    stars_on_stars = GALAXY & (np.arange(SIDE**2) % 2 == 0)
+    blends = corrected(columns) | {"deblend_isPoint": stars_on_stars}
+    plain = extendedness(blends)["extendedness"]
+    found = extendedness(blends, config)["extendedness"]
+    assert (plain[GALAXY] == 1).all()
+    assert (found[stars_on_stars] == 0).all()
+    assert np.array_equal(found[~stars_on_stars], plain[~stars_on_stars])

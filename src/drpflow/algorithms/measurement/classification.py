@@ -37,7 +37,7 @@ def extendedness(
         Columns of the star table after the aperture corrections; ``psfFlux_apCorr`` and
         ``gaussianFlux_apCorr`` say so.
     config
-        r, k and ε.
+        r, k and ε; whether ``deblend_isPoint`` goes before.
 
     Returns
     -------
@@ -64,7 +64,10 @@ def extendedness(
     for name in _CORRECTED:
         failed |= columns[f"{name}_flag"] | ~np.isfinite(columns[f"{name}_apCorr"])
     excess = config.flux_ratio * gauss - psf - config.error_factor * spread
-    value = np.where(failed, np.nan, np.where(excess > 0, 1.0, 0.0)).astype(np.float32)
+    extended = excess > 0
+    if config.points_of_blends:
+        extended &= ~columns["deblend_isPoint"]
+    value = np.where(failed, np.nan, extended).astype(np.float32)
     return {
         "extendedness": value,
         "extendedness_flag": failed,
