@@ -30,10 +30,9 @@ from drpflow.algorithms.depth import (
 from drpflow.algorithms.measurement.psf_fit import typical_sigma
 from drpflow.algorithms.psf_statistics import psf_statistics
 from drpflow.algorithms.source_calibration import calibrate_fluxes, calibrate_positions
-from drpflow.data.detector_info import DetectorInfo
 from drpflow.data.exposure import Exposure
 from drpflow.data.geometry import ValidPolygon
-from drpflow.data.mask import Mask
+from drpflow.data.lost_exposure import lost_exposure
 from drpflow.data.summary_stats import SummaryStats
 from drpflow.errors import AlgorithmError
 
@@ -348,15 +347,5 @@ def failed_images(
     reason
         Why all components are missing.
     """
-    mask = Mask.zeros(detector.shape)
-    mask.array[:] = mask.bit("NO_DATA")
-    instrument = visit_info.instrument if visit_info else ""
-    failed = Exposure(
-        np.full(detector.shape, np.nan, np.float32),
-        mask,
-        np.full(detector.shape, np.nan, np.float32),
-        unit="electron",
-        components={"visit_info": visit_info, "detector": DetectorInfo(detector, instrument)},
-        missing=dict.fromkeys(_FAILED_BEFORE, reason),
-    )
+    failed = lost_exposure(detector, visit_info, reason, _FAILED_BEFORE)
     return failed, make_thumbnail(failed)

@@ -11,12 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from drpflow.algorithms.compression.quantize import CompressedPixels, compress_pixels
-from drpflow.data.detector_info import DetectorInfo
-from drpflow.data.exposure import Exposure
-from drpflow.data.mask import Mask
+from drpflow.data.lost_exposure import lost_exposure
 from drpflow.errors import AlgorithmError
 
 if TYPE_CHECKING:
@@ -24,6 +20,7 @@ if TYPE_CHECKING:
 
     from drpflow.config.compress_image import CompressImageConfig
     from drpflow.data.camera import Detector
+    from drpflow.data.exposure import Exposure
     from drpflow.data.visit_info import VisitInfo
 
 _MADE_BEFORE = ("psf", "wcs", "photo_calib", "ap_corr", "background", "summary_stats")
@@ -86,14 +83,4 @@ def failed_exposure(detector: Detector, visit_info: VisitInfo | None, reason: st
     reason
         Why all components are missing.
     """
-    mask = Mask.zeros(detector.shape)
-    mask.array[:] = mask.bit("NO_DATA")
-    instrument = visit_info.instrument if visit_info else ""
-    return Exposure(
-        np.full(detector.shape, np.nan, np.float32),
-        mask,
-        np.full(detector.shape, np.nan, np.float32),
-        unit="nJy",
-        components={"visit_info": visit_info, "detector": DetectorInfo(detector, instrument)},
-        missing=dict.fromkeys(_MADE_BEFORE, reason),
-    )
+    return lost_exposure(detector, visit_info, reason, _MADE_BEFORE, "nJy")

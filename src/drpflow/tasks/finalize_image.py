@@ -23,9 +23,8 @@ from drpflow.algorithms.final_image.flags import mark_artifacts
 from drpflow.algorithms.final_image.flux_scale import flux_scale
 from drpflow.algorithms.final_image.frame import FinalFrame, FinalModels
 from drpflow.algorithms.final_image.pixels import fill_cosmic_rays, final_pixels
-from drpflow.data.detector_info import DetectorInfo
 from drpflow.data.exposure import Exposure
-from drpflow.data.mask import Mask
+from drpflow.data.lost_exposure import lost_exposure
 from drpflow.data.recalibration import PixelCalibration
 from drpflow.errors import AlgorithmError
 
@@ -244,16 +243,4 @@ def nothing(detector: Detector, visit_info: VisitInfo, reason: str) -> Exposure:
     reason
         Why all components are missing.
     """
-    mask = Mask.zeros(detector.shape)
-    mask.array[:] = mask.bit("NO_DATA")
-    return Exposure(
-        np.full(detector.shape, np.nan, np.float32),
-        mask,
-        np.full(detector.shape, np.nan, np.float32),
-        unit="electron",
-        components={
-            "visit_info": visit_info,
-            "detector": DetectorInfo(detector, visit_info.instrument),
-        },
-        missing=dict.fromkeys((*NEEDED, *_PASSED_ON), reason),
-    )
+    return lost_exposure(detector, visit_info, reason, (*NEEDED, *_PASSED_ON))

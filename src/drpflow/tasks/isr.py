@@ -46,6 +46,7 @@ from drpflow.algorithms.isr.variance import calibration_variance, poisson_and_re
 from drpflow.data.calibrations import AmplifierNoise, Calibrations, amplifier_noise
 from drpflow.data.detector_info import DetectorInfo
 from drpflow.data.exposure import Exposure
+from drpflow.data.lost_exposure import lost_exposure
 from drpflow.data.mask import Mask
 from drpflow.errors import AlgorithmError
 
@@ -423,17 +424,7 @@ def failed_exposure(detector: Detector, visit_info: VisitInfo | None, reason: st
     reason
         Why the other components are missing.
     """
-    mask = Mask.zeros(detector.shape)
-    mask.array[:] = mask.bit("NO_DATA")
-    instrument = visit_info.instrument if visit_info else ""
-    return Exposure(
-        np.full(detector.shape, np.nan, np.float32),
-        mask,
-        np.full(detector.shape, np.nan, np.float32),
-        unit="electron",
-        components={"visit_info": visit_info, "detector": DetectorInfo(detector, instrument)},
-        missing={"wcs": reason},
-    )
+    return lost_exposure(detector, visit_info, reason, ("wcs",))
 
 
 def make_thumbnail(exposure: Exposure) -> Exposure:

@@ -295,6 +295,7 @@ class _Catalog:
 
     @classmethod
     def of(cls, fit: MotionFit, reference: ReferenceAstrometry | None) -> _Catalog:
+        """Return what the reference catalogue says; nothing if there is none, or it is not used."""
         config, start, n = fit.config.reference, fit.start, fit.start.ra.size
         if reference is None or not config.use:
             return cls(np.zeros(n, np.int64), np.zeros((n, 5, 5)), np.zeros((n, 5)))
@@ -305,6 +306,7 @@ class _Catalog:
         return cls(number.astype(np.int64), share, mean)
 
     def part(self, stars: slice) -> _Catalog:
+        """Return the same of some of the stars."""
         return _Catalog(self.number[stars], self.share[stars], self.mean[stars])
 
 

@@ -14,7 +14,7 @@ from drpflow.qa.merit import Figure, resampled, share
 from drpflow.qa.truth.score import Score
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -128,17 +128,26 @@ def _star_offsets(coadd: Exposure, stars: Columns, column: str) -> list[float]:
     return found
 
 
-def psf_flux(exposure: Exposure, x: float, y: float) -> tuple[float, float]:
-    """Return the flux of a source by the PSF and its error; NaN where it cannot be had."""
-    planes = [name for name in _BAD if name in exposure.mask.planes]
-    core = Box.around(x, y, 2 * _CORE_PIX)
-    if not exposure.box.covers(core) or exposure.mask.any(planes)[core.slices(exposure.xy0)].any():
-        return np.nan, np.nan
+def psf_flux(
+    exposure: Exposure,
+    x: float,
+    y: float,
+    planes: Sequence[str] = _BAD,
+    clear_pix: int | None = 2 * _CORE_PIX,
+) -> tuple[float, float]:
+    """Return the flux of a source by the PSF and its error; NaN where it cannot be had.
+
+    Pixels within `clear_pix`, or all of the PSF's if it is None, must be free of `planes`.
+    """
     try:
         image, box = exposure.components["psf"].compute_image(x, y)
     except AlgorithmError:
         return np.nan, np.nan
-    if not exposure.box.covers(box):
+    clear = box if clear_pix is None else Box.around(x, y, clear_pix)
+    if not (exposure.box.covers(box) and exposure.box.covers(clear)):
+        return np.nan, np.nan
+    known = [name for name in planes if name in exposure.mask.planes]
+    if exposure.mask.any(known)[clear.slices(exposure.xy0)].any():
         return np.nan, np.nan
     window = box.slices(exposure.xy0)
     pixels, variance = exposure.image[window].astype(float), exposure.variance[window]
