@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drpflow.config.finalize_image import FinalizeImageConfig
-from drpflow.workflow.task_runner import Failure, Task, main
+from drpflow.workflow.task_runner import Failure, Partial, Task, main
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         parser.add_argument(f"--{name}", required=True, type=Path, help="file to write")
 
 
-def run(args: Namespace) -> dict[str, float | int | str]:
+def run(args: Namespace) -> dict[str, float | int | str] | Partial:
     from drpflow.io import final_image_files as files
     from drpflow.io.frame_geometry import read_geometry
     from drpflow.tasks import finalize_image as task
@@ -41,7 +41,7 @@ def run(args: Namespace) -> dict[str, float | int | str]:
     first = task.FirstImage(*parts[:-3], task.KnownStars(*parts[-3:]))
     made = task.finalize_image(first, args.config)
     files.write_outputs(of, made.image, made.columns, vars(args))
-    return made.numbers
+    return Partial(made.numbers, made.problem) if made.problem else made.numbers
 
 
 def write_stub(args: Namespace, failure: Failure) -> None:

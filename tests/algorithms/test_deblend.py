@@ -166,6 +166,23 @@ def test_a_blend_without_usable_pixels_is_flagged_and_keeps_its_light() -> None:
     check_conserved(found, image, footprints)
 
 
+@pytest.mark.parametrize("limits", [{"max_peaks": 2}, {"max_area_pix": 3000}])
+def test_a_blend_beyond_the_limits_stays_whole_and_is_flagged(limits: dict[str, int]) -> None:
+    stars = [(25, 30, 2e4), (35, 30, 5e4), (30, 40, 3e4)]
+    field = stars_at(60, SIGMA, stars)
+    image, variance = field.observe(field.light, np.random.default_rng(6))
+    footprints = whole_image(60, [(35, 30), (30, 40), (25, 30)])
+    config = CONFIG.model_copy(update=limits)
+    found = deblend(image, variance, np.zeros(image.shape, bool), footprints, PSF, config)
+    assert found.skipped.tolist() == found.too_big.tolist() == [True]
+    assert found.n_peaks.tolist() == [3]
+    assert (found.children.peak_x[0], found.children.peak_y[0]) == (35, 30)
+    check_conserved(found, image, footprints)
+    divided = deblend(image, variance, np.zeros(image.shape, bool), footprints, PSF, CONFIG)
+    assert len(divided.children) == 3
+    assert not divided.too_big.any()
+
+
 def test_saturated_core_and_missing_pixels() -> None:
     field = stars_at(80, SIGMA, [(40, 40, 1e6), (50, 41, 3e4)])
     image, variance = field.observe(field.light, np.random.default_rng(7))

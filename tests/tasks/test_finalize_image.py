@@ -245,11 +245,25 @@ def test_a_calibration_of_another_flux_is_followed(
     again = Run(other, tmp_path / "out")
     assert again.numbers["calibrated_flux"] == "psfFlux"
     assert run.numbers["calibrated_flux"] == "normCompTophatFlux"
+    assert again.status["outcome"] == "done"
     assert again.numbers["flux_scale"] == pytest.approx(1.03, abs=0.01)
     assert again.numbers["flux_scale_number"] > 30
     good = ~run["sky_source"] & np.isfinite(run["psfFlux"])
     ratio = again["psfFlux"][good] / run["psfFlux"][good]
     assert ratio == pytest.approx(again.numbers["flux_scale"], rel=0.01)
+
+
+def test_fluxes_that_nothing_ties_to_the_calibrated_ones_are_said_to_be(
+    scene: FinalScene, tmp_path: Path
+) -> None:
+    other = broken(scene, tmp_path / "results")
+    other.first_ap_corr = ApCorrMap()
+    other.write_summaries()
+    again = Run(other, tmp_path / "out")
+    assert again.status["outcome"] == "partial"
+    assert "nothing ties the final fluxes" in again.status["reason"]
+    assert (again.numbers["flux_scale"], again.numbers["flux_scale_number"]) == (1.0, 0)
+    assert np.isfinite(again["psfFlux"]).sum() > 40
 
 
 def test_a_correction_of_large_error_leaves_stars_that_tell_the_scale(

@@ -47,8 +47,10 @@ class Deblended:
     blendedness
         Part of the light under its template that belongs to its neighbours, float32, shape (n,).
     skipped
-        Whether no template could be made for any peak of its blend, bool, shape (n,); the
-        brightest peak then has all of the light.
+        Whether its blend was not divided, bool, shape (n,); the brightest peak then has all of
+        the light. Either no template could be made for any peak, or it is too large.
+    too_big
+        Whether it was not, because it is larger than the configuration allows, bool, shape (n,).
     n_dropped
         Peaks that have no light of their own beside their neighbours, and are no sources.
     """
@@ -59,6 +61,7 @@ class Deblended:
     is_point: Bool
     blendedness: Float32
     skipped: Bool
+    too_big: Bool
     n_dropped: int
 
 
@@ -79,6 +82,10 @@ def deblend(
     3. The templates' weights are those of non-negative least squares.
     4. The light of each pixel is divided in the ratio of the weighted templates; what no template
        reaches goes to the nearest source. The sum over all sources is the image.
+
+    Blends with more peaks or pixels than `config` allows stay whole, with their brightest peak.
+
+    Blends with more peaks or pixels than the configuration allows stay whole.
 
     Parameters
     ----------
@@ -109,9 +116,10 @@ def deblend(
     unusable = bad | ~finite | ~(variance > 0) | ~np.isfinite(variance)
     footprints = split_close_pairs(image, variance, unusable, footprints, psf, config)
     peaks = footprints.n_peaks()
-    alone, blended = np.flatnonzero(peaks == 1), np.flatnonzero(peaks > 1)
-    single = HeavyFootprints.from_image(footprints.select(alone), image)
-    parts = [_undivided(single, alone)]
+    too_big = (peaks > config.max_peaks) | (footprints.areas() > config.max_area_pix)
+    whole = (peaks == 1) | (too_big & (peaks > 1))
+    blended = np.flatnonzero((peaks > 1) & ~too_big)
+    parts = [_undivided(image, footprints, np.flatnonzero(whole))]
     if blended.size:
         labels = footprints.select(blended).labels(image.shape)
         canvas = (image.copy(), np.zeros_like(image), np.zeros_like(image))
@@ -179,6 +187,7 @@ def _apportion(
         is_point=points.is_point[kept],
         blendedness=np.clip(part, 0, 1).astype(np.float32)[kept],
         skipped=skipped[blend],
+        too_big=np.zeros(blend.size, np.bool_),
         n_dropped=int((~kept).sum()),
     )
 
@@ -244,12 +253,19 @@ def _collect(
     return HeavyFootprints(footprints, values[order]), kept
 
 
-def _undivided(single: HeavyFootprints, rows: Int64) -> Deblended:
-    """Return sources that had no neighbours."""
-    n = rows.size
-    no = np.zeros(n, np.bool_)
+def _undivided(image: Float32, footprints: Footprints, rows: Int64) -> Deblended:
+    """Return sources without neighbours, and blends that are too large as one source each."""
+    single = footprints.select(rows)
+    peaks = single.n_peaks()
     return Deblended(
-        single, rows, np.ones(n, np.int32), no, np.zeros(n, np.float32), no.copy(), n_dropped=0
+        HeavyFootprints.from_image(single.with_first_peak(), image),
+        rows,
+        n_peaks=peaks.astype(np.int32),
+        is_point=np.zeros(rows.size, np.bool_),
+        blendedness=np.zeros(rows.size, np.float32),
+        skipped=peaks > 1,
+        too_big=peaks > 1,
+        n_dropped=0,
     )
 
 
@@ -264,5 +280,6 @@ def _in_order(parts: list[Deblended]) -> Deblended:
         is_point=np.concatenate([p.is_point for p in parts])[order],
         blendedness=np.concatenate([p.blendedness for p in parts])[order],
         skipped=np.concatenate([p.skipped for p in parts])[order],
+        too_big=np.concatenate([p.too_big for p in parts])[order],
         n_dropped=sum(p.n_dropped for p in parts),
     )

@@ -195,6 +195,7 @@ def measure_found(
         "sky_sources": len(x),
         "peaks_dropped": int(found.deblended.n_dropped),
         "blends_skipped": int(np.unique(skipped).size),
+        "blends_too_big": int(np.count_nonzero(found.deblended.too_big)),
     }
     return Measured(columns, work, numbers)
 
@@ -226,6 +227,7 @@ def origin_columns(frame: Pixels, found: Found, n_sky: int) -> Columns:
         "parentSourceId": with_sky(np.where(in_blend, blend_ids[deblended.parent], 0), 0),
         "deblend_nPeaks": with_sky(deblended.n_peaks.astype(np.int32), 0),
         "deblend_skipped": with_sky(deblended.skipped, False),
+        "deblend_parentTooBig": with_sky(deblended.too_big, False),
         "deblend_isPoint": with_sky(deblended.is_point, False),
         "blendedness": with_sky(deblended.blendedness.astype(np.float32), np.nan),
         "sky_source": sky_source,

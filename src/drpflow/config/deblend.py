@@ -89,6 +89,15 @@ class DeblendConfig(StrictModel):
     group_peaks: int = param(
         4000, "peaks treated at a time; a single blend with more is one group", ge=1
     )
+    max_peaks: int = param(
+        20_000,
+        "blends with more peaks are not divided but flagged; one that large is no crowded field "
+        "but a background that failed",
+        ge=2,
+    )
+    max_area_pix: int = param(
+        10_000_000, "blends with more pixels are not divided but flagged", unit="pix2", ge=100
+    )
     close_pairs: ClosePairConfig = Field(
         default_factory=ClosePairConfig, description="peaks that are two point sources"
     )

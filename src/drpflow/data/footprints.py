@@ -7,7 +7,7 @@ about all footprints is one numpy expression.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -197,6 +197,18 @@ class Footprints:
             self.peak_y[peak],
             self.peak_significance[peak],
             first_peak,
+        )
+
+    def with_first_peak(self) -> Footprints:
+        """Return the same sets of pixels, each with the first of its peaks alone, if it has one."""
+        has = self.n_peaks() > 0
+        rows = self.first_peak[:-1][has]
+        return replace(
+            self,
+            peak_x=self.peak_x[rows],
+            peak_y=self.peak_y[rows],
+            peak_significance=self.peak_significance[rows],
+            first_peak=np.concatenate([[0], np.cumsum(has)]),
         )
 
     def mark(self, mask: Mask, plane: str) -> None:

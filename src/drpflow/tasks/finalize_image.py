@@ -97,11 +97,14 @@ class FinalizeImageResult:
         Columns of ``final_source_detector``, and more.
     numbers
         Figures for the status file.
+    problem
+        Why the fluxes are not tied to those that were calibrated; None if they are.
     """
 
     image: Exposure
     columns: Columns
     numbers: dict[str, float | int | str]
+    problem: AlgorithmError | None = None
 
 
 def finalize_image(first: FirstImage, config: FinalizeImageConfig) -> FinalizeImageResult:
@@ -138,7 +141,20 @@ def finalize_image(first: FirstImage, config: FinalizeImageConfig) -> FinalizeIm
     catalog = make_catalog(frame, models, first.stars, config)
     numbers |= {"patches": len(first.artifacts), **pixels, **catalog.numbers}
     image = _exposure(frame, first, catalog)
-    return FinalizeImageResult(image, catalog.columns, numbers)
+    return FinalizeImageResult(image, catalog.columns, numbers, _problem(catalog))
+
+
+def _problem(catalog: Catalog) -> AlgorithmError | None:
+    """Return what is to be said if nothing told the scale of the final fluxes."""
+    if catalog.numbers["flux_scale_number"]:
+        return None
+    flux = catalog.numbers["calibrated_flux"]
+    return AlgorithmError(
+        f"nothing ties the final fluxes to the calibrated ones ({flux}): their scale is taken as 1",
+        {},
+        "Zero points may be off by what the PSF and its aperture corrections have changed, mostly "
+        "below 1 %; look at the number of stars of calibrateImage and finalizeCharacterization",
+    )
 
 
 def _check_components(first: FirstImage) -> None:

@@ -128,5 +128,5 @@ def _flags(
         "invalidPsfFlag": ~np.isfinite(columns["ixxPSF"] + columns["iyyPSF"]),
         "blendedness_flag": ~np.isfinite(columns["blendedness"]),
         "sizeExtendedness_flag": ~np.isfinite(columns["sizeExtendedness"]),
-        "deblend_parentTooBig": columns["deblend_skipped"],
+        "deblend_parentTooBig": columns["deblend_parentTooBig"],
     }
