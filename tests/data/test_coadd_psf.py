@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from drpflow.data.ap_corr import ApCorr
 from drpflow.data.coadd_psf import CoaddPsf, CoaddPsfInput
 from drpflow.data.geometry import Box, ValidPolygon
 from drpflow.data.plane_maps import AffineMap
-from drpflow.data.polynomial import Basis2D, Domain
+from drpflow.data.polynomial import Basis2D, Domain, Polynomial2D
 from drpflow.data.psf import GaussianPsf, PixelGridPsf
 from drpflow.data.record import from_record
 from drpflow.data.sky_wcs import SkyWcs
@@ -103,6 +106,45 @@ def test_color_goes_to_the_inputs() -> None:
     assert psf.color_ref == 0.5
     blue, middle, red = (psf.compute_sigma(150.0, 150.0, c) for c in (-0.5, None, 1.5))
     assert blue < middle < red
+
+
+def corrected(one: CoaddPsfInput, factor: float, error: float = 0.0) -> CoaddPsfInput:
+    field = Polynomial2D.constant(factor, Domain(-0.5, 299.5, -0.5, 299.5))
+    return replace(one, ap_corr=ApCorr(field, error))
+
+
+def test_psf_fluxes_on_the_mean_are_corrected_as_those_on_the_inputs() -> None:
+    """Each input shows what its PSF flux, times its correction, says is there."""
+    narrow, wide = GaussianPsf(1.8), GaussianPsf(2.0)
+    factors, weights = (0.985, 0.995), (3.0, 1.0)
+    inputs = [
+        corrected(item(psf, wcs(), w, visit), c)
+        for psf, w, visit, c in zip((narrow, wide), weights, (1, 2), factors, strict=True)
+    ]
+    psf = CoaddPsf(wcs(), tuple(inputs))
+    half = psf.half_size_pix
+    shown = [
+        np.pad(p.compute_kernel_image(0, 0), half - p.half_size_pix) / c
+        for p, c in zip((narrow, wide), factors, strict=True)
+    ]
+    image = (3 * shown[0] + shown[1]) / 4
+    model = psf.compute_kernel_image(150.0, 150.0)
+    flux = (image * model).sum() / (model**2).sum()
+    correction, _ = psf.psf_flux_correction([150.0, 900.0], [150.0, 150.0])
+    assert flux == pytest.approx(1 / 0.9875, rel=1e-3)
+    assert flux * correction[0] == pytest.approx(1.0, abs=5e-4)
+    assert np.isnan(correction[1])
+
+
+def test_the_error_of_a_correction_is_that_of_a_mean() -> None:
+    inputs = [corrected(item(GaussianPsf(2.0), wcs(), 1.0, k), 1.0, 0.004) for k in range(4)]
+    psf = CoaddPsf(wcs(), (*inputs, item(GaussianPsf(2.0), wcs(), 1.0, 9)))
+    correction, error = psf.psf_flux_correction(150.0, 150.0)
+    assert correction == pytest.approx(1.0)
+    assert error == pytest.approx(0.002)
+    back = from_record(psf.to_record())
+    np.testing.assert_array_equal(back.psf_flux_correction(150.0, 150.0), (correction, error))
+    assert back.inputs[4].ap_corr is None
 
 
 def test_round_trip_of_hundreds_of_inputs() -> None:

@@ -11,6 +11,7 @@ from drpflow.algorithms.coadd.artifacts import farthest_look_pix
 from drpflow.config.compare_warp_assemble_coadd import CompareWarpAssembleCoaddConfig
 from drpflow.config.plan_coaddition import TargetConfig
 from drpflow.config.sky_map import SkyMapConfig
+from drpflow.data.ap_corr import ApCorr
 from drpflow.data.bright_objects import BrightObject
 from drpflow.data.coadd_inputs import CoaddInput, CoaddInputs
 from drpflow.data.coadd_psf import CoaddPsf, CoaddPsfInput
@@ -19,6 +20,7 @@ from drpflow.data.geometry import Box, ValidPolygon
 from drpflow.data.mask import Mask
 from drpflow.data.noise_covariance import NoiseCovariance
 from drpflow.data.plane_maps import AffineMap
+from drpflow.data.polynomial import Domain, Polynomial2D
 from drpflow.data.psf import GaussianPsf
 from drpflow.data.sky_wcs import SkyWcs
 from drpflow.data.tan_projection import TanProjection
@@ -34,6 +36,7 @@ CONFIG = CompareWarpAssembleCoaddConfig()
 CANVAS = Box(-64, 256, 64, 320)
 BOX = CANVAS.grow(-32)
 PIXEL_DEG = 0.2 / 3600
+DOMAIN = Domain(-100.0, 500.0, -100.0, 500.0)
 OWN_SIGMA, MATCHED_SIGMA = 1.8, 3.0
 STARS = ((40.3, 150.8), (150.2, 220.4), (90.0, 250.0))
 FLASH = (100, 180)
@@ -71,7 +74,8 @@ def _exposure(sigma: float, visit: int, noise: float, psf) -> Exposure:
 def _warp(visit: int, *, matched: bool = True) -> Warp:
     # The detector lies 40 pixels to the left of the tract's pixels.
     frame = ValidPolygon.from_box(CANVAS.shifted(40, 0))
-    item = CoaddPsfInput(GaussianPsf(OWN_SIGMA), _wcs(40.0), frame, 1.0, visit, 2)
+    correction = ApCorr(Polynomial2D.constant(1 - 0.01 * visit, DOMAIN), 0.002)
+    item = CoaddPsfInput(GaussianPsf(OWN_SIGMA), _wcs(40.0), frame, 1.0, visit, 2, correction)
     direct = _exposure(OWN_SIGMA, visit, 2.0, CoaddPsf(_wcs(), (item,)))
     smooth = _exposure(MATCHED_SIGMA, visit, 0.4, GaussianPsf(MATCHED_SIGMA))
     return Warp(visit, 0.25 * visit, direct, smooth if matched else None)
@@ -91,6 +95,16 @@ def warps() -> list[Warp]:
 def made(warps):
     circle = BrightObject.circle(150.0, -12.0, 10 * PIXEL_DEG)
     return compare_warp_assemble_coadd(_of(warps, bright_objects=(circle,)), CONFIG)
+
+
+def test_aperture_correction_is_that_of_the_weighted_mean(made) -> None:
+    weights, factors = np.array([1, 2, 3, 4]), np.array([0.99, 0.98, 0.97, 0.96])
+    expected = weights.sum() / (weights / factors).sum()
+    ap_corr = made.coadd.ap_corr
+    x, y = BOX.center
+    assert ap_corr.evaluate("psfFlux", x, y) == pytest.approx(expected, rel=1e-6)
+    spread = np.hypot.reduce(0.002 * weights) / weights.sum()
+    assert ap_corr.error("psfFlux") == pytest.approx(spread, rel=0.05)
 
 
 def test_flash_is_masked_on_patch_and_detector_and_not_in_the_coadd(made) -> None:

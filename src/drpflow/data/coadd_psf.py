@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import numpy as np
 
+from drpflow.data.ap_corr import ApCorrMap
 from drpflow.data.psf_base import Psf
 from drpflow.data.record import Record, component, from_record
 from drpflow.errors import AlgorithmError
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from drpflow.data.ap_corr import ApCorr
     from drpflow.data.geometry import ValidPolygon
     from drpflow.data.sky_wcs import SkyWcs
 
     Floats: TypeAlias = NDArray[np.float64]
 
+PSF_FLUX = "psfFlux"
 # Points along each side of a polygon that tell where it lies on the coadd, and how far it may bulge
 # between them, pixels.
 _PER_SIDE = 8
@@ -53,6 +56,8 @@ class CoaddPsfInput:
         Weight in the mean, the same everywhere.
     visit, detector
         What the input is.
+    ap_corr
+        Aperture correction of PSF fluxes in the input; None if it is not known.
 
     Raises
     ------
@@ -66,6 +71,7 @@ class CoaddPsfInput:
     weight: float
     visit: int
     detector: int
+    ap_corr: ApCorr | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "psf", _in_single_precision(self.psf))
@@ -160,6 +166,38 @@ class CoaddPsf(Psf):
             held[k, rows] = True
         return held
 
+    def psf_flux_correction(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+        """Return what PSF fluxes on the coadd are multiplied with to be total, and its error.
+
+        A source of total flux F shows in input i as F P_i / c_i, as far as P_i sees it, and on the
+        coadd as F Σ w_i P_i / c_i. Where the PSFs are alike, 1/c of the coadd is the weighted mean
+        of the 1/c_i. For PSFs that differ by 10 % in width, with c_i that differ by 1 %, this is
+        wrong by less than 0.5 mmag.
+
+        Parameters
+        ----------
+        x, y
+            Places on the coadd, N points.
+
+        Returns
+        -------
+        correction, error
+            Shape (N,); NaN where no input with a correction is.
+        """
+        xs, ys = np.broadcast_arrays(np.ravel(x).astype(float), np.ravel(y).astype(float))
+        inverse, spread, weight = np.zeros((3, xs.size))
+        for k, item in enumerate(self.inputs):
+            if item.ap_corr is None:
+                continue
+            rows, xi, yi = self._within(k, item, xs, ys)
+            factor = item.ap_corr.correction(xi, yi)
+            inverse[rows] += item.weight / factor
+            spread[rows] += (item.weight * item.ap_corr.error / factor**2) ** 2
+            weight[rows] += item.weight
+        with np.errstate(invalid="ignore", divide="ignore"):
+            correction = weight / inverse
+            return correction, correction**2 * np.sqrt(spread) / weight
+
     def _within(
         self, k: int, item: CoaddPsfInput, x: Floats, y: Floats
     ) -> tuple[NDArray[np.intp], Floats, Floats]:
@@ -230,6 +268,7 @@ class CoaddPsf(Psf):
                 "weight": item.weight,
                 "visit": int(item.visit),
                 "detector": int(item.detector),
+                "ap_corr": None if item.ap_corr is None else pool.add(_record(item.ap_corr)),
             }
             for item in self.inputs
         ]
@@ -252,10 +291,19 @@ class CoaddPsf(Psf):
                 entry["weight"],
                 entry["visit"],
                 entry["detector"],
+                _ap_corr(taken.part(entry["ap_corr"])) if entry.get("ap_corr") else None,
             )
             for entry in meta["inputs"]
         ]
         return cls(taken.part(meta["wcs"]), tuple(inputs), meta["kernel_order"])
+
+
+def _record(ap_corr: ApCorr) -> Record:
+    return ApCorrMap({PSF_FLUX: ap_corr}).to_record()
+
+
+def _ap_corr(known: ApCorrMap) -> ApCorr:
+    return known[PSF_FLUX]
 
 
 def relative_jacobian(

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     Numbers: TypeAlias = dict[str, float | int | str]
 
-LOST = ("psf", "valid_polygon", "coadd_inputs", "noise_covariance")
+LOST = ("psf", "ap_corr", "valid_polygon", "coadd_inputs", "noise_covariance")
 """Components that a coadd of nothing does not have."""
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from drpflow.algorithms.warp.mosaic import hull
+from drpflow.data.ap_corr import ApCorr, ApCorrMap
 from drpflow.data.coadd_inputs import CoaddInput, CoaddInputs
-from drpflow.data.coadd_psf import CoaddPsf
+from drpflow.data.coadd_psf import PSF_FLUX, CoaddPsf
 from drpflow.data.geometry import ValidPolygon
 from drpflow.data.noise_covariance import NoiseCovariance
 from drpflow.data.photo_calib import PhotoCalib
+from drpflow.data.polynomial import Basis2D, Domain, Polynomial2D
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
 
 _PER_SIDE = 8
-# PSFs are looked at on so many points a side of the patch.
-_GRID = 5
+# PSFs are looked at on so many points a side of the patch, aperture corrections on more.
+_GRID, _FINE_GRID = 5, 25
+_AP_CORR_ORDER = 2
 
 
 def used_inputs(
@@ -112,14 +115,48 @@ def coadd_components(
         if "noise_covariance" in w.direct.components
     ]
     outlines: list[ValidPolygon | None] = [p for w in warps for _, p in inputs[w.visit]]
+    psf = CoaddPsf.combined(psfs)
     return {
         "wcs": wcs,
-        "psf": CoaddPsf.combined(psfs),
+        "psf": psf,
+        "ap_corr": ap_corr_of(psf, box),
         "photo_calib": PhotoCalib.identity(),
         "coadd_inputs": CoaddInputs(tuple(entries)),
         "valid_polygon": hull(outlines, box),
         "noise_covariance": NoiseCovariance.combine(noises) if noises else None,
     }
+
+
+def ap_corr_of(psf: CoaddPsf, box: Box) -> ApCorrMap | None:
+    """Return the aperture correction of PSF fluxes on a coadd.
+
+    A polynomial of :meth:`CoaddPsf.psf_flux_correction` over the box. Its error contains what the
+    polynomial does not follow: steps at the edges of detectors.
+
+    Parameters
+    ----------
+    psf
+        Of the coadd.
+    box
+        The pixels of the coadd.
+
+    Returns
+    -------
+    ApCorrMap or None
+        None if no input has one.
+    """
+    sides = np.linspace(box.x0, box.x1 - 1, _FINE_GRID), np.linspace(box.y0, box.y1 - 1, _FINE_GRID)
+    x, y = (v.ravel() for v in np.meshgrid(*sides))
+    correction, error = psf.psf_flux_correction(x, y)
+    known = np.isfinite(correction)
+    if not known.any():
+        return None
+    order = min(_AP_CORR_ORDER, int((np.sqrt(8 * known.sum() + 1) - 3) / 2))
+    domain = Domain(box.x0 - 0.5, box.x1 - 0.5, box.y0 - 0.5, box.y1 - 0.5)
+    x, y, correction = x[known], y[known], correction[known]
+    field = Polynomial2D.fit(Basis2D(order, domain), x, y, correction)
+    left = np.sqrt(np.mean(np.square(correction - field(x, y))))
+    return ApCorrMap({PSF_FLUX: ApCorr(field, float(np.hypot(left, np.mean(error[known]))))})
 
 
 def sharpness_of(warps: Sequence[Warp], box: Box) -> dict[int, float]:

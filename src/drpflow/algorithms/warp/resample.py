@@ -9,7 +9,7 @@ import numpy as np
 
 from drpflow.algorithms.warp.inverse_map import PixelMap, footprint, make_map
 from drpflow.algorithms.warp.noise import mean_correlation
-from drpflow.data.coadd_psf import CoaddPsf, CoaddPsfInput
+from drpflow.data.coadd_psf import PSF_FLUX, CoaddPsf, CoaddPsfInput
 from drpflow.data.exposure import Exposure
 from drpflow.data.geometry import Box, ValidPolygon
 from drpflow.data.mask import BITS, Mask
@@ -140,7 +140,10 @@ def _components(
 ) -> dict[str, Any]:
     """Return the components of a resampled detector."""
     polygon = exposure.valid_polygon or ValidPolygon.from_box(exposure.box)
-    psf = CoaddPsfInput(exposure.components["psf"], pixel_map.detector, polygon, 1.0, *names)
+    known = exposure.components.get("ap_corr") or {}
+    psf = CoaddPsfInput(
+        exposure.components["psf"], pixel_map.detector, polygon, 1.0, *names, known.get(PSF_FLUX)
+    )
     return {
         "wcs": pixel_map.tract,
         "psf": CoaddPsf(pixel_map.tract, (psf,), config.kernel_order),

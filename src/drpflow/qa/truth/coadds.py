@@ -76,7 +76,7 @@ class MaskTally:
 
 def coadd_rows(store: Store, truth: TruthTables) -> Iterator[Score]:
     """Yield fluxes of stars on coadds against truth, by their PSF."""
-    stars = _lonely(truth.table("stars"), truth.table("galaxies"))
+    stars = _of_date(_lonely(truth.table("stars"), truth.table("galaxies")), truth)
     found: dict[str, list[float]] = defaultdict(list)
     for data_id in store.query("coadd"):
         coadd = store.get("coadd", **data_id)
@@ -89,6 +89,20 @@ def coadd_rows(store: Store, truth: TruthTables) -> Iterator[Score]:
         yield Score.of(_STAGE, f"{metric}, median", "mmag", resampled(off, np.median))
         about = off - np.median(off) if off.size else off
         yield Score.of(_STAGE, f"{metric}, robust scatter", "mmag", resampled(about, _robust))
+
+
+def _of_date(stars: Columns, truth: TruthTables) -> Columns:
+    """Return those stars that visits have, where they stand in the mean of all visits."""
+    parts = [truth.sources(visit) for visit in truth.visits]
+    ids, row = np.unique(np.concatenate([p["id"] for p in parts]), return_inverse=True)
+    ra, dec = (np.concatenate([p[n] for p in parts]) for n in ("ra", "dec"))
+    # No field of a simulated survey is half the sky wide.
+    ra = ra[0] + (ra - ra[0] + 180) % 360 - 180
+    number = np.bincount(row)
+    at = np.searchsorted(ids, stars["id"]).clip(max=ids.size - 1)
+    here = ids[at] == stars["id"]
+    places = {n: (np.bincount(row, v) / number)[at[here]] for n, v in (("ra", ra), ("dec", dec))}
+    return {n: v[here] for n, v in stars.items()} | places
 
 
 def _lonely(stars: Columns, galaxies: Columns) -> Columns:
@@ -120,12 +134,17 @@ def _star_offsets(coadd: Exposure, stars: Columns, column: str) -> list[float]:
         place = float(x[k]), float(y[k])
         if inexact[Box.around(*place, _CORE_PIX).slices(coadd.xy0)].any():
             continue
-        flux = psf_flux(coadd, *place)[0]
+        flux = psf_flux(coadd, *place)[0] * _correction(coadd, *place)
         if flux > 0:
             found.append(1e3 * (_NJY_MAG - 2.5 * float(np.log10(flux)) - float(stars[column][k])))
         if len(found) == _MOST_STARS:
             break
     return found
+
+
+def _correction(coadd: Exposure, x: float, y: float) -> float:
+    known = coadd.ap_corr
+    return float(known.evaluate("psfFlux", x, y)) if known and "psfFlux" in known else 1.0
 
 
 def psf_flux(
