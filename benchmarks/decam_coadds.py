@@ -41,11 +41,15 @@ _MARGIN_PIX = 32
 # Of the images of drawn stars that are measured, and where these stand about the middle.
 _HALF_PIX = 15
 _OFFSETS_PIX = ((0.0, 0.0), (0.37, 0.21), (-0.45, 0.4))
-# Figures of the plan that the published tables do not have.
+# Figures of the plan that the published tables do not have: unknown where a plan may be without,
+# else values that decide nothing.
 _UNKNOWN = (
     "psfStarDeltaE1Median", "psfStarDeltaE2Median", "psfStarScaledDeltaSizeScatter",
-    "psfApFluxDelta", "psfApCorrSigmaScaledDelta", "wcs_error", "psfTraceRadiusDelta",
+    "psfApCorrSigmaScaledDelta",
 )  # fmt: skip
+_ASSUMED = {
+    "nPsfStar": 100.0, "psfApFluxDelta": 0.0, "psfTraceRadiusDelta": 0.0, "wcs_error": 0.01,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +94,8 @@ def plan(cutouts: Sequence[Cutout], scale_arcsec: float = SCALE_ARCSEC) -> Plann
     """Plan the coadd of one band with figures of the published models."""
     rows = [_summary(c) for c in cutouts]
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    columns |= {name: np.full(len(rows), np.nan) for name in _UNKNOWN}
+    values = dict.fromkeys(_UNKNOWN, np.nan) | _ASSUMED
+    columns |= {name: np.full(len(rows), value) for name, value in values.items()}
     return plan_coaddition(columns, [""] * len(rows), scale_arcsec, PlanCoadditionConfig())
 
 

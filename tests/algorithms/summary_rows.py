@@ -27,6 +27,7 @@ def summary_rows(n: int, detectors: int = 1, seed: int = 1) -> dict[str, NDArray
         "psfIxy": zeros.copy(),
         "psfArea": 4 * np.pi * sigma**2,
         "pixelScale": np.full(n, 0.2),
+        "nPsfStar": rng.poisson(60, n).astype(float),
         "psfStarDeltaE1Median": rng.normal(0, 0.005, n),
         "psfStarDeltaE2Median": rng.normal(0, 0.005, n),
         "psfStarScaledDeltaSizeScatter": about(0.01, 0.003),

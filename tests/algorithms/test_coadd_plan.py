@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from drpflow.algorithms.coadd_plan import (
     figures,
     judge,
+    least_number,
     limit_of,
     sky_variance,
     target_sigma,
@@ -17,7 +19,12 @@ from drpflow.algorithms.coadd_plan import (
     visit_weights,
     widest_sigma_arcsec,
 )
-from drpflow.config.plan_coaddition import CutConfig, QualityConfig, TargetConfig
+from drpflow.config.plan_coaddition import (
+    CutConfig,
+    FloorConfig,
+    QualityConfig,
+    TargetConfig,
+)
 from drpflow.data.coadd_plan import FWHM_OF_SIGMA
 from tests.algorithms.summary_rows import summary_rows
 
@@ -150,6 +157,93 @@ def test_each_figure_is_a_reason(name: str, n: int) -> None:
     assert f" above {verdict.limits[name]:.3g}" in verdict.reasons[1]
     assert verdict.reasons[2] == "without psf: too few stars"
     assert not any(verdict.reasons[3:])
+
+
+def test_least_number_follows_the_distribution_between_the_guards() -> None:
+    """Poisson numbers: 5 sigma of the square root, whose scatter is a half."""
+    rng = np.random.default_rng(6)
+    floor, config = FloorConfig(drop_below=1, keep_above=60), QualityConfig()
+    assert least_number(rng.poisson(100, 4000), floor, config) == pytest.approx(7.5**2, rel=0.05)
+    assert least_number(rng.poisson(900, 400), floor, config) == 60
+    assert least_number(rng.poisson(3, 400), floor, config) == 1
+    assert least_number(rng.poisson(100, 11), floor, config) == 1
+    free = FloorConfig(drop_below=0, keep_above=60)
+    assert least_number(rng.poisson(3, 400), free, config) == 0
+
+
+def test_guards_are_in_order() -> None:
+    with pytest.raises(ValidationError, match=r"keep_above 2\.0 is below drop_below 3\.0"):
+        FloorConfig(drop_below=3, keep_above=2)
+
+
+@pytest.mark.parametrize("n", [6, 40])
+def test_a_detector_without_stars_is_left_out(n: int) -> None:
+    """Its PSF is of other detectors and its zero point interpolated, both with small errors."""
+    rows = summary_rows(n)
+    rows["nPsfStar"][1] = 0
+    for name in ("psfStarDeltaE1Median", "psfStarDeltaE2Median", "psfStarScaledDeltaSizeScatter"):
+        rows[name][1] = np.nan
+    verdict = judge(rows, [""] * n, QualityConfig())
+    least = verdict.limits["psf_stars"]
+    reason = f"psf_stars 0 below {least:.3g}, its PSF is that of other detectors"
+    assert verdict.reasons == ["", reason, *[""] * (n - 2)]
+    assert 1 <= least <= 10
+
+
+def test_few_stars_are_a_reason_where_others_have_many() -> None:
+    rows = summary_rows(40)
+    rows["nPsfStar"][3] = 2
+    assert judge(rows, [""] * 40, QualityConfig()).reasons[3] == "psf_stars 2 below 10"
+    rows["nPsfStar"][:] = np.random.default_rng(2).poisson(4, 40)
+    rows["nPsfStar"][3] = 1
+    assert judge(rows, [""] * 40, QualityConfig()).reasons[3] == ""
+
+
+def test_an_empty_sky_may_have_detectors_without_stars() -> None:
+    """If the user says so."""
+    rows = summary_rows(40)
+    rows["nPsfStar"][:] = np.random.default_rng(2).poisson(1.5, 40)
+    rows["nPsfStar"][3] = 0
+    assert judge(rows, [""] * 40, QualityConfig()).reasons[3].startswith("psf_stars 0 below 1, ")
+    config = QualityConfig(psf_stars=FloorConfig(drop_below=0, keep_above=10))
+    assert not any(judge(rows, [""] * 40, config).reasons)
+
+
+UNKNOWN = {
+    "psf_stars": "nPsfStar",
+    "psf_size": "psfSigma",
+    "ellipticity": "psfIxy",
+    "psf_size_range": "psfTraceRadiusDelta",
+    "psf_flux_range": "psfApFluxDelta",
+    "extinction": "zeroPoint",
+    "zero_point_err": "zero_point_err",
+    "wcs_error": "wcs_error",
+    "masked_fraction": "maskedFraction",
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_must_be_known_is_said_when_it_is_not(name: str) -> None:
+    rows = summary_rows(20)
+    rows[UNKNOWN[name]][4] = np.nan
+    reasons = judge(rows, [""] * 20, QualityConfig()).reasons
+    assert f"{name} is not known" in reasons[4].split("; ")
+    assert not any(reasons[:4] + reasons[5:])
+
+
+def test_what_needs_stars_may_be_unknown() -> None:
+    rows = summary_rows(20)
+    for name in ("psfStarDeltaE1Median", "psfStarScaledDeltaSizeScatter",
+                 "psfApCorrSigmaScaledDelta"):  # fmt: skip
+        rows[name][4] = np.nan
+    assert not any(judge(rows, [""] * 20, QualityConfig()).reasons)
+
+
+def test_what_a_detector_lacks_is_not_said_twice() -> None:
+    rows = summary_rows(20)
+    rows["zeroPoint"][4] = rows["zero_point_err"][4] = np.nan
+    lacking = [""] * 4 + ["without photo_calib: cloud"] + [""] * 15
+    assert judge(rows, lacking, QualityConfig()).reasons == lacking
 
 
 def test_good_surveys_lose_nothing() -> None:

@@ -1,8 +1,9 @@
 """What to coadd: figures of detectors, limits from their own distribution, weights, target PSF.
 
 A limit that suits one camera and site rejects everything of another. Each figure is therefore
-judged by the distribution of the survey itself, between two guards: figures below the one are
-never a reason to leave a detector out, figures above the other always are.
+judged by the distribution of the survey itself, between two guards: figures better than the one
+are never a reason to leave a detector out, figures worse than the other always are. What needs no
+star to be known must be known; a detector that no star vouches for shows nothing of the sky.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from drpflow.config.plan_coaddition import CutConfig, QualityConfig, TargetConfig
+    from drpflow.config.plan_coaddition import (
+        CutConfig,
+        FloorConfig,
+        QualityConfig,
+        TargetConfig,
+    )
 
     Floats: TypeAlias = NDArray[np.float64]
     Columns: TypeAlias = Mapping[str, NDArray[Any]]
@@ -29,6 +35,8 @@ _MAG_OF_NJY = 31.4
 # Of a normal distribution: standard deviation over quartile range.
 _SIGMA_OF_IQR = 1 / 1.3489795
 _ITERATIONS = 500
+# Figures that compare stars with the model; a detector with few stars has none.
+_BY_STARS = frozenset({"psf_residual_ellipticity", "psf_size_scatter", "ap_corr_range"})
 
 
 def figures(rows: Columns) -> dict[str, Floats]:
@@ -100,13 +108,39 @@ def limit_of(values: Floats, cut: CutConfig, config: QualityConfig) -> float:
     config
         How far from the median is too far, and how many make a distribution.
     """
+    found = _far_from_usual(values, config)
+    if found is None:
+        return cut.drop_above
+    return float(np.clip(found, cut.keep_below, cut.drop_above))
+
+
+def least_number(numbers: Floats, floor: FloorConfig, config: QualityConfig) -> float:
+    """Return the smallest number that is accepted.
+
+    Parameters
+    ----------
+    numbers
+        Of all detectors that have their components, such as stars. Their square roots are judged:
+        those of numbers of random things scatter alike, however large the numbers are.
+    floor
+        Its guards.
+    config
+        How far from the median is too far, and how many make a distribution.
+    """
+    found = _far_from_usual(-np.sqrt(numbers), config)
+    least = floor.drop_below if found is None else min(found, 0.0) ** 2
+    return float(np.clip(least, floor.drop_below, floor.keep_above))
+
+
+def _far_from_usual(values: Floats, config: QualityConfig) -> float | None:
+    """Return the value that is as far above the median as may be; None of too few values."""
     known = values[np.isfinite(values)]
     if known.size < config.min_detectors:
-        return cut.drop_above
+        return None
     low, middle, high = np.percentile(known, [25, 50, 75])
     # The upper half alone tells how far good figures reach up; the lower one often ends at 0.
     spread = max(high - middle, (high - low) / 2) * 2 * _SIGMA_OF_IQR
-    return float(np.clip(middle + config.sigma * spread, cut.keep_below, cut.drop_above))
+    return float(middle + config.sigma * spread)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,14 +176,22 @@ def judge(rows: Columns, lacking: list[str], config: QualityConfig) -> Judgement
     """
     complete = np.array([not text for text in lacking], bool)
     whole = {name: np.where(complete, column, np.nan) for name, column in _floats(rows).items()}
-    found = figures(whole)
+    found, stars = figures(whole), whole["nPsfStar"]
     limits = {name: limit_of(v, getattr(config, name), config) for name, v in found.items()}
-    reasons = list(lacking)
+    least = least_number(stars, config.psf_stars, config)
+    reasons: list[list[str]] = [[text] if text else [] for text in lacking]
+    for name, values in (("psf_stars", stars), *found.items()):
+        unknown = np.zeros(complete.size, bool) if name in _BY_STARS else ~np.isfinite(values)
+        for k in np.flatnonzero(unknown & complete).tolist():
+            reasons[k].append(f"{name} is not known")
+    for k in np.flatnonzero(stars < least).tolist():
+        why = "" if stars[k] else ", its PSF is that of other detectors"
+        reasons[k].append(f"psf_stars {stars[k]:.0f} below {least:.3g}{why}")
     for name, values in found.items():
         for k in np.flatnonzero(values > limits[name]).tolist():
-            text = f"{name} {values[k]:.3g} above {limits[name]:.3g}"
-            reasons[k] = f"{reasons[k]}; {text}" if reasons[k] else text
-    return Judgement(reasons, found, limits)
+            reasons[k].append(f"{name} {values[k]:.3g} above {limits[name]:.3g}")
+    texts = ["; ".join(of_one) for of_one in reasons]
+    return Judgement(texts, {"psf_stars": stars, **found}, {"psf_stars": least, **limits})
 
 
 def target_sigma(widest_pix: Floats, visit: NDArray[np.int64], config: TargetConfig) -> float:

@@ -25,6 +25,22 @@ class CutConfig(StrictModel):
         return self
 
 
+class FloorConfig(StrictModel):
+    """Limits of one figure of a detector; smaller figures are worse."""
+
+    drop_below: float = param(..., "figures below this are always a reason to leave out", ge=0)
+    keep_above: float = param(..., "figures from this on never are", ge=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.keep_above < self.drop_below:
+            raise ValueError(
+                f"keep_above {self.keep_above} is below drop_below {self.drop_below}; "
+                "between them the survey's own distribution decides"
+            )
+        return self
+
+
 def _cut(keep_below: float, drop_above: float, doc: str) -> CutConfig:
     cut = CutConfig(keep_below=keep_below, drop_above=drop_above)
     return Field(default=cut, description=doc)
@@ -35,14 +51,18 @@ class QualityConfig(StrictModel):
 
     sigma: float = param(
         5.0,
-        "between its two limits, a figure may lie so many robust standard deviations above the "
-        "median of the tract's detectors in the band",
+        "between its two limits, a figure may lie so many robust standard deviations on the bad "
+        "side of the median of the tract's detectors in the band",
         gt=0,
     )
     min_detectors: int = param(
         12,
-        "of fewer detectors no distribution is made, and only drop_above counts",
+        "of fewer detectors no distribution is made, and only drop_above and drop_below count",
         ge=3,
+    )
+    psf_stars: FloorConfig = Field(
+        default=FloorConfig(drop_below=1, keep_above=10),
+        description="stars of the detector that its PSF was made from",
     )
     psf_size: CutConfig = _cut(1.4, 3.0, "sigma of the PSF on the sky over the median in the band")
     ellipticity: CutConfig = _cut(0.2, 0.6, "ellipticity of the PSF, (a² - b²) / (a² + b²)")
