@@ -7,7 +7,8 @@ The run must have kept ``post_isr_image``: both begin with what isr made. ``chai
 the settings. All figures are made by the same code for both, against the truth: coordinate systems
 on the grid of places of each detector; zero points by bright constant stars of each detector image,
 about the median of their band; PSF models by adaptive moments at clean stars; coadds, on the same
-pixels, by a Gaussian filter of their own stars' width at bright stars and on empty sky.
+pixels, by a Gaussian filter of their own stars' width on stars and on empty sky, and by apertures of
+8 pixels on bright stars.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from __future__ import annotations
 import argparse
 import csv
 import tempfile
+import warnings
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import sep
 from astropy.io import fits
 from astropy.time import Time
-from astropy.wcs import WCS
+from astropy.wcs import WCS, FITSFixedWarning
 from chain_programs import Chain, Detector
 from frame_scores import DEAD
 from rivals import psfex_images
@@ -33,7 +36,9 @@ from truth_survey import TruthSurvey, read_columns
 
 from drpflow import Store
 from drpflow.data.psf_moments import adaptive_moments
+from drpflow.qa.truth.coadds import places_of_date
 from drpflow.qa.truth.detection import wcs_error_pix
+from drpflow.qa.truth.tables import TruthTables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +71,7 @@ _CHAIN_STAGES = {
 _BRIGHT_SNR, _STEADY_MAG, _BRIGHT_MAG, _FAINT_MAG = 100.0, 0.005, 17.5, 20.0
 _FEWEST_STARS, _ALONE_ARCSEC = 3, 4.0
 _EMPTY, _FAR_FWHM = 4000, 2.5
+_APERTURE_PIX, _RING_PIX = 8.0, (12.0, 18.0)
 _MASKED = ("SAT", "BAD", "NO_DATA", "EDGE")
 
 
@@ -227,8 +233,8 @@ def _offset(
 def score_coadds(store: Store, chain: Chain, truth: TruthSurvey, visits: Sequence[int]) -> Scores:
     """Return depth and stars of both coadds of each patch and band."""
     scores: Scores = {who: defaultdict(list) for who in ("drpflow", "chain")}
-    stars = read_columns(truth.folder / "truth/stars.parquet")
-    galaxies = read_columns(truth.folder / "truth/galaxies.parquet")
+    tables = TruthTables(truth.folder)
+    stars, galaxies = places_of_date(tables.table("stars"), tables), tables.table("galaxies")
     bands = {i["band"] for i in store.query("coadd")}
     of_band = {b: [v for v in visits if store.get("visit_info", visit=v).band == b] for b in bands}
     for data_id in store.query("coadd"):
@@ -305,10 +311,13 @@ def depth(
     values = filtered[trial[:, 1], trial[:, 0]]
     values = values - np.median(values)
     sigma = robust_sigma(values)
-    zero = float(np.median(off))
+    flux, _, _ = sep.sum_circle(
+        np.ascontiguousarray(image), *star[rows].T, _APERTURE_PIX, bkgann=_RING_PIX
+    )
+    constant = mag[rows] + 2.5 * np.log10(np.maximum(flux, 1e-30))
     return {
-        "depth": zero - 2.5 * np.log10(5 * sigma),
-        "stars": 1e3 * robust_sigma(off),
+        "depth": float(np.median(off)) - 2.5 * np.log10(5 * sigma),
+        "stars": 1e3 * robust_sigma(constant),
         "left": 100 * float((np.abs(values) > 5 * sigma).mean()),
         "width": width,
     }
@@ -383,6 +392,7 @@ def table(frames: Scores, coadds: Scores, own: dict[str, float], chain: Chain) -
 
 
 def main() -> None:
+    warnings.simplefilter("ignore", FITSFixedWarning)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("survey", type=Path, help="folder that drpflow simulate made and ran")
     parser.add_argument("--results", type=Path, help="output root; SURVEY/results by default")

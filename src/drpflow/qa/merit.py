@@ -34,6 +34,10 @@ class Figure:
     number: int
     """How many values it was made from."""
 
+    def scaled(self, factor: float) -> Figure:
+        """Return the same in another unit."""
+        return Figure(factor * self.value, factor * self.low, factor * self.high, self.number)
+
     def text(self, digits: int, factor: float = 1.0) -> str:
         """Return it as text, e.g. ``0.031 (0.028 to 0.035)``."""
         value, low, high = (f"{factor * v:.{digits}f}" for v in (self.value, self.low, self.high))

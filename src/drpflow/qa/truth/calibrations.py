@@ -8,7 +8,7 @@ import numpy as np
 
 from drpflow.algorithms.sky_match import match_nearest
 from drpflow.errors import MissingDatasetError
-from drpflow.qa.merit import Figure, pull_figure, resampled, rms, share
+from drpflow.qa.merit import pull_figure, resampled, rms, share
 from drpflow.qa.truth.detection import wcs_error_pix
 from drpflow.qa.truth.score import Score
 
@@ -49,7 +49,7 @@ def wcs_rows(store: Store, frames: list[Frame]) -> Iterator[Score]:
             continue
         if stage != "solveAstrometry":
             yield Score.of(
-                stage, "usable detectors with a WCS", "%", _percent(share(len(pix), len(frames))),
+                stage, "usable detectors with a WCS", "%", share(len(pix), len(frames)).scaled(100),
                 least=98,
             )  # fmt: skip
         metric = "WCS error over detectors, turbulence included, rms"
@@ -69,10 +69,6 @@ def _wcs(store: Store, name: str, frame: Frame) -> Any:
         except MissingDatasetError:
             continue
     return None
-
-
-def _percent(of: Figure) -> Figure:
-    return Figure(100 * of.value, 100 * of.low, 100 * of.high, of.number)
 
 
 def photometric_rows(store: Store, truth: TruthTables) -> Iterator[Score]:
@@ -206,7 +202,7 @@ def rescue_rows(store: Store, frames: list[Frame]) -> Iterator[Score]:
         total += 1
         good += lost.get(frame.detector, "absent") == ""
     if total:
-        figure = _percent(share(good, total))
+        figure = share(good, total).scaled(100)
         yield Score.of("consolidateVisit", "usable detectors of use", "%", figure, least=98)
 
 

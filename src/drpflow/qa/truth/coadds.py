@@ -10,7 +10,7 @@ import numpy as np
 from drpflow.data.geometry import Box
 from drpflow.data.warp_masks import WarpMask
 from drpflow.errors import AlgorithmError
-from drpflow.qa.merit import Figure, resampled, share
+from drpflow.qa.merit import resampled, share
 from drpflow.qa.truth.score import Score
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _MOST_STARS, _STEADY_MAG = 12, 0.005
 _BRIGHT_MAG, _FAINT_MAG = 17.5, 20.5
 _ALONE_ARCSEC = 4.0
 _NJY_MAG = 31.4
-_FAR_PIX = 12
+_FAR_PIX, _FAR_MMAG = 12, 100.0
 
 
 class MaskTally:
@@ -70,13 +70,12 @@ class MaskTally:
         ):
             found = share(*self.counts[name])
             if found.number:
-                figure = Figure(100 * found.value, 100 * found.low, 100 * found.high, found.number)
-                yield Score.of(_STAGE, metric, "%", figure)
+                yield Score.of(_STAGE, metric, "%", found.scaled(100))
 
 
 def coadd_rows(store: Store, truth: TruthTables) -> Iterator[Score]:
     """Yield fluxes of stars on coadds against truth, by their PSF."""
-    stars = _of_date(_lonely(truth.table("stars"), truth.table("galaxies")), truth)
+    stars = places_of_date(_lonely(truth.table("stars"), truth.table("galaxies")), truth)
     found: dict[str, list[float]] = defaultdict(list)
     for data_id in store.query("coadd"):
         coadd = store.get("coadd", **data_id)
@@ -89,10 +88,16 @@ def coadd_rows(store: Store, truth: TruthTables) -> Iterator[Score]:
         yield Score.of(_STAGE, f"{metric}, median", "mmag", resampled(off, np.median))
         about = off - np.median(off) if off.size else off
         yield Score.of(_STAGE, f"{metric}, robust scatter", "mmag", resampled(about, _robust))
+        far = share(int((np.abs(about) > _FAR_MMAG).sum()), about.size)
+        metric = f"{metric}, more than {_FAR_MMAG:.0f} mmag from the median"
+        yield Score.of(_STAGE, metric, "%", far.scaled(100), most=0.0)
 
 
-def _of_date(stars: Columns, truth: TruthTables) -> Columns:
-    """Return those stars that visits have, where they stand in the mean of all visits."""
+def places_of_date(stars: Columns, truth: TruthTables) -> Columns:
+    """Return those stars that visits have, where they stand in the mean of all visits.
+
+    The table of stars has them at the epoch of the catalogue, years before.
+    """
     parts = [truth.sources(visit) for visit in truth.visits]
     ids, row = np.unique(np.concatenate([p["id"] for p in parts]), return_inverse=True)
     ra, dec = (np.concatenate([p[n] for p in parts]) for n in ("ra", "dec"))
