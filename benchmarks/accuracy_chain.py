@@ -6,9 +6,9 @@
 The run must have kept ``post_isr_image``: both begin with what isr made. ``chain_programs.py`` has
 the settings. All figures are made by the same code for both, against the truth: coordinate systems
 on the grid of places of each detector; zero points by bright constant stars of each detector image,
-about the median of their band; PSF models by adaptive moments at clean stars; coadds, on the same
-pixels, by a Gaussian filter of their own stars' width on stars and on empty sky, and by apertures of
-8 pixels on bright stars.
+about the median of their band, both where the field was recognised; PSF models by adaptive moments
+at clean stars; coadds, on the same pixels, by a Gaussian filter of their own stars' width on stars
+and on empty sky, and by apertures of 8 pixels on bright stars.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ _CHAIN_STAGES = {
 }
 _BRIGHT_SNR, _STEADY_MAG, _BRIGHT_MAG, _FAINT_MAG = 100.0, 0.005, 17.5, 20.0
 _FEWEST_STARS, _ALONE_ARCSEC = 3, 4.0
+_SOLVED_PIX = 1.0
 _EMPTY, _FAR_FWHM = 4000, 2.5
 _APERTURE_PIX, _RING_PIX = 8.0, (12.0, 18.0)
 _MASKED = ("SAT", "BAD", "NO_DATA", "EDGE")
@@ -150,9 +151,13 @@ def score_frames(
                 ("drpflow", _of_drpflow(store, frame, expected)),
                 ("chain", _of_chain(head, table, model, frame, expected)),
             ):
-                for name in ("wcs", "size", "e"):
+                for name in ("size", "e"):
                     scores[who][name].append(made[name])
-                if made["n_stars"] >= _FEWEST_STARS:
+                solved = made["wcs"] < _SOLVED_PIX
+                scores[who]["solved"].append(solved)
+                if solved:
+                    scores[who]["wcs"].append(made["wcs"])
+                if solved and made["n_stars"] >= _FEWEST_STARS:
                     offsets[who].append((band, made["offset"], clear))
     for who, values in offsets.items():
         middle = {
@@ -369,8 +374,9 @@ def table(frames: Scores, coadds: Scores, own: dict[str, float], chain: Chain) -
         ]
         lines.append(f"| {name} | {cells[0]} | {cells[1]} |")
 
-    number = len(frames["drpflow"]["wcs"])
-    add(f"WCS, rms over {number} detectors, pixel", "wcs", frames, rms, 4, 1)
+    number = len(frames["drpflow"]["solved"])
+    add(f"fields recognised, % of {number} detectors", "solved", frames, np.mean, 1, 100)
+    add("WCS, rms over these, pixel", "wcs", frames, rms, 4, 1)
     add("WCS, median, pixel", "wcs", frames, np.median, 4, 1)
     for weather in ("clear", "cloudy"):
         key = f"zero, {weather}"
