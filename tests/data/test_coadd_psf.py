@@ -57,6 +57,7 @@ def test_moments_turn_and_scale_with_the_wcs() -> None:
         atol=0.025,  # the kernel itself has a second moment of -0.012 pix²
     )
     assert psf.half_size_pix == 25
+    assert repr(psf) == "CoaddPsf(1 inputs of 1 visits)"
 
 
 def test_a_sum_of_inputs_is_weighted() -> None:

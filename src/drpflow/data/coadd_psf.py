@@ -117,6 +117,10 @@ class CoaddPsf(Psf):
         if self.kernel_order < 1:
             raise ValueError(f"the order of the kernel is positive, not {self.kernel_order}")
 
+    def __repr__(self) -> str:
+        visits = len({item.visit for item in self.inputs})
+        return f"CoaddPsf({len(self.inputs)} inputs of {visits} visits)"
+
     @classmethod
     def combined(cls, parts: Iterable[tuple[CoaddPsf, float]]) -> Self:
         """Return the PSF of a weighted mean of images that have such PSFs themselves.
