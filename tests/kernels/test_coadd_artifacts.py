@@ -14,6 +14,7 @@ from drpflow.kernels.coadd_artifacts import (
     compact_sums,
     differing,
     grow_from,
+    spare_blended,
     spare_variables,
     spread_marks,
     static_peaks,
@@ -98,3 +99,25 @@ def test_variable_sources_are_spared_where_they_are() -> None:
     assert out[20, 20]
     assert out[(difference > 3) & (x < 40)].all()
     assert not out[:, 40:].any()
+
+
+def test_sources_that_may_vary_in_the_light_of_others_are_spared() -> None:
+    """Where the difference is no more than the static light beneath it, of either sign."""
+    y, x = np.mgrid[:120, :120]
+
+    def source(u: float, v: float, height: float) -> np.ndarray:
+        return (height * np.exp(-0.5 * ((x - u) ** 2 + (y - v) ** 2) / 9)).astype(np.float32)
+
+    blends = ((25, 25, 20), (28, 25, 10), (80, 25, 20), (83, 25, 10), (25, 85, 30))
+    static = sum(source(u, v, height) for u, v, height in blends)
+    brighter, fainter = source(28, 25, 8), source(83, 25, -8)
+    passing = source(33, 85, 8) + source(80, 85, 8)  # beside a source, and alone
+    level = brighter + fainter + passing
+    out = np.zeros(level.shape, bool)
+    spare_blended(10 * level, level, static, 1.0, (5.0, 0.2), (3.0, 0.0, 2.5), (3, 24.0), out)
+    for light in (brighter, fainter):
+        assert out[np.abs(light) > 0.2].all()
+    assert not out[70:].any()
+    none = np.zeros(level.shape, bool)
+    spare_blended(10 * level, level, static, 0.1, (5.0, 0.2), (3.0, 0.0, 2.5), (3, 24.0), none)
+    assert not none.any()

@@ -105,6 +105,12 @@ class CandidateConfig(StrictModel):
     source_distance_pix: float = param(
         1.5, "how near the peak of such a difference lies to the source", unit="pix", gt=0
     )
+    source_share: float = param(
+        1.0,
+        "differences whose peak is no more than this share of the static light beneath are kept as "
+        "well: a source in the light of another has no peak of its own",
+        ge=0,
+    )
     source_reach_pix: int = param(
         24, "largest radius about a source that is kept", unit="pix", ge=1
     )
@@ -141,6 +147,9 @@ class StreakConfig(StrictModel):
         "least mean of wings, along lines parallel to it, in noises of a pixel of the direct warp",
         unit="sigma",
         gt=0,
+    )
+    grow_pix: int = param(
+        1, "the masks of lines grow by this: bins hold them, but for half a bin", unit="pix", ge=0
     )
     max_persistent: float = param(
         0.5,
@@ -198,7 +207,7 @@ class CompareWarpAssembleCoaddConfig(StrictModel):
     epochs: EpochConfig = Field(
         default_factory=EpochConfig, description="what is an artifact and what is variable"
     )
-    grow_pix: int = param(2, "masks of artifacts grow by this", unit="pix", ge=0)
+    grow_pix: int = param(2, "masks of artifacts other than lines grow by this", unit="pix", ge=0)
     rejected_planes: tuple[MaskPlane, ...] = param(
         ("BAD", "SAT", "SUSPECT", "CR", "CROSSTALK"),
         "pixels with such a plane are not in the coadd, unless no visit has better ones",

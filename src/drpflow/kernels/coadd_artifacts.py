@@ -178,7 +178,6 @@ def spare_variables(
         Set there; what is set already stays.
     """
     high, edge = limits
-    sigma, wing, ratio = profile
     look, near, largest = reaches
     ny, nx = significance.shape
     for k in range(rows.size):
@@ -190,14 +189,81 @@ def spare_variables(
                     best, best_y, best_x = abs(significance[v, u]), v, u
         if best < high or (best_y - y) ** 2 + (best_x - x) ** 2 > near * near:
             continue
-        core = abs(level[best_y, best_x]) / edge
-        radius = sigma * np.sqrt(2.0 * np.log(max(core, 1.0)))
-        wide = ratio * sigma * np.sqrt(2.0 * np.log(max(wing * core, 1.0)))
-        radius = min(largest, max(radius, wide) + 2.0)
-        whole = int(radius)
-        for v in range(max(0, y - whole), min(ny, y + whole + 1)):
-            half = int(np.sqrt(max(0.0, radius * radius - (v - y) ** 2)))
-            out[v, max(0, x - half) : x + half + 1] = True
+        radius = _lit_radius(abs(level[best_y, best_x]) / edge, profile, largest)
+        _set_disc(y, x, radius, out)
+
+
+@njit(cache=True, nogil=True)
+def spare_blended(
+    significance: Float32,
+    level: Float32,
+    static: Float32,
+    share: float,
+    limits: tuple[float, float],
+    profile: tuple[float, float, float],
+    reaches: tuple[int, float],
+    out: Bool,
+) -> None:
+    """Set discs about differences that the static light beneath them may be the source of.
+
+    A source in the light of a brighter one has no peak of its own in the static sky.
+
+    Parameters
+    ----------
+    significance, level
+        Of the differences.
+    static
+        The static sky in the units of `level`.
+    share
+        Differences count up to this share of it.
+    limits, profile
+        As in :func:`spare_variables`.
+    reaches
+        How far about a peak of the differences there is no greater one, the largest radius of a
+        disc; pixels.
+    out
+        Set there; what is set already stays.
+    """
+    high, edge = limits
+    reach, largest = reaches
+    ny, nx = significance.shape
+    for y in range(ny):
+        for x in range(nx):
+            if abs(significance[y, x]) < high or not abs(level[y, x]) <= share * static[y, x]:
+                continue
+            if _is_highest(significance, y, x, reach):
+                _set_disc(y, x, _lit_radius(abs(level[y, x]) / edge, profile, largest), out)
+
+
+@njit(cache=True, nogil=True)
+def _is_highest(values: Float32, y: int, x: int, reach: int) -> bool:
+    """Return whether no |value| in a square about (y, x) is greater than that there."""
+    ny, nx = values.shape
+    here = abs(values[y, x])
+    for v in range(max(0, y - reach), min(ny, y + reach + 1)):
+        for u in range(max(0, x - reach), min(nx, x + reach + 1)):
+            if abs(values[v, u]) > here:
+                return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _lit_radius(core: float, profile: tuple[float, float, float], largest: float) -> float:
+    """Return how far about a source its light is above 1, where it is `core` in the middle."""
+    sigma, wing, ratio = profile
+    radius = sigma * np.sqrt(2.0 * np.log(max(core, 1.0)))
+    wide = ratio * sigma * np.sqrt(2.0 * np.log(max(wing * core, 1.0)))
+    return min(largest, max(radius, wide) + 2.0)
+
+
+@njit(cache=True, nogil=True)
+def _set_disc(y: int, x: int, radius: float, out: Bool) -> None:
+    """Set the pixels of `out` within a radius."""
+    ny, nx = out.shape
+    whole = int(radius)
+    for v in range(max(0, y - whole), min(ny, y + whole + 1)):
+        half = int(np.sqrt(max(0.0, radius * radius - (v - y) ** 2)))
+        out[v, max(0, x - half) : min(nx, x + half + 1)] = True
 
 
 @njit(cache=True, nogil=True)

@@ -116,8 +116,8 @@ def test_bright_trails_are_masked_no_wider_than_their_light() -> None:
         masked_dark += (marked & (light < 0.05) & ~others).sum()
     assert lit > 3000
     assert masked_lit > 0.97 * lit
-    # A bin of 4 pixels, and 2 more that all masks grow: less than that on either side.
-    assert masked_dark < 2 * len(truth.trails) * box.width * 4.0
+    # Half a bin of 4 pixels, and 1 more that masks of lines grow: about that on either side.
+    assert masked_dark < 2 * len(truth.trails) * box.width * 3.2
 
 
 def test_a_trail_is_followed_to_where_its_visit_is_alone() -> None:
@@ -152,3 +152,15 @@ def test_sources_that_shine_in_half_of_the_visits_are_spared() -> None:
             counts += [bool(masks[v].paint(box)[place]) for v in np.flatnonzero(flux).tolist()]
     assert len(counts) > 20
     assert np.mean(counts) <= 0.02
+
+
+@pytest.mark.parametrize("seed", [504, 505])
+def test_variable_stars_in_the_light_of_others_are_spared(seed: int) -> None:
+    """In a field full of them: no peak of their own, or narrower than their median promises."""
+    config = StackConfig(visits=3, seed=seed, trail_visits=0.0, ghost_visits=0.0, cosmic_rays=0,
+                         asteroids=0, variables=60, transients=0)  # fmt: skip
+    warps, truth, box = make_stack(config)
+    masks = _found(warps, truth.sharpness, box).masks
+    painted = [mask.paint(box) for mask in masks.values()]
+    lost = [(x, y) for x, y, _ in truth.variables for p in painted if p[round(y), round(x)]]
+    assert lost == []

@@ -61,8 +61,8 @@ class Suspects:
 
     Parameters
     ----------
-    candidates, narrowest
-        Runs of pixels, and of those that no count of visits makes a source.
+    candidates, narrowest, variable
+        Runs of pixels, of those that no count of visits makes a source, and of sources that vary.
     streaks
         Lines.
     ghosts
@@ -77,6 +77,7 @@ class Suspects:
 
     candidates: Spans
     narrowest: Spans
+    variable: Spans
     streaks: Streaks
     ghosts: Bool
     bins: Float32
@@ -95,6 +96,8 @@ class Counts:
         Number of visits that differ, shape (ny, nx).
     in_lines
         Number of visits that differ where they have a line.
+    variable
+        Where a source varies in some visit.
     squares
         Number of visits in which a square differs, as squares with more light count it and as
         those with less do (:func:`~drpflow.algorithms.coadd.ghosts.count_uneven`), shape
@@ -105,6 +108,7 @@ class Counts:
 
     pixels: NDArray[np.uint16]
     in_lines: NDArray[np.uint16]
+    variable: Bool
     squares: NDArray[np.uint16]
     limits: NDArray[np.int32]
     square_limit: int
@@ -185,7 +189,8 @@ def farthest_look_pix(fwhm_pix: float, config: CompareWarpAssembleCoaddConfig) -
     neighbours, which lines may have been taken from.
     """
     lines = line_reach_pix(fwhm_pix, config.streaks) if config.streaks.enabled else 0
-    beside = config.epochs.window_pix + config.candidates.grow_pix + config.grow_pix
+    grown = max(config.grow_pix, config.streaks.grow_pix)
+    beside = config.epochs.window_pix + config.candidates.grow_pix + grown
     return config.static_sky.cell_pix + lines + beside
 
 
@@ -221,6 +226,7 @@ def _no_counts(sky: StaticSky, n: int, config: CompareWarpAssembleCoaddConfig) -
     return Counts(
         np.zeros(box.shape, np.uint16),
         np.zeros(box.shape, np.uint16),
+        np.zeros(box.shape, bool),
         np.zeros((2, *squares), np.uint16),
         epoch_limits(np.maximum(sky.count, 1), config.epochs),
         epoch_limit(n, config.epochs),
@@ -244,6 +250,7 @@ def _count(
         candidates.direct_threshold,
     )
     counts.pixels[:] += here
+    paint_spans(*found.variable, _ALONE, counts.variable)
     # The matched PSF spreads a trail further than it is masked.
     here &= streak_pixels(found.streaks, box, fwhm_pix, config.streaks, wider=_SPREAD_BINS)
     counts.in_lines[:] += here
@@ -273,9 +280,18 @@ def _suspects(
     suspect |= ghost_pixels(marks, box, config.ghosts)
     spans = find_spans(suspect)
     at = span_pixels(*spans)
-    found, narrowest = find_spans(candidates.where), find_spans(candidates.narrowest)
-    level, sharp = difference.level[at], difference.sharp[at]
-    return Suspects(found, narrowest, streaks, marks, bins, spans, level, sharp)
+    varies = candidates.variable | candidates.blended
+    return Suspects(
+        find_spans(candidates.where),
+        find_spans(candidates.narrowest),
+        find_spans(varies),
+        streaks,
+        marks,
+        bins,
+        spans,
+        difference.level[at],
+        difference.sharp[at],
+    )
 
 
 def _decide(
@@ -291,6 +307,8 @@ def _decide(
     candidates, narrow = (np.zeros(box.shape, bool) for _ in range(2))
     paint_spans(*found.candidates, _ALONE, candidates)
     paint_spans(*found.narrowest, _ALONE, narrow)
+    # The best seeing of a source that is fainter in another visit is narrow beside their median.
+    narrow &= ~(counts.variable & (beside_lines > counts.limits))
     level, sharp = (np.zeros(box.shape, np.float32) for _ in range(2))
     at = span_pixels(*found.spans)
     level[at], sharp[at] = found.level, found.sharp
@@ -305,8 +323,8 @@ def _decide(
     )
     ghost = ghost_pixels(squares, box, config.ghosts)
     grown = np.zeros(box.shape, bool)
-    whole = find_spans(few | streak | ghost | narrow)
-    paint_spans(*whole, disc(config.grow_pix), grown)
+    paint_spans(*find_spans(streak), disc(config.streaks.grow_pix), grown)
+    paint_spans(*find_spans(few | ghost | narrow), disc(config.grow_pix), grown)
     return classify(grown, streak, ghost, level, sharp, sharpness, box), persistent
 
 

@@ -9,7 +9,13 @@ import numpy as np
 
 from drpflow.algorithms.coadd.warps import read_pixels
 from drpflow.kernels.coadd import GOOD, VOID, box_maxima, compare, compare_direct
-from drpflow.kernels.coadd_artifacts import box_counts, compact_sums, grow_from, spare_variables
+from drpflow.kernels.coadd_artifacts import (
+    box_counts,
+    compact_sums,
+    grow_from,
+    spare_blended,
+    spare_variables,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +38,8 @@ _DIRECT_GROW_PIX = 3
 # How far from a static source the peak of a difference is looked for, in widths of the PSF.
 _LOOK_SIGMA = 2.0
 _PREFILTER_REACH_PIX = 7
+# A difference is a peak where none so near is greater.
+_BLEND_REACH_PIX = 3
 # PSFs vary over a detector: their ratio at one place is exceeded at others.
 _RATIO_MARGIN = 1.3
 # Light is narrower than a point source if its direct over its matched level exceeds that of a point
@@ -59,6 +67,8 @@ class Difference:
         Difference of the matched warps over its noise, shape (ny, nx); 0 where there is none.
     level
         The same difference, less what errors of the PSF may do, in noises of a direct pixel.
+    static
+        The median of the matched warps, in noises of a direct pixel; 0 where there is none.
     sharp
         Difference of the direct warps over its noise, less what their PSFs may do.
     direct
@@ -77,6 +87,7 @@ class Difference:
 
     significance: Float32
     level: Float32
+    static: Float32
     sharp: Float32
     direct: Float32
     there: Bool
@@ -103,9 +114,8 @@ def difference_of(
     config
         The section ``compareWarpAssembleCoadd``.
     """
-    rules, candidates = config.static_sky, config.candidates
-    shape = sky.box.shape
-    significance, level = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    rules, candidates, shape = config.static_sky, config.candidates, sky.box.shape
+    significance, level, static = (np.zeros(shape, np.float32) for _ in range(3))
     there, lit, alone = np.zeros(shape, bool), np.zeros(shape, bool), None
     plain = read_pixels(warp.direct, sky.box, rules.doubtful_planes)
     good, sharp_there = plain.state == GOOD, (plain.state != VOID) & (sky.count > 0)
@@ -128,8 +138,7 @@ def difference_of(
         sharp_there &= sky.count > there
         there &= sky.count > 1
         np.greater_equal(pixels.image, 0, out=lit)
-        cell = rules.cell_pix
-        x0, y0 = sky.box.xy0
+        cell, (x0, y0) = rules.cell_pix, sky.box.xy0
         compare(
             pixels.image,
             pixels.variance,
@@ -143,8 +152,11 @@ def difference_of(
             plain.variance,
             (significance, level),
         )
+        np.divide(sky.start, np.sqrt(plain.variance), out=static, where=there)
     lit_in = lit, plain.image >= 0
-    return Difference(significance, level, raw, direct, there, sharp_there, good, lit_in, alone)
+    return Difference(
+        significance, level, static, raw, direct, there, sharp_there, good, lit_in, alone
+    )
 
 
 def _alone(
@@ -173,14 +185,17 @@ class Candidates:
         The pixels, shape (ny, nx).
     variable
         Pixels of variable sources, which are none of them.
+    blended
+        Those of sources that may be variable in the light of others; these are none either.
     narrow
         Candidates narrower than a source, which do not have its shape.
     narrowest
-        So narrow that no count of visits makes them a source.
+        So narrow that no count of visits makes them a source, but where one varies.
     """
 
     where: Bool
     variable: Bool
+    blended: Bool
     narrow: Bool
     narrowest: Bool
 
@@ -225,23 +240,30 @@ def find_candidates(
     reach = min(_DIRECT_GROW_PIX, config.grow_pix)
     grow_from(direct, config.direct_threshold, low, reach, _NO_HALO, where)
     _drop_doubtful(where, difference.good, config.min_good_fraction)
-    variable = np.zeros_like(where)
-    sigma = fwhm_pix / 2.355
-    spare_variables(
-        difference.significance,
-        difference.level,
-        *peaks,
-        (config.threshold, _VARIABLE_EDGE * config.floor),
-        (sigma, _WING_AMPLITUDE, _WING_RATIO),
-        (round(_LOOK_SIGMA * sigma), config.source_distance_pix, float(config.source_reach_pix)),
-        variable,
-    )
+    variable, blended = _varying(difference, peaks, fwhm_pix / 2.355, config)
     narrow, narrowest = (
         _narrow(difference, factor * sharpness, config) for factor in (NARROWER, _NARROWEST)
     )
-    where &= ~variable
+    where &= ~(variable | blended)
     where |= narrow
-    return Candidates(where, variable, narrow, narrowest)
+    return Candidates(where, variable, blended, narrow, narrowest)
+
+
+def _varying(
+    difference: Difference, peaks: tuple[Int32, Int32], sigma_pix: float, config: CandidateConfig
+) -> tuple[Bool, Bool]:
+    """Return pixels of sources that differ, and of those that may in the light of others."""
+    largest = float(config.source_reach_pix)
+    limits = config.threshold, _VARIABLE_EDGE * config.floor
+    profile = sigma_pix, _WING_AMPLITUDE, _WING_RATIO
+    differences = difference.significance, difference.level
+    variable, blended = (np.zeros(difference.level.shape, bool) for _ in range(2))
+    reaches = round(_LOOK_SIGMA * sigma_pix), config.source_distance_pix, largest
+    spare_variables(*differences, *peaks, limits, profile, reaches, variable)
+    of_blends = _BLEND_REACH_PIX, largest
+    static, share = difference.static, config.source_share
+    spare_blended(*differences, static, share, limits, profile, of_blends, blended)
+    return variable, blended
 
 
 def _narrow(difference: Difference, ratio: float, config: CandidateConfig) -> Bool:
