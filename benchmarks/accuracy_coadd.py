@@ -57,6 +57,8 @@ _TRAIL_LEVELS = (0.3, 0.6, 1.0, 1.5)
 _RAY_LEVELS = (5.0, 10.0, 20.0)
 _REJECTED = (*CompareWarpAssembleCoaddConfig().rejected_planes, "NO_DATA", "EDGE")
 _VARIABLE_MAG, _SHINING = 0.05, 5.0
+# The masks of trails are bins of half a FWHM and grow: so far beyond their light they may reach.
+_BESIDE_TRAIL_PIX = 8
 
 
 @dataclass
@@ -73,11 +75,11 @@ class Tally:
 
     def table(self) -> str:
         """Return a line a count, with the binomial 95 % interval (Wilson 1927)."""
-        lines = [f"{'':24s} {'number':>10s} {'masked':>8s}  95 % interval"]
+        lines = [f"{'':28s} {'number':>10s} {'masked':>8s}  95 % interval"]
         for name, (n, k) in sorted(self.counts.items()):
             share = k / n if n else np.nan
             low, high = wilson(k, n)
-            lines.append(f"{name:24s} {n:10.0f} {share:8.4f}  {low:.4f} to {high:.4f}")
+            lines.append(f"{name:28s} {n:10.0f} {share:8.4f}  {low:.4f} to {high:.4f}")
         return "\n".join(lines)
 
 
@@ -168,7 +170,8 @@ def score_detector(
     clean = score & ~touched
     tally.add("clean", clean.sum(), (clean & marked).sum())
     covered = trail > 0.05
-    _score_sources(tally, frame, marked & ~covered, score & ~covered, lasting)
+    beside = binary_dilation(covered, iterations=_BESIDE_TRAIL_PIX)
+    _score_sources(tally, frame, marked & ~covered, score & ~covered, beside, lasting)
 
 
 def _score_rays(
@@ -235,9 +238,12 @@ class Lasting:
 
 
 def _score_sources(
-    tally: Tally, frame: TruthFrame, marked: Bool, score: Bool, lasting: Lasting
+    tally: Tally, frame: TruthFrame, marked: Bool, score: Bool, beside: Bool, lasting: Lasting
 ) -> None:
-    """Score moving and variable sources by their central pixels."""
+    """Score moving and variable sources by their central pixels; variable ones beside trails apart.
+
+    What is masked beside a trail is masked for the trail, whatever shines there.
+    """
     s, band = frame.sources, str(frame.row["band"])
     many = lasting.transient.get(band, set())
     columns = (s["kind"], s["id"], s["x"], s["y"], s["snr"])
@@ -249,7 +255,8 @@ def _score_sources(
             continue
         tally.add(f"{Kind(kind).name.lower()} above 10", 1, marked[j, i])
         if kind == Kind.STAR and number in lasting.variable:
-            tally.add("variable stars above 10", 1, marked[j, i])
+            where = "variable stars beside trails" if beside[j, i] else "variable stars above 10"
+            tally.add(where, 1, marked[j, i])
         if number in many:
             tally.add("transients in many visits", 1, marked[j, i])
 

@@ -57,8 +57,9 @@ def test_against_sums_over_pixels() -> None:
     image = rng.normal(size=SHAPE).astype(np.float32)
     kernel = lopsided()
     made = convolve(image, kernel, ORIGIN)
-    # Corners, edges, the seams of the tiles at 108, the interior.
-    for y, x in [(0, 0), (149, 179), (0, 100), (107, 107), (108, 108), (107, 108), (70, 33)]:
+    # Corners, edges, the seams of the tiles at multiples of 108, the interior.
+    v, u = (-first % 108 for first in ORIGIN[::-1])
+    for y, x in [(0, 0), (149, 179), (0, 100), (v - 1, u - 1), (v, u), (v - 1, u), (70, 33)]:
         assert made[y, x] == pytest.approx(by_sums(image, kernel, y, x), abs=2e-6)
 
 
@@ -75,6 +76,16 @@ def test_cutouts_are_convolved_alike() -> None:
     whole = convolve(image, kernel, ORIGIN)
     part = convolve(image[20:, 30:], kernel, (ORIGIN[0] + 30, ORIGIN[1] + 20))
     np.testing.assert_allclose(part[10:, 10:], whole[30:, 40:], atol=2e-6)
+
+
+def test_cutouts_far_from_their_edges_are_equal_to_the_last_bit() -> None:
+    """Tiles lie at multiples of their size, so that errors of rounding are the same."""
+    image = np.random.default_rng(8).normal(size=(360, 340)).astype(np.float32)
+    image[190, 180] = 1e5  # its light makes errors in the whole tile
+    kernel = lopsided()
+    whole = convolve(image, kernel, ORIGIN)
+    part = convolve(image[20:, 30:], kernel, (ORIGIN[0] + 30, ORIGIN[1] + 20))
+    np.testing.assert_array_equal(part[118:, 118:], whole[138:, 148:])
 
 
 def test_squared_kernel() -> None:

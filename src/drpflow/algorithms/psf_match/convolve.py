@@ -69,31 +69,38 @@ def convolve(image: Float32, kernel: SpatialKernel, xy0: tuple[int, int] = (0, 0
     # [r, i, y]: what multiplies B_i(x).
     along_y = np.ascontiguousarray(np.einsum("rji,jy->riy", squares, plain_y))
     out = np.zeros_like(image)
-    for y, x in _tiles(image.shape, side - 2 * half):
-        window = _window(image, y, x, half, side)
+    for first_y, first_x in _tiles(image.shape, xy0, side - 2 * half):
+        window = _window(image, first_y - half, first_x - half, side)
         if not window.any():
             continue
         pieces = fft.irfft2(fft.rfft2(window) * spectra, (side, side), overwrite_x=True)
+        y, x = (
+            slice(max(first, 0), min(first + side - 2 * half, n))
+            for first, n in zip((first_y, first_x), image.shape, strict=True)
+        )
         inner = np.empty((y.stop - y.start, x.stop - x.start), np.float32)
         weights = np.ascontiguousarray(along_y[:, :, y]), np.ascontiguousarray(along_x[:, x])
-        add_weighted(pieces, *weights, 2 * half, 2 * half, inner)
+        offsets = 2 * half + y.start - first_y, 2 * half + x.start - first_x
+        add_weighted(pieces, *weights, *offsets, inner)
         out[y, x] = inner
     return out
 
 
-def _tiles(shape: tuple[int, ...], step: int) -> Iterator[tuple[slice, slice]]:
-    """Return the parts of an image that tiles fill, as slices of rows and columns."""
-    ny, nx = shape
-    for y in range(0, ny, step):
-        for x in range(0, nx, step):
-            yield slice(y, min(y + step, ny)), slice(x, min(x + step, nx))
+def _tiles(shape: tuple[int, ...], xy0: tuple[int, int], step: int) -> Iterator[tuple[int, int]]:
+    """Return the first row and column of the parts that tiles fill; the first may be before 0.
+
+    They lie at multiples of `step` in the coordinates of `xy0`: two images that share pixels have
+    the same tiles there, and hence the same errors of rounding.
+    """
+    for y in range(-(xy0[1] % step), shape[0], step):
+        for x in range(-(xy0[0] % step), shape[1], step):
+            yield y, x
 
 
-def _window(image: Float32, y: slice, x: slice, half: int, side: int) -> Float32:
+def _window(image: Float32, y0: int, x0: int, side: int) -> Float32:
     """Return the pixels that a tile needs, zeros where there are none."""
     ny, nx = image.shape
-    y0, x0 = y.start - half, x.start - half
-    y1, x1 = min(y.stop + half, ny), min(x.stop + half, nx)
+    y1, x1 = min(y0 + side, ny), min(x0 + side, nx)
     window = np.zeros((side, side), np.float32)
     inside = image[max(y0, 0) : y1, max(x0, 0) : x1]
     top, left = max(-y0, 0), max(-x0, 0)
