@@ -115,7 +115,7 @@ rule compareWarpAssembleCoadd:
     threads: 1
     resources:
         mem_mb=TRACTS.memory_mb(
-            bytes_per_pixel=75, more_mb=PLAN.run.compareWarpAssembleCoadd.memory_mb
+            bytes_per_pixel=95, more_mb=PLAN.run.compareWarpAssembleCoadd.memory_mb
         ),
     params:
         visits=TRACTS.patch_visits,
