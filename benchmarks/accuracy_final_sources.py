@@ -147,9 +147,14 @@ def _fluxes(lines: Lines, scores: SourceScores) -> None:
         bias = resampled(scores["relative"][which] - 1, np.median)
         wanted = "within ± 2" if low >= 10 else "(limit of detection)" if low == 5 else ""
         lines.add(f"psfFlux beside bright stars, {name}, mmag", bias, wanted, 1, 1086)
-        for label, pull in (("psfFlux", "pull"), ("psfFlux beside bright stars", "pull_relative"),
-                            ("x", "pull_x"), ("y", "pull_y")):  # fmt: skip
-            lines.add(f"pull of {label}, {name}", pull_figure(scores[pull][which]), "0.95 to 1.1")
+        for label, pull, limits in (
+            ("psfFlux, with the error of the zero point", "pull", "0.95 to 1.1"),
+            ("psfFlux without it", "pull_own", ""),
+            ("psfFlux beside bright stars", "pull_relative", ""),
+            ("x", "pull_x", "0.95 to 1.1"),
+            ("y", "pull_y", "0.95 to 1.1"),
+        ):
+            lines.add(f"pull of {label}, {name}", pull_figure(scores[pull][which]), limits)
     for low, high in ((20, 50), (100, 500)):
         which = star & (snr >= low) & (snr < high)
         lines.add(

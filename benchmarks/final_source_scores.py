@@ -98,6 +98,8 @@ def _sources(
     true, k = true[usable], k[usable]
     column = {name: np.asarray(table[name], float)[k] for name in _COLUMNS}
     flux, error = column["psfFlux"], column["psfFluxErr"]
+    # Common to the sources of an image, and so a column of its own.
+    of_zero_point = flux * column["localPhotoCalibErr"] / column["localPhotoCalib"]
     star = np.isin(s["kind"][true], STAR_LIKE)
     bright = star & (s["snr"][true] >= 100)
     ratio = flux / njy[true]
@@ -109,7 +111,8 @@ def _sources(
             snr=s["snr"][true],
             ratio=ratio,
             relative=ratio / scale,
-            pull=(flux - njy[true]) / error,
+            pull=(flux - njy[true]) / np.hypot(error, of_zero_point),
+            pull_own=(flux - njy[true]) / error,
             pull_relative=(flux / scale - njy[true]) / error * scale,
             pull_x=(column["x"] - s["x"][true]) / column["xErr"],
             pull_y=(column["y"] - s["y"][true]) / column["yErr"],
@@ -125,6 +128,7 @@ def _sources(
 _COLUMNS = (
     "x", "y", "xErr", "yErr", "psfFlux", "psfFluxErr", "extendedness", "kronFlux", "kronFluxErr",
     "ixx", "iyy", "ixxPSF", "iyyPSF", "ixxDebiasedPSF", "iyyDebiasedPSF",
+    "localPhotoCalib", "localPhotoCalibErr",
 )  # fmt: skip
 
 

@@ -138,6 +138,25 @@ def test_false_peaks_are_as_rare_as_those_of_a_gaussian_field() -> None:
     assert abs(count - expected) < 4 * np.sqrt(expected) + 0.1 * expected
 
 
+def test_noise_on_a_halo_is_no_source() -> None:
+    """A halo of 2.5 sigma of a point source makes 5 sigma of noise of 2.5 sigma."""
+    image, variance = white((600, 600), 21)
+    y, x = np.mgrid[:600, :600]
+    halo = 2.5 * FLUX_ERROR / (4 * np.pi * SIGMA**2)
+    image += (halo * np.exp(-0.5 * ((x - 300) ** 2 + (y - 300) ** 2) / 90**2)).astype(np.float32)
+    bad = np.zeros(image.shape, bool)
+    risen = smooth(image, variance, bad, SIGMA) > 5
+    assert np.count_nonzero(risen) > 20, "the halo does not lift noise above the threshold"
+    assert detect(image, variance, bad, SIGMA, 5.0, grow_pix=4.0).footprints.peak_x.size <= 1
+    stars = np.array([260.0, 300.0, 340.0])
+    signal = np.zeros(image.shape)
+    add_stars(signal, stars, stars, np.full(3, 10 * FLUX_ERROR), SIGMA)
+    image += signal.astype(np.float32)
+    share, others = recovered(detect(image, variance, bad, SIGMA, 5.0, grow_pix=4.0), stars, stars)
+    assert share == 1.0
+    assert others <= 1
+
+
 def test_stars_on_a_galaxy_are_found() -> None:
     rng = np.random.default_rng(9)
     truth = np.full((200, 200), 200.0)

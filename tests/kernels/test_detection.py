@@ -18,6 +18,7 @@ from drpflow.kernels.detection import (
     matched_filter,
     paint_spans,
     prominences,
+    ring_medians,
 )
 
 MASKS = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12))
@@ -48,6 +49,26 @@ def test_matched_filter_is_that_of_numpy(shape: tuple[int, int], reach: int) -> 
     out = np.empty(shape, np.float32)
     matched_filter(image, variance, bad, taps, out)
     np.testing.assert_allclose(out, numpy_filter(image, variance, bad, taps), atol=2e-5)
+
+
+def test_ring_medians_are_those_of_numpy() -> None:
+    """Also at edges; 0 where too little of the ring counts."""
+    rng = np.random.default_rng(2)
+    values = rng.normal(0, 1, (50, 60)).astype(np.float32)
+    blocked = rng.random(values.shape) < 0.3
+    y, x = np.array([38, 0, 49, 20], np.int32), np.array([14, 3, 59, 40], np.int32)
+    blocked[5:35, 25:55] |= np.hypot(*np.mgrid[-15:15, -15:15]) < 12
+    v, u = np.mgrid[:50, :60]
+    wanted = []
+    for row, column in zip(y, x, strict=True):
+        square = (v - row) ** 2 + (u - column) ** 2
+        ring = (square >= 16) & (square <= 100) & ((v - row) % 2 == 0) & ((u - column) % 2 == 0)
+        wanted.append(np.median(values[ring & ~blocked]) if (ring & ~blocked).any() else 0.0)
+    np.testing.assert_array_equal(ring_medians(values, blocked, y, x, 4.0, 10.0, 0.0), wanted)
+    assert wanted[3] == 0.0
+    few = ring_medians(values, blocked, y, x, 4.0, 10.0, 0.5)
+    assert few[0] == np.float32(wanted[0])
+    assert few[1] == 0.0, "most of the ring lies off the image"
 
 
 def test_matched_filter_is_zero_where_there_is_no_good_pixel() -> None:

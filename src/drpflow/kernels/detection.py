@@ -209,6 +209,53 @@ def variance_ratios(
 
 
 @njit(cache=True, nogil=True)
+def ring_medians(
+    values: Float32, blocked: Bool, y: Int32, x: Int32, inner: float, outer: float, least: float
+) -> Float32:
+    """Return medians in rings about pixels, every second pixel along both axes.
+
+    Parameters
+    ----------
+    values
+        Image, shape (ny, nx), smooth on two pixels.
+    blocked
+        Pixels that do not count.
+    y, x
+        Centres.
+    inner, outer
+        Radii, pixels.
+    least
+        Share of the ring that has to count.
+
+    Returns
+    -------
+    ndarray, float32, shape (n,)
+        0 where less of the ring counts.
+    """
+    ny, nx = values.shape
+    reach = int(outer) // 2
+    offsets = np.empty(((2 * reach + 1) ** 2, 2), np.int64)
+    size = 0
+    for j in range(-reach, reach + 1):
+        for i in range(-reach, reach + 1):
+            if inner**2 <= 4 * (j * j + i * i) <= outer**2:
+                offsets[size, 0], offsets[size, 1] = 2 * j, 2 * i
+                size += 1
+    window = np.empty(size, np.float32)
+    medians = np.zeros(y.size, np.float32)
+    for k in range(y.size):
+        n = 0
+        for m in range(size):
+            v, u = y[k] + offsets[m, 0], x[k] + offsets[m, 1]
+            if 0 <= v < ny and 0 <= u < nx and not blocked[v, u]:
+                window[n] = values[v, u]
+                n += 1
+        if n > 0 and n >= least * size:
+            medians[k] = np.median(window[:n])
+    return medians
+
+
+@njit(cache=True, nogil=True)
 def find_spans(where: Bool) -> tuple[Int32, Int32, Int32]:
     """Return row, first column and end of each run of pixels that are set, in raster order."""
     ny, nx = where.shape
