@@ -19,6 +19,7 @@ from drpflow.io.schemas import load_schema
 from drpflow.io.store import Store
 from drpflow.io.tables import read_table
 from drpflow.workflow.task_runner import main
+from tests.tasks import final_image_scene
 from tests.tasks.final_image_scene import (
     BOX,
     DETECTOR,
@@ -386,6 +387,27 @@ def test_without_patches_nothing_is_an_artifact(scene: FinalScene, tmp_path: Pat
     assert not np.asarray(table["pixelFlags_artifact"]).any()
     name = f"status/finalizeImage/visit={VISIT}/detector={DETECTOR}.json"
     assert json.loads((tmp_path / name).read_text())["numbers"]["patches"] == 0
+
+
+def test_a_star_beyond_the_edge_is_flagged(tmp_path: Path, monkeypatch: Any) -> None:
+    """Its light reaches the image; what the fit says of it is no measurement."""
+    places = final_image_scene._places
+
+    def one_outside(n: int, rng: np.random.Generator) -> tuple[Any, Any]:
+        x, y = places(n, rng)
+        x[5] = -0.9
+        return x, y
+
+    monkeypatch.setattr(final_image_scene, "_places", one_outside)
+    made = Run(make_final_scene(tmp_path / "results"), tmp_path / "out")
+    off = made["x"] < -0.5
+    assert off.sum() == 1
+    for name in (
+        "pixelFlags_offimage", "pixelFlags_edge", "centroid_flag_edge", "psfFlux_flag",
+        "psfFlux_flag_edge",
+    ):  # fmt: skip
+        assert made[name][off].all(), name
+    assert not made["pixelFlags_offimage"][~off].any()
 
 
 def test_a_crowded_field(tmp_path: Path) -> None:
