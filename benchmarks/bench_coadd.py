@@ -119,7 +119,7 @@ def assemble(folder: Path, side: int, visits: int) -> None:
         direct, matched = (
             open_exposure(folder / f"{name}_{k % DRAWN}.fits") for name in ("direct", "matched")
         )
-        warps.append(Warp(k, 1 / NOISE**2, direct, matched))
+        warps.append(Warp(k, 1 / NOISE**2, direct, matched, 4 * np.pi * 2.0**2))
     box = tract.patch(0).outer
     of = CoaddOf(tract.wcs, box, warps, list(range(visits)), TARGET_FWHM_PIX)
     begin = time.process_time()

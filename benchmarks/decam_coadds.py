@@ -149,7 +149,11 @@ def coadd(cutouts: Sequence[Cutout], tract: Tract) -> Coadded:
         matched = made.matched if np.isfinite(made.matched.image).any() else None
         used.append(cutout)
         weights.append(float(columns["weight"][k]))
-        warps.append(Warp(cutout.visit, weights[-1], made.direct, matched))
+        area = (
+            float(columns["psf_area"][k])
+            / float(tract.wcs.pixel_scale_arcsec(*patch.outer.center)) ** 2
+        )
+        warps.append(Warp(cutout.visit, weights[-1], made.direct, matched, area))
     box = patch.outer
     of_coadd = CoaddOf(tract.wcs, box, warps, [c.visit for c in used], fwhm)
     made_coadd = compare_warp_assemble_coadd(of_coadd, CompareWarpAssembleCoaddConfig())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from drpflow.algorithms.coadd.artifacts import farthest_look_pix
+from drpflow.algorithms.coadd.components import sharpness_of
 from drpflow.config.compare_warp_assemble_coadd import CompareWarpAssembleCoaddConfig
 from drpflow.config.plan_coaddition import TargetConfig
 from drpflow.config.sky_map import SkyMapConfig
@@ -78,7 +79,8 @@ def _warp(visit: int, *, matched: bool = True) -> Warp:
     item = CoaddPsfInput(GaussianPsf(OWN_SIGMA), _wcs(40.0), frame, 1.0, visit, 2, correction)
     direct = _exposure(OWN_SIGMA, visit, 2.0, CoaddPsf(_wcs(), (item,)))
     smooth = _exposure(MATCHED_SIGMA, visit, 0.4, GaussianPsf(MATCHED_SIGMA))
-    return Warp(visit, 0.25 * visit, direct, smooth if matched else None)
+    area_pix = 4 * np.pi * OWN_SIGMA**2
+    return Warp(visit, 0.25 * visit, direct, smooth if matched else None, area_pix)
 
 
 def _of(warps, **more) -> CoaddOf:
@@ -95,6 +97,15 @@ def warps() -> list[Warp]:
 def made(warps):
     circle = BrightObject.circle(150.0, -12.0, 10 * PIXEL_DEG)
     return compare_warp_assemble_coadd(_of(warps, bright_objects=(circle,)), CONFIG)
+
+
+def test_sharpness_is_that_of_the_central_pixels(warps) -> None:
+    found = sharpness_of([*warps[:3], replace(warps[3], psf_area_pix=float("nan"))])
+    own, target = (
+        GaussianPsf(s).compute_kernel_image(0, 0).max() for s in (OWN_SIGMA, MATCHED_SIGMA)
+    )
+    assert found == pytest.approx(dict.fromkeys((1, 2, 3), own / target), rel=0.02)
+    assert sharpness_of([_warp(1, matched=False)]) == {}
 
 
 def test_aperture_correction_is_that_of_the_weighted_mean(made) -> None:

@@ -62,6 +62,15 @@ class CoaddPlan:
         weights = [float(self.columns["weight"][k]) for k in rows if self.columns["used"][k]]
         return weights[0] if weights else 0.0
 
+    def psf_area(self, visit: int) -> float:
+        """Return the effective area of the PSF of a visit, arcsec²; NaN for one that is not used.
+
+        The median of its detectors that are used.
+        """
+        rows = self._rows.get(visit, [])
+        areas = [float(self.columns["psf_area"][k]) for k in rows if self.columns["used"][k]]
+        return float(np.median(areas)) if areas else float("nan")
+
     def detectors(self, visit: int, *, matched: bool = False) -> tuple[int, ...]:
         """Return the detectors of a visit that are used, ascending.
 

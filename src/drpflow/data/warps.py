@@ -25,12 +25,15 @@ class Warp:
         The visit resampled. Its pixels, and those of the next, are read by parts.
     matched
         The same with the common PSF; None where it has none.
+    psf_area_pix
+        Effective area (Σp)²/Σp² of its PSF on the whole tract, pixels; NaN if it is not known.
     """
 
     visit: int
     weight: float
     direct: Exposure
     matched: Exposure | None
+    psf_area_pix: float = float("nan")
 
     def __post_init__(self) -> None:
         if not 0 < self.weight < np.inf:

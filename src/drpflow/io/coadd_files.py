@@ -86,6 +86,8 @@ def read_inputs(options: Mapping[str, Any], visits: Sequence[int]) -> CoaddInput
     """
     wcs, box = read_patch(options)
     plan = read_coadd_plan(options["coadd_plan"])
+    # A tract has one scale, up to 1e-4 at its edges.
+    scale = float(wcs.pixel_scale_arcsec(*box.center))
     warps = []
     for visit in visits:
         direct = open_exposure(options["direct_warp"].format(visit=visit))
@@ -93,7 +95,8 @@ def read_inputs(options: Mapping[str, Any], visits: Sequence[int]) -> CoaddInput
         weight = plan.weight(visit)
         if weight > 0 and "psf" in direct.components:
             has_matched = "psf" in matched.components
-            warps.append(Warp(visit, weight, direct, matched if has_matched else None))
+            area = plan.psf_area(visit) / scale**2
+            warps.append(Warp(visit, weight, direct, matched if has_matched else None, area))
     objects: tuple[BrightObject, ...] = ()
     if options["config"].bright_objects:
         objects = read_bright_objects(Path(options["config"].bright_objects))

@@ -168,7 +168,7 @@ def _artifacts(of: CoaddOf, config: CompareWarpAssembleCoaddConfig) -> FoundArti
         )
     canvas = of.warps[0].direct.box
     sky = find_static_sky(of.warps, canvas, config)
-    sharpness = sharpness_of(of.warps, canvas)
+    sharpness = sharpness_of(of.warps)
     return find_artifacts(of.warps, sky, of.fwhm_pix, sharpness, config)
 
 

@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
 
 _PER_SIDE = 8
-# PSFs are looked at on so many points a side of the patch, aperture corrections on more.
-_GRID, _FINE_GRID = 5, 25
-_AP_CORR_ORDER = 2
+# Aperture corrections are looked at on so many points a side of the patch.
+_GRID, _AP_CORR_ORDER = 25, 2
 
 
 def used_inputs(
@@ -145,7 +144,7 @@ def ap_corr_of(psf: CoaddPsf, box: Box) -> ApCorrMap | None:
     ApCorrMap or None
         None if no input has one.
     """
-    sides = np.linspace(box.x0, box.x1 - 1, _FINE_GRID), np.linspace(box.y0, box.y1 - 1, _FINE_GRID)
+    sides = np.linspace(box.x0, box.x1 - 1, _GRID), np.linspace(box.y0, box.y1 - 1, _GRID)
     x, y = (v.ravel() for v in np.meshgrid(*sides))
     correction, error = psf.psf_flux_correction(x, y)
     known = np.isfinite(correction)
@@ -159,28 +158,16 @@ def ap_corr_of(psf: CoaddPsf, box: Box) -> ApCorrMap | None:
     return ApCorrMap({PSF_FLUX: ApCorr(field, float(np.hypot(left, np.mean(error[known]))))})
 
 
-def sharpness_of(warps: Sequence[Warp], box: Box) -> dict[int, float]:
+def sharpness_of(warps: Sequence[Warp]) -> dict[int, float]:
     """Return, by visit, the central pixel of the direct PSF over that of the matched one.
 
-    The median over the patch; visits whose PSF is not known are left out. The matched PSF is the
-    same for all, also for those that were not matched.
+    The central pixel of a PSF is 2.2 over its effective area, within 3 % for those of stars as for
+    the double Gaussian that is the target; the areas are those of the whole tract, so that patches
+    judge their common pixels alike. Visits whose PSF is not known are left out. The matched PSF is
+    the same for all, also for those that were not matched.
     """
-    matched = next((w.matched.components["psf"] for w in warps if w.matched is not None), None)
+    matched = next((w.matched for w in warps if w.matched is not None), None)
     if matched is None:
         return {}
-    target = float(_central(matched, *(np.array([v]) for v in box.center))[0])
-    sides = np.linspace(box.x0, box.x1 - 1, _GRID), np.linspace(box.y0, box.y1 - 1, _GRID)
-    x, y = (v.ravel() for v in np.meshgrid(*sides))
-    found = {}
-    for warp in warps:
-        psf = warp.direct.components["psf"]
-        held = psf.contributing(x, y).any(axis=0)
-        if held.any():
-            found[warp.visit] = float(np.median(_central(psf, x[held], y[held]))) / target
-    return found
-
-
-def _central(psf: Any, x: Floats, y: Floats) -> Floats:
-    images = psf.compute_kernel_images(x, y)
-    middle = images.shape[1] // 2
-    return np.asarray(images[:, middle, middle])
+    target = matched.components["psf"].effective_area(*matched.box.center)
+    return {w.visit: target / w.psf_area_pix for w in warps if np.isfinite(w.psf_area_pix)}
