@@ -38,9 +38,12 @@ class FinalizeImageConfig(StrictModel):
         default_factory=DeblendConfig, description="division of blends into sources"
     )
     measurement: MeasurementConfig = Field(
-        # The final PSF model leaves less of a ratio of fluxes than the first one.
+        # The final PSF model leaves less of a ratio of fluxes than the first one;
+        # docs/decisions/star-galaxy.md has the measurement.
         default_factory=lambda: MeasurementConfig(
-            classification=ClassificationConfig(flux_ratio=0.98, error_factor=1.5)
+            classification=ClassificationConfig(
+                flux_ratio=0.985, error_factor=3.5, excess_limit=0.22
+            )
         ),
         description="positions, shapes and fluxes",
     )

@@ -111,6 +111,12 @@ class ClassificationConfig(StrictModel):
         unit="sigma",
         ge=0,
     )
+    excess_limit: float | None = param(
+        None,
+        "errors count for less than this share of the Gaussian flux, however large they are: of a "
+        "faint source the nearer class is taken; without a value they count in full",
+        gt=0,
+    )
     model_error: float = param(
         0.003, "part of that standard deviation: what the PSF model makes of the ratio", ge=0
     )

@@ -91,6 +91,41 @@ def test_corrections_must_come_first(columns: dict) -> None:
     assert not extendedness(as_measured)["extendedness"][GALAXY].any()
 
 
+def sources(excess: float, error: float) -> dict[str, np.ndarray]:
+    """Return a source whose Gaussian flux of 100 exceeds the PSF flux, and its relative error."""
+    no, one = np.zeros(1, bool), np.ones(1)
+    fluxes = {"psfFlux": 100 * (1 - excess), "gaussianFlux": 100.0}
+    made = {"shape_flag": no, "ixx": 4 * one, "iyy": 4 * one, "ixxPSF": 4 * one, "iyyPSF": 4 * one}
+    # The error of Ixx + Iyy, over that sum, is twice that of the ratio of fluxes.
+    made |= {name: one * 2 * error * 8 / np.sqrt(2) for name in ("ixxErr", "iyyErr")}
+    for name, flux in fluxes.items():
+        made |= {f"{name}_instFlux": flux * one, f"{name}_apCorr": one, f"{name}_flag": no}
+    return made
+
+
+@pytest.mark.parametrize(
+    ("excess", "error", "limited", "unlimited"),
+    [
+        # Bright: three errors of 1 % are 3 %, and 2.7 % with the limit.
+        (0.024, 0.01, 0, 0),
+        (0.032, 0.01, 1, 1),
+        # Faint: a galaxy that exceeds by 20 % would have to be known to 7 %.
+        (0.20, 0.15, 1, 0),
+        (0.14, 0.15, 0, 0),
+        # No error asks for more than the limit.
+        (0.26, 5.0, 1, 0),
+    ],
+)
+def test_large_errors_count_for_no_more_than_the_limit(
+    excess: float, error: float, limited: int, unlimited: int
+) -> None:
+    rule = {"flux_ratio": 1.0, "error_factor": 3.0, "model_error": 0.0}
+    source = sources(excess, error)
+    found = extendedness(source, ClassificationConfig(excess_limit=0.25, **rule))
+    assert found["extendedness"] == limited
+    assert extendedness(source, ClassificationConfig(**rule))["extendedness"] == unlimited
+
+
 def test_failures_have_no_class(columns: dict) -> None:
     broken = corrected(columns)
     broken["gaussianFlux_instFlux"] = broken["gaussianFlux_instFlux"].copy()

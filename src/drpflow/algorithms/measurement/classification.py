@@ -31,13 +31,18 @@ def extendedness(
     and G do not tell: the two share most of their noise.) Before the aperture corrections G and P
     of a star differ by what the Gaussian misses of the wings.
 
+    With ``excess_limit`` e the noise counts as k σ/(1 + k σ/(e G)): in full where it is small, and
+    never for more than e G. Galaxies exceed stars by a share of their flux, not by a number of
+    errors: where k σ is as large as that, the least mistakes are made about half-way between the
+    two (Slater et al. 2020, AJ 159, 65).
+
     Parameters
     ----------
     corrected_columns
         Columns of the star table after the aperture corrections; ``psfFlux_apCorr`` and
         ``gaussianFlux_apCorr`` say so.
     config
-        r, k and ε; whether ``deblend_isPoint`` goes before.
+        r, k, e and ε; whether ``deblend_isPoint`` goes before.
 
     Returns
     -------
@@ -60,11 +65,13 @@ def extendedness(
     with np.errstate(invalid="ignore", divide="ignore"):
         of_size = np.hypot(columns["ixxErr"], columns["iyyErr"]) / (columns["ixx"] + columns["iyy"])
         spread = np.abs(gauss) * np.hypot(of_size / 2, config.model_error)
+        noise = config.error_factor * spread
+        if config.excess_limit is not None:
+            noise /= 1 + noise / (config.excess_limit * np.abs(gauss))
     failed = ~np.isfinite(psf + gauss + spread)
     for name in _CORRECTED:
         failed |= columns[f"{name}_flag"] | ~np.isfinite(columns[f"{name}_apCorr"])
-    excess = config.flux_ratio * gauss - psf - config.error_factor * spread
-    extended = excess > 0
+    extended = config.flux_ratio * gauss - psf > noise
     if config.points_of_blends:
         extended &= ~columns["deblend_isPoint"]
     value = np.where(failed, np.nan, extended).astype(np.float32)
