@@ -38,7 +38,7 @@ def run(args: Namespace) -> dict[str, float | int | str] | Partial:
     of = read_geometry(args.camera, args.detector, args.visit_info)
     where = grouped_numbers(args.patches), numbers(args.pieces), numbers(args.solved)
     parts = files.read_inputs(of, vars(args), *where)
-    first = task.FirstImage(*parts[:-3], task.KnownStars(*parts[-3:]))
+    first = task.FirstImage(*parts[:-4], task.KnownStars(*parts[-4:]))
     made = task.finalize_image(first, args.config)
     files.write_outputs(of, made.image, made.columns, vars(args))
     return Partial(made.numbers, made.problem) if made.problem else made.numbers

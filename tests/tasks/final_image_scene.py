@@ -264,10 +264,12 @@ def _write_stars(scene: FinalScene, rng: np.random.Generator) -> None:
     write_table(scene.path("final_characterization_stars", visit=VISIT), {**here, **psf})
     flux = {
         "normCompTophatFlux_instFlux": scene.flux_njy / NJY_PER_ELECTRON,
+        "normCompTophatFlux_instFluxErr": 0.02 * scene.flux_njy / NJY_PER_ELECTRON,
         "normCompTophatFlux_flag": np.arange(n) == 1,
         "psfFlux_instFlux": 1.03 * scene.flux_njy / final_calib().factor(scene.x, scene.y),
         "psfFlux_flag": np.zeros(n, bool),
     }
+    flux["band"] = np.full(n, BAND)
     write_table(scene.path("isolated_stars_source", skypix=PIECE), {**here, **flux})
     standard = {
         "isolated_star_id": here["isolated_star_id"], "band": np.full(n, BAND),

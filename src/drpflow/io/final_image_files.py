@@ -11,6 +11,7 @@ from drpflow import __version__
 from drpflow.data.ap_corr import ApCorrMap
 from drpflow.data.background import Background
 from drpflow.data.dataset_ref import DatasetRef
+from drpflow.data.flux_ratios import FluxRatios
 from drpflow.data.geometry import ValidPolygon
 from drpflow.data.photo_calib import PhotoCalib
 from drpflow.data.provenance import Provenance
@@ -59,6 +60,8 @@ _PSF_STARS = (
 )  # fmt: skip
 _DETECTIONS = ("isolated_star_id", "visit", "detector", "x", "y", "reserved")
 _REFERENCE = "normCompTophatFlux"
+# Of stars whose apertures are compared from visit to visit.
+_LEAST_SNR = 10.0
 _STANDARDS = (
     "isolated_star_id", "band", "n_good", "variable", "reserved", "color", "color_assumed",
 )  # fmt: skip
@@ -79,6 +82,7 @@ class FirstImageParts(NamedTuple):
     psf_stars: Columns | None
     fit_stars: Columns | None
     calibrated_flux: str
+    flux_ratios: FluxRatios | None
 
 
 def read_inputs(
@@ -134,6 +138,7 @@ def read_inputs(
         _psf_stars(options.get("final_characterization_stars"), detector),
         _fit_stars(options, of, pieces, solved, flux),
         flux,
+        _flux_ratios(options.get("isolated_stars_source"), of, pieces, flux),
     )
 
 
@@ -199,7 +204,7 @@ def _fit_stars(
     if not (options.get("isolated_stars_source") and pieces):
         return None
     visit, detector = of.visit_info.visit, of.detector.id
-    names = (*_DETECTIONS, f"{flux}_instFlux", f"{flux}_flag")
+    names = tuple(dict.fromkeys((*_DETECTIONS, *_measured(flux), *_measured(_REFERENCE))))
     pattern = options["isolated_stars_source"]
     parts = [_rows(pattern, piece, names, visit, detector) for piece in pieces]
     stars = {name: np.concatenate([part[name] for part in parts]) for name in names}
@@ -211,9 +216,8 @@ def _fit_stars(
             rows = _rows(options["final_astrometry_residuals"], piece, _RESIDUALS, visit, detector)
             good = rows["used"] & ~rows["rejected"] & ~rows["reserved"]
             astrometric |= np.isin(ids, rows["isolated_star_id"][good])
-    first, flagged = stars[f"{flux}_instFlux"], stars[f"{flux}_flag"].astype(bool)
-    with np.errstate(invalid="ignore"):
-        usable = (first > 0) & ~flagged
+    first = _usable_flux(stars, flux)
+    usable = np.isfinite(first)
     return {
         "x": stars["x"],
         "y": stars["y"],
@@ -221,8 +225,42 @@ def _fit_stars(
         "calib_photometry_used": photometric & usable & ~reserved,
         "calib_photometry_reserved": reserved,
         "color": color,
-        "first_flux": np.where(usable, first, np.nan),
+        "first_flux": first,
+        "first_reference": _usable_flux(stars, _REFERENCE),
     }
+
+
+def _measured(flux: str) -> tuple[str, str]:
+    return f"{flux}_instFlux", f"{flux}_flag"
+
+
+def _usable_flux(columns: Mapping[str, NDArray[Any]], flux: str) -> NDArray[np.float64]:
+    """Return a flux, NaN where it is flagged or not positive."""
+    values, flagged = (columns[name] for name in _measured(flux))
+    with np.errstate(invalid="ignore"):
+        return np.where((values > 0) & ~flagged.astype(bool), values, np.nan)
+
+
+def _flux_ratios(
+    pattern: str | None, of: Geometry, pieces: Sequence[int], flux: str
+) -> FluxRatios | None:
+    """Return ratios of two first fluxes of the detector's isolated stars, in all visits."""
+    if not (pattern and pieces) or flux == _REFERENCE:
+        return None
+    error = f"{_REFERENCE}_instFluxErr"
+    names = ("isolated_star_id", "visit", "detector", "band", *_measured(flux),
+             *_measured(_REFERENCE), error)  # fmt: skip
+    tables = [read_table(path_of(pattern, skypix=piece), list(names)) for piece in pieces]
+    rows = {name: np.concatenate([np.asarray(table[name]) for table in tables]) for name in names}
+    star, visit, detector = (rows[name].astype(np.int64) for name in names[:3])
+    here = (visit == of.visit_info.visit) & (detector == of.detector.id)
+    mine = np.isin(star, star[here]) & (rows["band"] == of.visit_info.band)
+    reference = _usable_flux(rows, _REFERENCE)
+    with np.errstate(invalid="ignore"):
+        sure = reference > _LEAST_SNR * rows[error]
+    log_ratio = np.log(np.where(sure, reference, np.nan) / _usable_flux(rows, flux))
+    image = np.unique(np.stack([visit, detector]), axis=1, return_inverse=True)[1].ravel()
+    return FluxRatios(star[mine], image[mine], here[mine], log_ratio[mine])
 
 
 def _calibrated_flux(pattern: str | None, pieces: Sequence[int]) -> str:

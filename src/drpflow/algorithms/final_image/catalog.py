@@ -22,12 +22,13 @@ from drpflow.algorithms.final_image.flags import (
     star_flags,
 )
 from drpflow.algorithms.final_image.flux_scale import FluxScale, star_scale, told_by_stars
+from drpflow.algorithms.final_image.reference_scale import reference_offset
 from drpflow.algorithms.final_image.standard import standard_columns
 from drpflow.algorithms.measurement.classification import extendedness
 from drpflow.algorithms.measurement.kron import kron_columns
 from drpflow.algorithms.measurement.noisy_psf import debiased_psf_columns
 from drpflow.algorithms.source_catalog import find_sources, measure_found
-from drpflow.data.ap_corr import ApCorrMap
+from drpflow.data.ap_corr import ApCorr, ApCorrMap
 from drpflow.data.flux_errors import own_errors
 from drpflow.errors import AlgorithmError
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from drpflow.algorithms.final_image.frame import FinalFrame, FinalModels
     from drpflow.config.finalize_image import FinalizeImageConfig
+    from drpflow.data.flux_ratios import FluxRatios
     from drpflow.data.geometry import Box
     from drpflow.data.psf import Psf
 
@@ -61,15 +63,19 @@ class KnownStars:
         ``x``, ``y`` and the flags `PSF_FLAGS` of those measured with the final PSF; None if they
         are not known.
     fits
-        ``x``, ``y``, the flags `FIT_FLAGS`, ``color`` [mag, NaN where not measured] and
-        ``first_flux`` [electron, NaN where flagged] of detections of isolated stars; likewise.
+        ``x``, ``y``, the flags `FIT_FLAGS`, ``color`` [mag, NaN where not measured],
+        ``first_flux`` and ``first_reference`` [electron, NaN where flagged] of detections of
+        isolated stars; likewise.
     flux
         Name of that first flux, which the photometric calibration has calibrated.
+    ratios
+        Of the first reference flux to that flux; None where they are the same.
     """
 
     psf: Mapping[str, NDArray[Any]] | None = None
     fits: Mapping[str, NDArray[Any]] | None = None
     flux: str = REFERENCE
+    ratios: FluxRatios | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,12 +127,13 @@ def make_catalog(
     columns |= kron_columns(measured.work, columns, config.kron)
     scale = models.scale or _scale_by_stars(columns, models, stars, pairs, frame.box)
     ap_corr = told_by_stars(models.ap_corr, stars.flux, scale)
+    ap_corr, told = _reference_told(columns, ap_corr, models, stars, pairs, frame.box)
     columns |= _corrected(columns, ap_corr)
     columns |= _kron_corrected(columns, frame, config)
     columns |= extendedness(columns, config.measurement.classification)
     center_pix = config.measurement.center_radius_pix
     columns |= artifact_flags(measured.work, frame.mask, columns["x"], columns["y"], center_pix)
-    numbers = {**glow, **measured.numbers, **counts, **_told(scale, stars.flux)}
+    numbers = {**glow, **measured.numbers, **counts, **_told(scale, stars.flux), **told}
     return Catalog(standard_columns(columns, frame, models, center_pix), ap_corr, numbers)
 
 
@@ -143,19 +150,53 @@ def _scale_by_stars(
     columns: Columns, models: FinalModels, stars: KnownStars, pairs: tuple[Rows, Rows], box: Box
 ) -> FluxScale:
     """Return the scale at which stars have the flux that was calibrated."""
-    name = stars.flux
-    if stars.fits is None or name not in models.ap_corr:
+    if stars.fits is None or stars.flux not in models.ap_corr:
         return FluxScale(1.0, float("nan"), 0)
+    first = stars.fits["first_flux"]
+    return _scale_of_flux(columns, stars.flux, models.ap_corr, (first, models), pairs, box)
+
+
+def _reference_told(
+    columns: Columns, ap_corr: ApCorrMap, models: FinalModels, stars: KnownStars,
+    pairs: tuple[Rows, Rows], box: Box,
+) -> tuple[ApCorrMap, dict[str, float | int | str]]:  # fmt: skip
+    """Return corrections with the reference on the scale of the flux that was calibrated.
+
+    The first reference fluxes of the same stars say what it is, less what the first ones of this
+    image are off by.
+    """
+    if stars.ratios is None or stars.fits is None or REFERENCE not in ap_corr:
+        return ap_corr, {}
+    off, number = reference_offset(stars.ratios)
+    first = stars.fits["first_reference"] * np.exp(-off)
+    scale = _scale_of_flux(columns, REFERENCE, ap_corr, (first, models), pairs, box)
+    if not number or not scale.number:
+        return ap_corr, {"reference_scale": 1.0, "reference_scale_number": 0}
+    known = ap_corr[REFERENCE]
+    own = ApCorr(known.correction.scaled(scale.factor), known.error * scale.factor)
+    figures: dict[str, float | int | str] = {
+        "reference_scale": scale.factor,
+        "reference_scale_number": min(number, scale.number),
+    }
+    return ApCorrMap({**ap_corr, REFERENCE: own}), figures
+
+
+def _scale_of_flux(
+    columns: Columns, name: str, ap_corr: ApCorrMap, first: tuple[NDArray[np.float64], FinalModels],
+    pairs: tuple[Rows, Rows], box: Box,
+) -> FluxScale:  # fmt: skip
+    """Return the scale at which stars have the same flux as in the first look, calibrated anew."""
     rows, star_rows = pairs
-    corrected = apply_ap_corr(columns, ApCorrMap({name: models.ap_corr[name]}))
+    corrected = apply_ap_corr(columns, ApCorrMap({name: ap_corr[name]}))
     parts = ("instFlux", "instFluxErr", "apCorr", "apCorrErr")
     final, *errors = (corrected[f"{name}_{part}"][rows] for part in parts)
     own = own_errors(final, *errors)
     with np.errstate(invalid="ignore"):
         good = ~corrected[f"{name}_flag"][rows] & (final > _LEAST_SNR * own)
     x, y = columns["x"][rows], columns["y"][rows]
-    first = stars.fits["first_flux"][star_rows] * models.photo_calib.factor(x, y)
-    return star_scale(first[good], final[good], own[good], x[good], y[good], box)
+    flux_electron, models = first
+    first_njy = flux_electron[star_rows] * models.photo_calib.factor(x, y)
+    return star_scale(first_njy[good], final[good], own[good], x[good], y[good], box)
 
 
 def _known_stars(
