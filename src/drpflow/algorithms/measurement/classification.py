@@ -62,13 +62,8 @@ def extendedness(
         )
     columns = {name: np.asarray(c) for name, c in corrected_columns.items()}
     psf, gauss = (columns[f"{name}_instFlux"] for name in _CORRECTED)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        of_size = np.hypot(columns["ixxErr"], columns["iyyErr"]) / (columns["ixx"] + columns["iyy"])
-        spread = np.abs(gauss) * np.hypot(of_size / 2, config.model_error)
-        noise = config.error_factor * spread
-        if config.excess_limit is not None:
-            noise /= 1 + noise / (config.excess_limit * np.abs(gauss))
-    failed = ~np.isfinite(psf + gauss + spread)
+    noise = np.abs(gauss) * _relative_noise(columns, config)
+    failed = ~np.isfinite(psf + gauss + noise)
     for name in _CORRECTED:
         failed |= columns[f"{name}_flag"] | ~np.isfinite(columns[f"{name}_apCorr"])
     extended = config.flux_ratio * gauss - psf > noise
@@ -80,6 +75,18 @@ def extendedness(
         "extendedness_flag": failed,
         "sizeExtendedness": size_extendedness(columns, config),
     }
+
+
+def _relative_noise(
+    columns: Mapping[str, NDArray[Any]], config: ClassificationConfig
+) -> NDArray[np.float64]:
+    """Return what G may exceed P by because of errors, over G."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        of_size = np.hypot(columns["ixxErr"], columns["iyyErr"]) / (columns["ixx"] + columns["iyy"])
+        noise = config.error_factor * np.hypot(of_size / 2, config.model_error)
+    if config.excess_limit is not None:
+        noise = noise / (1 + noise / config.excess_limit)
+    return np.asarray(noise, np.float64)
 
 
 def size_extendedness(
