@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drpflow.config.make_report import MakeReportConfig
 from drpflow.workflow.task_runner import Task, main
 
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ def run(args: Namespace) -> None:
     import drpflow.data.sky_wcs  # noqa: F401
     from drpflow.qa.report import write_report
 
-    write_report(args.store, args.report)
+    write_report(args.store, args.report, args.config)
 
 
-TASK = Task("makeReport", run, None, add_arguments, description=__doc__ or "")
+TASK = Task("makeReport", run, None, add_arguments, MakeReportConfig, __doc__ or "")
 
 if __name__ == "__main__":
     sys.exit(main(TASK))

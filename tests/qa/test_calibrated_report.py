@@ -31,7 +31,7 @@ def test_page_is_self_contained(page: str) -> None:
 
 def test_every_visit_has_its_figures_and_numbers(page: str) -> None:
     for visit in (7, 8):
-        part = page.split(f'id="visit-{visit}"')[1].split("</details>")[0]
+        part = page.split(f'id="visit-{visit}"')[1].split("Losses</h4>")[0]
         captions = re.findall(r"<figcaption>([^<]+)", part)
         assert len(captions) == 8
         assert part.count("<img") == 8
@@ -39,7 +39,7 @@ def test_every_visit_has_its_figures_and_numbers(page: str) -> None:
 
 
 def test_lost_and_rescued_detectors_are_named_with_the_reason(page: str) -> None:
-    table = page.split("Lost and rescued detectors")[1].split("</table>")[0]
+    table = page.split("Lost and rescued detectors</h3>")[1].split("</table>")[0]
     rows = [re.findall(r"<td[^>]*>([^<]*)", row) for row in table.split("<tr>")[2:]]
     assert rows == [
         ["7", "1", "stars", "neighbors", "–"],

@@ -29,7 +29,7 @@ BATCH_RULES = {
 }
 TABLE = DatasetTable.load()
 # Tasks whose script has no parameters of its own.
-WITHOUT_SECTION = {"makeVisitInfo", "rebuildImage", "makeReport"}
+WITHOUT_SECTION = {"makeVisitInfo", "rebuildImage"}
 
 pytestmark = pytest.mark.skipif(not (ROOT / "tests").is_dir(), reason="needs a checkout")
 

@@ -48,10 +48,12 @@ rule makeReport:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=10),
     params:
         store=lambda wildcards: PLAN.root,
+        config=PLAN.run.section("makeReport"),
         code=PLAN.code["makeReport"],
     shell:
         'python "$DRPFLOW_SCRIPTS/make_report.py"'
         " --store {params.store:q}"
+        " --config {params.config:q}"
         " --report {output.report:q}"
         " --status {output.status:q}"
         " --code {params.code}"

@@ -6,14 +6,11 @@ there is so far.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from drpflow.commands.output import console
 from drpflow.commands.run import add_run_arguments, open_plan
-
-if TYPE_CHECKING:
-    import argparse
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, help="page to write (default: that of the dataset type report)"
     )
+    parser.add_argument(
+        "--visits", type=_numbers, metavar="NUMBERS",
+        help="visits that are shown with their figures, such as 3,10-12 (default: those that "
+        "stand out, as many as makeReport.visit_pages_mb allows)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,6 +32,15 @@ def run(args: argparse.Namespace) -> int:
 
     plan = open_plan(args)
     output = args.output or plan.table.path(plan.root, "report")
-    write_report(plan.run.output, output)
+    write_report(plan.run.output, output, plan.run.makeReport, args.visits)
     console().print(f"report: {output}", markup=False, highlight=False)
     return 0
+
+
+def _numbers(text: str) -> list[int]:
+    from drpflow.workflow.number_lists import numbers
+
+    try:
+        return numbers(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list such as 3,10-12") from None

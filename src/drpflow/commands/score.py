@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
     from drpflow.qa.truth.tables import TruthTables
 
     truth = TruthTables(args.truth.absolute())
-    root = (args.results or Path(open_plan(args).root)).absolute()
+    run = None if args.results else open_plan(args).run
+    root = Path(args.results if run is None else run.output).absolute()
     store = Store(root)
     scores = Board(store, truth).scores(with_pixels=not args.tables_only)
     out = console()
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         from drpflow.qa.report import write_report
 
         page = store.table.path(root, "report")
-        write_report(root, page)
+        write_report(root, page, run.makeReport if run else None)
         out.print(f"report: {page}", markup=False, highlight=False)
     return 0
 

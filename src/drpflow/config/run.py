@@ -26,6 +26,7 @@ from drpflow.config.finalize_characterization import FinalizeCharacterizationCon
 from drpflow.config.finalize_image import FinalizeImageConfig
 from drpflow.config.fit_stellar_motions import FitStellarMotionsConfig
 from drpflow.config.isr import IsrConfig
+from drpflow.config.make_report import MakeReportConfig
 from drpflow.config.make_sky_frame import MakeSkyFrameConfig
 from drpflow.config.make_warp import MakeWarpConfig
 from drpflow.config.match_source import MatchSourceConfig
@@ -152,6 +153,10 @@ class RunConfig(StrictModel):
     compressImage: CompressImageConfig = Field(  # noqa: N815
         default_factory=CompressImageConfig,
         description="final images in less space",
+    )
+    makeReport: MakeReportConfig = Field(  # noqa: N815
+        default_factory=MakeReportConfig,
+        description="the page on the whole run, and when it calls a figure good",
     )
 
     @field_validator("visits")

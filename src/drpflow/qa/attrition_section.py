@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from drpflow.io.datasets import DatasetTable
 from drpflow.io.status_files import summarize_failures
+from drpflow.qa.checks import Check, percent
 from drpflow.qa.page import Block, Column, Section, Tile, make_table
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def attrition_section(outcomes: Sequence[Outcome], lacking_chapters: Sequence[st
     visits = {o.data_id["visit"] for o in outcomes if "visit" in o.data_id}
     tiles = [
         Tile(str(len(visits)), "visits"),
-        *(_tile(task, ended[task], lost[task], lacking[task]) for task in _in_order(ended)),
+        *(_tile(task, ended[task], lost[task], lacking[task]) for task in in_order(ended)),
     ]
     groups = [*summarize_failures(failed), *summarize_failures(partial)]
     note = (
@@ -62,10 +63,11 @@ def attrition_section(outcomes: Sequence[Outcome], lacking_chapters: Sequence[st
     if lacking_chapters:
         text = f"There is no chapter yet on {', '.join(lacking_chapters)}: nothing was made of it."
         blocks.append(Block(note=text))
-    return Section("attrition", "Jobs", note, tiles, blocks)
+    check = Check("lost_jobs", percent(len(failed) + len(partial), len(outcomes)), len(outcomes))
+    return Section("attrition", "Jobs", note, tiles, blocks, [check])
 
 
-def _in_order(tasks: Iterable[str]) -> list[str]:
+def in_order(tasks: Iterable[str]) -> list[str]:
     """Return tasks in the order in which the table of datasets declares their products."""
     entries = DatasetTable.load().datasets.values()
     place = {task: k for k, task in enumerate(dict.fromkeys(e.task for e in entries))}

@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drpflow.qa.charts import Order, night_number
-from drpflow.qa.page import Block, Column, Picture, Section, Tile, make_table
+from drpflow.qa.page import Block, Column, Marked, Picture, Section, Tile, make_table
 from drpflow.qa.trend_figures import Trend, trends
+from drpflow.qa.visit_states import VisitFigures
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from drpflow.qa.visit_data import VisitData
+    from drpflow.qa.visit_states import VisitState
 
     Floats = NDArray[np.float64]
 
 # Columns of a visit's summary that the overview needs, as medians over the detectors.
 _VISIT_COLUMNS = (
     Column("visit"),
+    Column("state", text=True),
     Column("night", text=True),
     Column("band", text=True),
     Column("exposure", "s", 1),
@@ -40,6 +43,8 @@ _VISIT_COLUMNS = (
     Column("effective time", "s", 1),
     Column("stars"),
 )
+# Where the figures stand by which a visit is judged, without its state.
+_JUDGED = {"lost": 7, "width": 8, "ellipticity": 9, "scatter": 11, "residual": 13, "shallow": 14}
 _LOST_COLUMNS = (
     Column("visit"),
     Column("detector"),
@@ -63,6 +68,19 @@ class VisitNumbers:
     of_use: int
     rescued: int
     lost: int
+
+    @property
+    def figures(self) -> VisitFigures:
+        """What the visit is judged by."""
+        width, ellipticity, scatter, residual, depth = (
+            float(self.row[k]) if self.row[k] is not None else float("nan")
+            for name, k in _JUDGED.items()
+            if name != "lost"
+        )
+        return VisitFigures(
+            self.visit, self.band, self.lost, self.of_use + self.lost, width, ellipticity, scatter,
+            residual, depth,
+        )  # fmt: skip
 
 
 def visit_numbers(data: VisitData) -> VisitNumbers:
@@ -148,8 +166,31 @@ def about_band(values: Floats, bands: NDArray[np.str_]) -> Floats:
     return values - np.array([medians[band] for band in bands.tolist()])
 
 
-def calibration_section(visits: Sequence[VisitNumbers]) -> Section:
-    """Return the run at a glance: numbers, trends, visits, what was lost or rescued."""
+def _judged_row(of: VisitNumbers, state: VisitState, anchors: Mapping[int, str]) -> list[Any]:
+    """Return the row of a visit with what is not good of it."""
+    row = list(of.row)
+    for name, mood in state.moods.items():
+        row[_JUDGED[name]] = Marked(row[_JUDGED[name]], mood)
+    visit = Marked(of.visit, "", anchors.get(of.visit, ""))
+    return [visit, Marked(state.text(), state.mood), *row[1:]]
+
+
+def calibration_section(
+    visits: Sequence[VisitNumbers],
+    states: Mapping[int, VisitState],
+    anchors: Mapping[int, str],
+) -> Section:
+    """Return the run at a glance: numbers, trends, visits, what was lost or rescued.
+
+    Parameters
+    ----------
+    visits
+        All of them.
+    states
+        What has come of each.
+    anchors
+        Where the pages of some of them are.
+    """
     if not visits:
         return Section("calibration", "Calibration", "There is none yet.")
     blocks = [
@@ -160,8 +201,12 @@ def calibration_section(visits: Sequence[VisitNumbers]) -> Section:
         Block(
             "Visits",
             "Medians over the detectors of a visit. The residual is the mean distance of matched "
-            "stars to the reference catalogue; 5 sigma is the depth for a point source.",
-            table=make_table(_VISIT_COLUMNS, [v.row for v in visits]),
+            "stars to the reference catalogue; 5 sigma is the depth for a point source. The state "
+            "follows from the limits makeReport.visit_limits of the configuration; a visit's "
+            "number leads to its page.",
+            table=make_table(
+                _VISIT_COLUMNS, [_judged_row(v, states[v.visit], anchors) for v in visits]
+            ),
         ),
     ]
     lost = [row for v in visits for row in v.lost_rows]

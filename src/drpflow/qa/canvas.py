@@ -130,12 +130,14 @@ def _corners(detector: Detector) -> NDArray[np.float64]:
 def frame(axes: Axes, detector: Detector) -> None:
     """Draw the outline and the name of a detector."""
     from matplotlib.patches import Polygon
+    from matplotlib.patheffects import withStroke
 
     corners = _corners(detector)
     axes.add_patch(Polygon(corners, fill=False, edgecolor="0.6", linewidth=0.6))
     axes.annotate(
         detector.name, corners.min(axis=0), xytext=(2, 2), textcoords="offset points",
-        fontsize=6, color="#d9822b", zorder=5,
+        fontsize=6, color="#b35900", zorder=5,
+        path_effects=[withStroke(linewidth=1.5, foreground="white")],
     )  # fmt: skip
 
 

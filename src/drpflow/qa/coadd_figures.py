@@ -68,16 +68,32 @@ def picture(image: NDArray[np.uint8], block_pix: int) -> str:
     return data_uri(figure, photo=True)
 
 
-def value_map(values: Floats, block_pix: int, name: str) -> str:
-    """Draw a map of a figure of a tract with its scale; return a data URI."""
+def value_map(values: Floats, block_pix: int, name: str, least: float) -> str:
+    """Draw a map of a figure of a tract with its scale; return a data URI.
+
+    Parameters
+    ----------
+    values
+        In blocks; NaN is grey.
+    block_pix
+        Pixels of the tract along the side of a block.
+    name
+        What it is, with its unit.
+    least
+        The scale spans at least so much, so that small differences do not look large.
+    """
     figure, axes = _canvas(values.shape, _MAP_IN)
     known = values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    wider = max(0.0, least - (high - low)) / 2
+    axes.set_facecolor("0.85")
     shown = axes.imshow(
         values, origin="lower", extent=_extent(values.shape, block_pix), cmap="cividis",
-        vmin=low, vmax=max(high, low + 1e-6 * max(abs(low), 1)), interpolation="nearest",
+        vmin=low - wider, vmax=high + wider, interpolation="nearest",
     )  # fmt: skip
     bar = figure.colorbar(shown, ax=axes, shrink=0.85)
+    bar.formatter.set_useOffset(False)
+    bar.update_ticks()
     bar.set_label(name, fontsize=8)
     bar.ax.tick_params(labelsize=8)
     return data_uri(figure)

@@ -8,6 +8,7 @@ import numpy as np
 
 from drpflow.data.warp_masks import KINDS
 from drpflow.qa.calibration_section import middle
+from drpflow.qa.checks import Check
 from drpflow.qa.coadd_data import read_tracts
 from drpflow.qa.coadd_figures import artifact_panels, color_composite, picture, value_map
 from drpflow.qa.page import Block, Column, Picture, Section, Tile, linked, make_table
@@ -88,7 +89,11 @@ def coadd_section(store: Store) -> Section | None:
         blocks.append(Block("Depth", table=make_table(_DEPTH_COLUMNS, rows)))
         blocks += _mask_block(tracts, order)
     note = "Means of all visits without what moves, on the tracts and patches of the sky map."
-    return Section("coadds", _TITLE, note, _tiles(plans, tracts), linked("coadds", blocks))
+    told = [100 * (1 - p.meta["efficiency"]) for _, _, p in plans if p.meta.get("efficiency")]
+    check = Check("coadd_efficiency", max(told, default=float("nan")), len(told))
+    return Section(
+        "coadds", _TITLE, note, _tiles(plans, tracts), linked("coadds", blocks), [check]
+    )  # fmt: skip
 
 
 def _tiles(plans: Sequence[tuple[int, str, Any]], tracts: Sequence[TractCoadds]) -> list[Tile]:
@@ -149,11 +154,11 @@ def _tract_blocks(tract: TractCoadds, order: Sequence[str]) -> list[Block]:
     ]
     for band in bands:
         maps = (
-            (band.counts, "visits"),
-            (band.depth_mag, "5 sigma of a point source [mag]"),
-            (band.fwhm_arcsec, "PSF width [arcsec]"),
+            (band.counts, "visits", 2.0),
+            (band.depth_mag, "5 sigma of a point source [mag]", 0.2),
+            (band.fwhm_arcsec, "PSF width [arcsec]", 0.05),
         )
-        pictures = [Picture(value_map(m, tract.block_pix, n), n) for m, n in maps]
+        pictures = [Picture(value_map(m, tract.block_pix, n, least), n) for m, n, least in maps]
         blocks.append(Block(f"Tract {tract.tract}, {band.band}", "", pictures))
         most = sorted(band.areas, key=lambda v: -sum(band.areas[v].values()))[:_MOST_PANELS]
         if most:

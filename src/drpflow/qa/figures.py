@@ -118,8 +118,9 @@ def focal_plane(
                 interpolation="nearest",
             )
     if shown is not None:
-        ticks = norm.inverse(np.linspace(0, 1, 6))
-        scale(figure, shown, unit, ticks=ticks, format="%.4g")
+        ticks = [float(f"{tick:.2g}") for tick in norm.inverse(np.linspace(0.03, 0.97, 6))]
+        options = {} if full_range else {"ticks": ticks, "format": "%g"}
+        scale(figure, shown, unit, **options)
     fit(axes, detectors)
     return data_uri(figure, photo=not full_range)
 

@@ -15,10 +15,11 @@ from drpflow.qa.solution_blocks import (
     note_blocks,
     outlier_block,
     scatter_blocks,
+    solution_checks,
     visit_block,
 )
 from drpflow.qa.solution_data import FINAL, Solution, read_solution
-from drpflow.qa.solution_scores import against_references
+from drpflow.qa.solution_scores import against_references, repeatabilities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,16 +61,18 @@ def final_astrometry_section(store: Store, outcomes: Sequence[Outcome]) -> Secti
     if not found.visits["solved"].any():
         note = "No visit has a final solution."
         return Section("final-astrometry", _TITLE, note, blocks=[*notes, *lost])
-    blocks = [_change_block(found), *notes, field_block(found), *scatter_blocks(found),
-              *accuracy_blocks(against_references(found)), visit_block(found), *lost,
+    against, ams = against_references(found), repeatabilities(found)
+    blocks = [_change_block(found), *notes, field_block(found), *scatter_blocks(found, ams),
+              *accuracy_blocks(against), visit_block(found), *lost,
               outlier_block(found)]  # fmt: skip
     note = (
         "The fit once more, from the centroids of the final PSFs. Here before means by the first "
         "joint fit, after by this one."
     )
     return Section(
-        "final-astrometry", _TITLE, note, _tiles(found), linked("final-astrometry", blocks)
-    )
+        "final-astrometry", _TITLE, note, _tiles(found), linked("final-astrometry", blocks),
+        solution_checks(found, ams, against),
+    )  # fmt: skip
 
 
 def _tiles(found: Solution) -> list[Tile]:

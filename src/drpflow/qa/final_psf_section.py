@@ -8,6 +8,7 @@ import numpy as np
 
 from drpflow.qa.canvas import is_large
 from drpflow.qa.charts import Order, night_number
+from drpflow.qa.checks import Check
 from drpflow.qa.final_psf_data import FinalPsf, read_final_psf
 from drpflow.qa.final_psf_figures import (
     color_figure,
@@ -126,7 +127,24 @@ def final_psf_section(store: Store) -> Section | None:
     )
     blocks = [_band_block(found), *_map_blocks(found), *stack_blocks(store, found.band_of),
               _rho_block(found), *_color_blocks(found), _visit_block(found), *lost]  # fmt: skip
-    return Section("final-psf", _TITLE, note, _tiles(found), linked("final-psf", blocks))
+    return Section(
+        "final-psf", _TITLE, note, _tiles(found), linked("final-psf", blocks), _checks(found)
+    )
+
+
+def _checks(found: FinalPsf) -> list[Check]:
+    """Return means beyond their errors, of the worst band."""
+    stars = found.stars
+    each = [
+        quality(stars, mine & stars.reserved) for band, mine in _bands(found) if band != "all"
+    ]  # fmt: skip
+    sizes = [abs(q.size.mean) - q.size.error for q in each if np.isfinite(q.size.mean)]
+    shapes = [_length(q) - q.e1.error for q in each if np.isfinite(_length(q))]
+    number = sum(q.size.number for q in each)
+    return [
+        Check(name, factor * max(0.0, *values) if values else float("nan"), number)
+        for name, factor, values in (("psf_size", 1e2, sizes), ("psf_shape", 1e3, shapes))
+    ]
 
 
 def _tiles(found: FinalPsf) -> list[Tile]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drpflow.qa.calibration_section import middle
+from drpflow.qa.checks import Check
 from drpflow.qa.final_archive import compression_block, motion_blocks
 from drpflow.qa.final_claims import (
     astrometric_deviations,
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
 
 _TITLE = "Final products"
 _OPEN_ROWS = 20
+_BETTER = {"good": "better", "bad": "worse", "": "–"}
 _CLAIM_COLUMNS = (
-    Column("", text=True),
+    Column("subject", text=True),
     Column("of the same detections", text=True),
     Column("unit", text=True),
     Column("first look", "95 % interval", text=True),
     Column("final", "95 % interval", text=True),
     Column("final over first", "95 % interval", text=True),
+    Column("the final one is", text=True),
     Column("number"),
 )
 _COUNT_COLUMNS = (
@@ -75,7 +78,17 @@ def final_section(store: Store) -> Section | None:
         *motion_blocks(store),
         *compression_block(store),
     ]
-    return Section("final", _TITLE, note, _tiles(visits, made), linked("final", blocks))
+    return Section(
+        "final", _TITLE, note, _tiles(visits, made), linked("final", blocks), _checks(visits, made)
+    )
+
+
+def _checks(visits: Sequence[VisitCounts], made: Sequence[Claim]) -> list[Check]:
+    widths = np.array([v.sky_width for v in visits])
+    off = 100 * middle(np.abs(widths - 1))
+    checks = [Check("empty_sky", off, sum(v.sky for v in visits))]
+    called = [c.final for c in made if c.subject == "classes" and c.name.startswith("called")]
+    return checks + [Check("classes", figure.value, figure.number) for figure in called]
 
 
 def _claims(store: Store, pairs: Pairs | None) -> list[Claim]:
@@ -142,7 +155,7 @@ def _claim_blocks(store: Store, pairs: Pairs | None, made: Sequence[Claim]) -> l
 def _claim_row(of: Claim) -> list[Any]:
     return [
         of.subject, of.name, of.unit, of.first.text(of.digits), of.final.text(of.digits),
-        of.ratio.text(2), of.first.number,
+        of.ratio.text(2), _BETTER[of.mood], of.first.number,
     ]  # fmt: skip
 
 

@@ -44,25 +44,49 @@ _AMPLIFIER_COLUMNS = (
     Column("bad", "%", 2),
     Column("saturated", "%", 2),
 )
+_THUMBNAIL = "post_isr_thumbnail"
 _DARK_PLANES = ("DETECTED", "SAT", "BAD", "NO_DATA", "CROSSTALK")
 
 
 def detrended_section(store: Store) -> Section:
-    """Return one block a visit with its focal plane and masks, and the table of visits."""
-    visits: dict[int, list[Exposure]] = {}
-    for data_id in store.query("post_isr_thumbnail"):
-        thumbnail = store.get("post_isr_thumbnail", **data_id)
-        if isinstance(thumbnail.detector, DetectorInfo) and not np.isnan(thumbnail.image).all():
-            visits.setdefault(int(data_id["visit"]), []).append(thumbnail)
-    table = make_table(_VISIT_COLUMNS, [_visit_row(v, e) for v, e in visits.items()])
+    """Return the table of visits; one visit is held at a time."""
+    rows = [_visit_row(visit, read) for visit in detrended_visits(store)
+            if (read := _thumbnails(store, visit))]  # fmt: skip
     return Section(
         "detrended",
         "Detrended images",
         "Levels are medians over the blocks of the small images; the ratio compares the scatter "
         "between neighbouring blocks with what the variance plane predicts, so that sources "
-        "and sky structure raise it above 1.",
-        blocks=[Block(table=table), *(_visit_block(v, e) for v, e in visits.items())],
+        "and sky structure raise it above 1. Images are on the pages of visits.",
+        blocks=[Block(table=make_table(_VISIT_COLUMNS, rows))],
     )
+
+
+def detrended_visits(store: Store) -> list[int]:
+    """Return the visits that isr has seen."""
+    return sorted({int(data_id["visit"]) for data_id in store.query(_THUMBNAIL)})
+
+
+def detrended_part(store: Store, visit: int) -> Block | None:
+    """Return image and masks of a visit after isr, where the detectors stand; None without any."""
+    thumbnails = _thumbnails(store, visit)
+    if not thumbnails:
+        return None
+    detectors = [t.detector.detector for t in thumbnails if t.detector is not None]
+    images = {t.detector.id: t.image for t in thumbnails if t.detector is not None}
+    masks = {t.detector.id: t.mask.array for t in thumbnails if t.detector is not None}
+    planes = thumbnails[0].mask.planes
+    figures = [
+        Picture(focal_plane(images, detectors, thumbnails[0].unit), "image after isr"),
+        Picture(focal_plane_masks(masks, planes, detectors), "mask planes after isr"),
+    ]
+    return Block("Detrended images", figures=figures, wide=is_large(detectors))
+
+
+def _thumbnails(store: Store, visit: int) -> list[Exposure]:
+    """Return the small images of a visit that hold anything."""
+    read = (store.get(_THUMBNAIL, **data_id) for data_id in store.query(_THUMBNAIL, visit=visit))
+    return [t for t in read if isinstance(t.detector, DetectorInfo) and not np.isnan(t.image).all()]
 
 
 def amplifier_section(store: Store) -> Section:
@@ -76,28 +100,6 @@ def amplifier_section(store: Store) -> Section:
         Block(table=make_table(_AMPLIFIER_COLUMNS, _amplifier_rows(table)), folded="All numbers"),
     ]
     return Section("amplifiers", "Amplifiers", note, blocks=blocks)
-
-
-def _visit_block(visit: int, thumbnails: Sequence[Exposure]) -> Block:
-    detectors = [t.detector.detector for t in thumbnails if t.detector is not None]
-    info = thumbnails[0].visit_info
-    about = (
-        f"{info.physical_filter}, {info.exposure_time_s:g} s" if isinstance(info, VisitInfo) else ""
-    )
-    images = {t.detector.id: t.image for t in thumbnails if t.detector is not None}
-    masks = {t.detector.id: t.mask.array for t in thumbnails if t.detector is not None}
-    planes = thumbnails[0].mask.planes
-    return Block(
-        f"Visit {visit}",
-        about,
-        figures=[
-            Picture(focal_plane(images, detectors, thumbnails[0].unit), "image"),
-            Picture(focal_plane_masks(masks, planes, detectors), "mask planes"),
-        ],
-        key=f"detrended-{visit}",
-        label=str(visit),
-        wide=is_large(detectors),
-    )
 
 
 def _visit_row(visit: int, thumbnails: Sequence[Exposure]) -> list[object]:

@@ -16,11 +16,14 @@ from drpflow.qa.final_data import final_visits, read_final
 from drpflow.qa.trend_figures import band_colors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from drpflow.io.store import Store
+    from drpflow.qa.final_data import Columns
 
     Floats: TypeAlias = NDArray[np.float64]
 
@@ -109,11 +112,34 @@ def read_light_curve(
     radius_arcsec
         Farthest that a source may be from it; the nearest counts.
     """
-    rows = []
+    return read_light_curves(store, {name: (ra_deg, dec_deg)}, radius_arcsec)[0]
+
+
+def read_light_curves(
+    store: Store, places: Mapping[str, tuple[float, float]], radius_arcsec: float = RADIUS_ARCSEC
+) -> list[LightCurve]:
+    """Return the light curves of several places; each visit is read once.
+
+    Parameters
+    ----------
+    store
+        The run.
+    places
+        Right ascension and declination [deg] by name.
+    radius_arcsec
+        As for :func:`read_light_curve`.
+    """
+    rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in places}
     for visit in final_visits(store):
-        found = _of_visit(store, visit, (ra_deg, dec_deg), radius_arcsec)
-        if found is not None:
-            rows.append(found)
+        sources = read_final(store, visit, _COLUMNS)
+        for name, (ra, dec) in places.items():
+            found = _of_visit(store, visit, sources, (ra, dec), radius_arcsec)
+            if found is not None:
+                rows[name].append(found)
+    return [_curve(name, ra, dec, rows[name]) for name, (ra, dec) in places.items()]
+
+
+def _curve(name: str, ra_deg: float, dec_deg: float, rows: list[tuple[Any, ...]]) -> LightCurve:
     rows.sort(key=lambda r: (r[2], r[0]))
     columns = list(zip(*rows, strict=True)) or [()] * 10
     kinds: tuple[Any, ...] = (int, int, float, str, float, float, float, float, np.int64, bool)
@@ -122,7 +148,7 @@ def read_light_curve(
 
 
 def _of_visit(
-    store: Store, visit: int, place: tuple[float, float], radius_arcsec: float
+    store: Store, visit: int, s: Columns, place: tuple[float, float], radius_arcsec: float
 ) -> tuple[Any, ...] | None:
     """Return the entry of a visit, None if no detector of it covers the place."""
     info = store.get("visit_info", visit=visit) if store.exists("visit_info", visit=visit) else None
@@ -130,7 +156,6 @@ def _of_visit(
         float("nan") if info is None or info.mjd is None else float(info.mjd),
         "–" if info is None or not info.band else str(info.band),
     )
-    s = read_final(store, visit, _COLUMNS)
     covering = _covering(store, visit, place)
     rows = np.flatnonzero(s["detect_isPrimary"])
     near = match_nearest(

@@ -39,7 +39,9 @@ class Figure:
         return Figure(factor * self.value, factor * self.low, factor * self.high, self.number)
 
     def text(self, digits: int, factor: float = 1.0) -> str:
-        """Return it as text, e.g. ``0.031 (0.028 to 0.035)``."""
+        """Return it as text, e.g. ``0.031 (0.028 to 0.035)``; a dash if it is not known."""
+        if not np.isfinite(self.value):
+            return "–"
         value, low, high = (f"{factor * v:.{digits}f}" for v in (self.value, self.low, self.high))
         return f"{value} ({low} to {high})"
 

@@ -6,12 +6,18 @@ knows only how it looks. The page is one file without any reference to the netwo
 
 from __future__ import annotations
 
+import base64
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from drpflow.qa.checks import Check
+
+MOST_ROWS = 1000
+"""Longer tables are cut, and say so: a report of any survey can be opened."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,39 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Marked:
+    """A cell's value with its mood (:class:`Tile`), and the anchor to which it leads."""
+
+    value: Any
+    mood: str = ""
+    anchor: str = ""
+
+
+class Cell(str):
+    """A cell as text, with its mood and the anchor to which it leads."""
+
+    __slots__ = ("anchor", "mood")
+    mood: str
+    anchor: str
+
+    def __new__(cls, text: str, mood: str = "", anchor: str = "") -> Self:
+        """Return the text with what belongs to it."""
+        made = super().__new__(cls, text)
+        made.mood, made.anchor = mood, anchor
+        return made
+
+
+@dataclass(frozen=True)
 class DataTable:
-    """Rows of cells that are text already; `moods` colour rows: ``"good"``, ``"bad"`` or empty."""
+    """Rows of cells that are text already; `moods` colour rows (:class:`Tile`).
+
+    `left_out` rows follow that are not shown.
+    """
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
     moods: Sequence[str] = ()
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,6 +72,27 @@ class Picture:
 
     image: str
     caption: str
+
+    @property
+    def size_pix(self) -> tuple[int, int] | None:
+        """Width and height, None if the image is no WebP.
+
+        Browsers keep the place of an image whose size they are told. Source: WebP container and
+        bitstream specifications (RFC 9649).
+        """
+        head = base64.b64decode(self.image.partition(";base64,")[2][:40])
+        kind = head[12:16]
+        if kind == b"VP8L":
+            bits = int.from_bytes(head[21:25], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        if kind == b"VP8X":
+            return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(
+                head[27:], "little"
+            )
+        if kind == b"VP8 ":
+            width, height = (int.from_bytes(head[k : k + 2], "little") for k in (26, 28))
+            return width & 0x3FFF, height & 0x3FFF
+        return None
 
 
 @dataclass(frozen=True)
@@ -59,6 +113,12 @@ class Block:
         Short name there.
     wide
         Figures take the width of the page, one below the other.
+    tiles
+        Numbers above the figures.
+    mood
+        Of the heading, as that of a tile.
+    parts
+        Blocks of which it is made, if it is one that opens on a click on its heading.
     """
 
     title: str = ""
@@ -69,11 +129,14 @@ class Block:
     key: str = ""
     label: str = ""
     wide: bool = False
+    tiles: Sequence[Tile] = ()
+    mood: str = ""
+    parts: Sequence[Block] = ()
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One number that matters; `mood` is ``"good"``, ``"bad"`` or empty."""
+    """One number that matters; `mood` is ``"good"``, ``"watch"``, ``"bad"`` or empty."""
 
     value: str
     label: str
@@ -82,13 +145,14 @@ class Tile:
 
 @dataclass(frozen=True)
 class Section:
-    """A chapter of the report."""
+    """A chapter of the report; `checks` are its figures that the first chapter judges."""
 
     key: str
     title: str
     note: str = ""
     tiles: Sequence[Tile] = ()
     blocks: Sequence[Block] = field(default_factory=tuple)
+    checks: Sequence[Check] = ()
 
 
 def linked(prefix: str, blocks: Iterable[Block]) -> list[Block]:
@@ -112,10 +176,12 @@ def make_table(
 ) -> DataTable:
     """Build a table from values: numbers with the digits of their column, no value as a dash."""
     cells = [[_cell(v, c) for v, c in zip(row, columns, strict=True)] for row in rows]
-    return DataTable(columns, cells, moods)
+    return DataTable(columns, cells[:MOST_ROWS], moods, max(0, len(cells) - MOST_ROWS))
 
 
 def _cell(value: Any, column: Column) -> str:
+    if isinstance(value, Marked):
+        return Cell(_cell(value.value, column), value.mood, value.anchor)
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return "–"
     if column.digits is not None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from drpflow.qa.air_blocks import air_blocks, instrument_blocks
 from drpflow.qa.charts import Order, night_label
+from drpflow.qa.checks import Check, percent
 from drpflow.qa.page import Block, Column, Picture, Section, Tile, linked, make_table
 from drpflow.qa.photometry_data import (
     CLOUDY,
@@ -110,8 +111,22 @@ def photometry_section(store: Store, outcomes: Sequence[Outcome]) -> Section | N
         "standard passbands."
     )
     return Section(
-        "photometry", _TITLE, note, _tiles(found, residuals), linked("photometry", blocks)
-    )
+        "photometry", _TITLE, note, _tiles(found, residuals), linked("photometry", blocks),
+        _checks(found, residuals),
+    )  # fmt: skip
+
+
+def _checks(found: Photometry, residuals: Residuals) -> list[Check]:
+    z = found.zero_points
+    visits = np.unique(z["visit"]).size
+    usable = np.unique(z["visit"][np.isfinite(z["zero_point"])]).size
+    error = z["zero_point_err"][np.isfinite(z["zero_point_err"])]
+    bright = residuals.bright(photometric=True)
+    return [
+        Check("no_zero_point", percent(visits - usable, visits), visits),
+        Check("zero_point_error", 1e3 * _middle(error), error.size),
+        Check("repeatability", bright.corrected, bright.number),
+    ]
 
 
 def _notes(outcomes: Sequence[Outcome]) -> list[Block]:

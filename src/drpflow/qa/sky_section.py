@@ -9,6 +9,7 @@ import numpy as np
 
 from drpflow.qa.canvas import is_large
 from drpflow.qa.charts import Order, night_number
+from drpflow.qa.checks import Check
 from drpflow.qa.page import Block, Column, Picture, Section, Tile, linked, make_table
 from drpflow.qa.photometry_figures import cell_maps, nearly_all
 from drpflow.qa.sky_data import read_skies
@@ -90,15 +91,23 @@ class _Gathered:
     maps: dict[str, list[dict[str, Maps]]] = field(default_factory=dict)
     detectors: dict[int, Detector] = field(default_factory=dict)
     wings: WingSums = field(default_factory=WingSums)
-    pictures: dict[int, list[Picture]] = field(default_factory=dict)
+    of_visit: dict[int, tuple[dict[str, Maps], dict[int, Detector]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class SkyChapter:
-    """The chapter, and the figures of each visit, which belong to the chapter of visits."""
+    """The chapter, and mosaics of each visit with their detectors, for the chapter of visits."""
 
     section: Section | None
-    pictures: Mapping[int, Sequence[Picture]]
+    of_visit: Mapping[int, tuple[Mapping[str, Maps], Mapping[int, Detector]]]
+
+    def part(self, visit: int) -> Block | None:
+        """Return the figures of a visit, None if there are none."""
+        if visit not in self.of_visit:
+            return None
+        maps, detectors = self.of_visit[visit]
+        wide = is_large(list(detectors.values()))
+        return Block("Background of the visit", figures=_pictures(maps, detectors), wide=wide)
 
 
 def sky_chapter(store: Store, outcomes: Sequence[Outcome]) -> SkyChapter:
@@ -114,8 +123,8 @@ def sky_chapter(store: Store, outcomes: Sequence[Outcome]) -> SkyChapter:
     )
     blocks = [_visit_block(found, mine), *_jump_block(found), *_map_blocks(found),
               *_wing_blocks(found), *_lost_block(mine)]  # fmt: skip
-    section = Section("sky", _TITLE, note, _tiles(found), linked("sky", blocks))
-    return SkyChapter(section, found.pictures)
+    section = Section("sky", _TITLE, note, _tiles(found), linked("sky", blocks), _checks(found))
+    return SkyChapter(section, found.of_visit)
 
 
 def _gather(store: Store) -> _Gathered:
@@ -129,7 +138,7 @@ def _gather(store: Store) -> _Gathered:
         found.jumps[sky.visit] = jumps(sky)
         found.wings.add(sky)
         found.maps.setdefault(sky.band, []).append(block_maps(sky, _MANY_BLOCKS))
-        found.pictures[sky.visit] = _pictures(block_maps(sky, _FEW_BLOCKS), detectors)
+        found.of_visit[sky.visit] = block_maps(sky, _FEW_BLOCKS), detectors
     found.detectors = dict(sorted(found.detectors.items()))
     return found
 
@@ -164,6 +173,15 @@ def _tiles(found: _Gathered) -> list[Tile]:
         between = np.concatenate([j.between for j in every])
         tiles.append(Tile(f"{rms(between):.3f} %", "jumps of first − final background"))
     return tiles
+
+
+def _checks(found: _Gathered) -> list[Check]:
+    """Return jumps beyond the noise of the pixels."""
+    every = [j for visit in found.jumps.values() for j in visit.values()]
+    if not every:
+        return []
+    square = rms([j.final for j in every]) ** 2 - rms([j.noise for j in every]) ** 2
+    return [Check("sky_jump", float(np.sqrt(max(square, 0.0))), len(every))]
 
 
 def _visit_block(found: _Gathered, outcomes: Sequence[Outcome]) -> Block:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drpflow.qa.charts import Order
+from drpflow.qa.checks import Check, percent
 from drpflow.qa.page import Block, Column, Picture, make_table
 from drpflow.qa.solution_data import (
     ELSEWHERE,
@@ -28,12 +29,12 @@ from drpflow.qa.solution_figures import (
 from drpflow.qa.solution_scores import (
     MOTIONS,
     Against,
+    Am,
     MeanVectors,
     bright_limit_mas,
     error_bins,
     mean_vectors,
     pull_width,
-    repeatabilities,
     two_points,
 )
 
@@ -183,7 +184,37 @@ def _mean_rows(before: MeanVectors, after: MeanVectors) -> Iterator[list[Any]]:
         ]  # fmt: skip
 
 
-def scatter_blocks(found: Solution) -> list[Block]:
+def solution_checks(found: Solution, ams: Sequence[Am], against: Against | None) -> list[Check]:
+    """Return the figures by which a solution is judged.
+
+    Parameters
+    ----------
+    found
+        The solution.
+    ams
+        Its AM1 and AM2; those of reserved stars count.
+    against
+        Stars against the reference catalogue.
+    """
+    v = found.visits
+    visits, solved = np.unique(v["visit"]).size, np.unique(v["visit"][v["solved"]]).size
+    checks = [Check("not_solved", percent(visits - solved, visits), visits)]
+    checks += [
+        Check(_am_name(am).lower(), am.after.median_mas, am.after.rms_mas.size)
+        for am in ams
+        if am.which == "reserved stars"
+    ]
+    if against is not None:
+        east, north, number = against.aa1["reserved stars"]
+        checks.append(Check("aa1", max(east, north), number))
+    return checks
+
+
+def _am_name(am: Am) -> str:
+    return f"AM{1 + (am.separation_arcmin > 10)}"
+
+
+def scatter_blocks(found: Solution, ams: Sequence[Am]) -> list[Block]:
     """Return what residuals have in common, how large they are, and how repeatable places."""
     functions, bins = two_points(found), error_bins(found)
     rows = [
@@ -215,17 +246,17 @@ def scatter_blocks(found: Solution) -> list[Block]:
         ]
         table = make_table(_BIN_COLUMNS, numbers)
         blocks.append(Block(table=table, folded="Numbers of each bin of errors"))
-    return [*blocks, _repeatability_block(found)]
+    return [*blocks, _repeatability_block(found, ams)]
 
 
-def _repeatability_block(found: Solution) -> Block:
+def _repeatability_block(found: Solution, ams: Sequence[Am]) -> Block:
     rows = [
         [
-            f"AM{1 + (am.separation_arcmin > 10)}", am.separation_arcmin, am.which,
+            _am_name(am), am.separation_arcmin, am.which,
             am.after.rms_mas.size, am.before.median_mas, am.after.median_mas,
             100 * am.after.share_above(_LIMIT_MAS),
         ]
-        for am in repeatabilities(found)
+        for am in ams
     ]  # fmt: skip
     note = (
         "Median over pairs of bright stars (centroids known to "

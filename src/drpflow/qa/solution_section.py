@@ -15,10 +15,11 @@ from drpflow.qa.solution_blocks import (
     note_blocks,
     outlier_block,
     scatter_blocks,
+    solution_checks,
     visit_block,
 )
 from drpflow.qa.solution_data import Solution, read_solution
-from drpflow.qa.solution_scores import Against, against_references
+from drpflow.qa.solution_scores import Against, against_references, repeatabilities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +47,8 @@ def solution_section(store: Store, outcomes: Sequence[Outcome]) -> Section | Non
     lost = lost_block(found)
     if not found.visits["solved"].any():
         return Section("astrometry", _TITLE, "No visit is solved.", blocks=[*notes, *lost])
-    against = against_references(found)
-    blocks = [*notes, field_block(found), *scatter_blocks(found), *accuracy_blocks(against)]
+    against, ams = against_references(found), repeatabilities(found)
+    blocks = [*notes, field_block(found), *scatter_blocks(found, ams), *accuracy_blocks(against)]
     blocks += [visit_block(found), *lost, outlier_block(found)]
     note = (
         "One fit of detectors, visits and stars to all positions. Residuals are measured less "
@@ -55,7 +56,10 @@ def solution_section(store: Store, outcomes: Sequence[Outcome]) -> Section | Non
         "of the visits. These were fitted to the same stars, detector by detector, and have "
         "followed noise and turbulence of each visit, so that residuals before may be smaller."
     )
-    return Section("astrometry", _TITLE, note, _tiles(found, against), linked("astrometry", blocks))
+    return Section(
+        "astrometry", _TITLE, note, _tiles(found, against), linked("astrometry", blocks),
+        solution_checks(found, ams, against),
+    )  # fmt: skip
 
 
 def _tiles(found: Solution, against: Against | None) -> list[Tile]:

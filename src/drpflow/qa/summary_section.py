@@ -9,6 +9,7 @@ import numpy as np
 
 from drpflow.qa.calibration_section import about_band, middle, of_a_second
 from drpflow.qa.charts import Order, night_label, night_number
+from drpflow.qa.checks import Check, percent
 from drpflow.qa.page import Block, Column, Picture, Section, Tile, linked, make_table
 from drpflow.qa.trend_figures import Trend, band_colors, trends
 
@@ -188,8 +189,10 @@ def summary_section(store: Store) -> Section | None:
         Block("Bands", table=make_table(_BAND_COLUMNS, _band_rows(visits))),
         *_lost_block(visits),
     ]
+    complete = np.concatenate([v.complete for v in visits])
+    check = Check("lost_detectors", percent(int((~complete).sum()), complete.size), complete.size)
     return Section(
-        "summary", _TITLE, note, _tiles(visits, fiducial=told), linked("summary", blocks)
+        "summary", _TITLE, note, _tiles(visits, fiducial=told), linked("summary", blocks), [check]
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from drpflow.qa.checks import Check, percent
 from drpflow.qa.page import Block, Column, Section, Tile, linked, make_table
 from drpflow.qa.truth.score import STAGES, from_columns
 
@@ -40,13 +41,15 @@ def truth_section(store: Store) -> Section | None:
     if newer:
         note += f" Jobs that ended after it was made: {newer}; drpflow score makes it anew."
     blocks = [_stage_block(stage, scores) for stage in STAGES]
-    return Section(
-        "truth", _TITLE, note, _tiles(scores), linked("truth", [b for b in blocks if b is not None])
-    )
-
-
-def _tiles(scores: list[Score]) -> list[Tile]:
     asked = [s for s in scores if s.mood]
+    missed = percent(sum(s.mood == "bad" for s in asked), len(asked))
+    return Section(
+        "truth", _TITLE, note, _tiles(asked), linked("truth", [b for b in blocks if b is not None]),
+        [Check("truth", missed, len(asked))],
+    )  # fmt: skip
+
+
+def _tiles(asked: list[Score]) -> list[Tile]:
     met = sum(s.mood == "good" for s in asked)
     tiles = [
         Tile(f"{met} / {len(asked)}", "figures as asked", "good" if met == len(asked) else "bad"),

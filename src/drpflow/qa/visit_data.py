@@ -173,14 +173,18 @@ class VisitData:
                 yield key, {name: values[mine] for name, values in columns.items()}
 
 
-def read_visits(store: Store) -> Iterator[VisitData]:
-    """Yield all visits that consolidateVisit has seen, one at a time: their pixels are large."""
-    for data_id in store.query(SUMMARY):
-        yield read_visit(store, int(data_id["visit"]))
+def read_visit(store: Store, visit: int, *, pixels: bool = True) -> VisitData:
+    """Return one visit. What is missing of it is left out.
 
-
-def read_visit(store: Store, visit: int) -> VisitData:
-    """Return one visit. What is missing of it is left out."""
+    Parameters
+    ----------
+    store
+        The run.
+    visit
+        A visit that consolidateVisit has seen.
+    pixels
+        Read images and backgrounds too.
+    """
     summary = store.get(SUMMARY, visit=visit)
     stars = store.get(STARS, visit=visit) if store.exists(STARS, visit=visit) else None
     if stars is not None and not len(stars):
@@ -191,11 +195,12 @@ def read_visit(store: Store, visit: int) -> VisitData:
         about = found.component("detector", key)
         if isinstance(about, DetectorInfo):
             found.detectors[key] = about.detector
-        if store.exists("initial_background", visit=visit, detector=key):
+        if pixels and store.exists("initial_background", visit=visit, detector=key):
             background = store.get("initial_background", visit=visit, detector=key)
             if background.layers and key in found.detectors:
                 found.backgrounds[key] = coarse_background(background, found.detectors[key])
-    found.thumbnails.update(_thumbnails(store, found))
+    if pixels:
+        found.thumbnails.update(_thumbnails(store, found))
     return found
 
 

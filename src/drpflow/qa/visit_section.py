@@ -10,7 +10,7 @@ from drpflow.qa.astrometry_figures import residual_vectors
 from drpflow.qa.calibration_section import middle
 from drpflow.qa.canvas import is_large
 from drpflow.qa.figures import detector_values, focal_plane, focal_plane_masks
-from drpflow.qa.page import Block, Column, Picture, Section, make_table
+from drpflow.qa.page import Block, Column, Picture, make_table
 from drpflow.qa.psf_figures import psf_map, size_residuals
 from drpflow.qa.star_figures import size_magnitude
 
@@ -45,36 +45,14 @@ _COLUMNS = (
 )
 
 
-def visits_section(blocks: Sequence[Block]) -> Section:
-    """Return the chapter of all visits."""
-    note = (
-        "Images and backgrounds where the detectors stand; whiskers lie along the major axis of "
-        "the PSF; discs are stars of the PSF model, diamonds stars kept out of it; arrows point "
-        "from a reference star to its source, blue where it made the WCS."
-    )
-    return Section("visits", "Visits", note if blocks else "There are none yet.", blocks=blocks)
-
-
-def visit_block(data: VisitData, more: Sequence[Picture] = ()) -> Block:
-    """Return the figures and the numbers of one visit.
-
-    Parameters
-    ----------
-    data
-        The visit after its first calibration.
-    more
-        Figures of what later tasks found.
-    """
+def first_look(data: VisitData) -> Block:
+    """Return the figures and the numbers of a visit after its first calibration."""
     detectors = [data.detectors[key] for key in sorted(data.detectors)]
-    about = f"{data.info.physical_filter}, {data.info.exposure_time_s:g} s" if data.info else ""
     return Block(
-        f"Visit {data.visit}",
-        about,
-        figures=[*(_figures(data, detectors) if detectors else ()), *more],
+        "First look",
+        figures=_figures(data, detectors) if detectors else (),
         table=make_table(_COLUMNS, _rows(data)),
         folded="Numbers of each detector",
-        key=f"visit-{data.visit}",
-        label=f"{data.visit} {data.band}",
         wide=is_large(detectors),
     )
 
