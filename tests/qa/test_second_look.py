@@ -311,7 +311,7 @@ def test_report_has_the_chapters(store: Store) -> None:
     )
     assert lacking == [f"{missing}: nothing was made of it."]
     for visit in range(1, len(BANDS) + 1):
-        part = page.split(f'id="visit-{visit}"')[1].split("</details>")[0]
+        part = page.split(f'id="visit-{visit}"')[1].split("Losses</h4>")[0]
         assert "sky left by the final background" in part
 
 

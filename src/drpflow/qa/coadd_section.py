@@ -28,6 +28,7 @@ _TITLE = "Coadds"
 PLAN = "coadd_plan"
 # Of more visits, those are shown in which most was masked.
 _MOST_PANELS = 30
+_MOST_TRACTS = 6
 _OPEN_ROWS = 20
 _PLAN_COLUMNS = (
     Column("tract"),
@@ -82,13 +83,15 @@ def coadd_section(store: Store) -> Section | None:
             table=make_table(_PLAN_COLUMNS, [_plan_row(*plan) for plan in plans]),
         ),
         *_left_out(plans),
-        *(block for tract in tracts for block in _tract_blocks(tract, order)),
+        *(b for tract in _largest(tracts) for b in _tract_blocks(tract, order)),
     ]
     if tracts:
         rows = [_depth_row(t, b) for t in tracts for b in _ordered(t, order)]
         blocks.append(Block("Depth", table=make_table(_DEPTH_COLUMNS, rows)))
         blocks += _mask_block(tracts, order)
     note = "Means of all visits without what moves, on the tracts and patches of the sky map."
+    if len(tracts) > _MOST_TRACTS:
+        note += f" Pictures are of the {_MOST_TRACTS} of {len(tracts)} tracts with most light."
     told = [100 * (1 - p.meta["efficiency"]) for _, _, p in plans if p.meta.get("efficiency")]
     check = Check("coadd_efficiency", max(told, default=float("nan")), len(told))
     return Section(
@@ -169,6 +172,12 @@ def _tract_blocks(tract: TractCoadds, order: Sequence[str]) -> list[Block]:
             panels = Picture(artifact_panels(band.image, shown), caption)
             blocks.append(Block("", "", [panels], wide=True))
     return blocks
+
+
+def _largest(tracts: Sequence[TractCoadds]) -> list[TractCoadds]:
+    """Return the tracts that are shown: those with most visits in most places."""
+    sums = [-sum(float(np.nansum(band.counts)) for band in tract.bands) for tract in tracts]
+    return [tracts[k] for k in sorted(np.argsort(sums, kind="stable")[:_MOST_TRACTS].tolist())]
 
 
 def _depth_row(tract: TractCoadds, band: BandCoadd) -> list[Any]:

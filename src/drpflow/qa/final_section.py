@@ -115,7 +115,7 @@ def _tiles(visits: Sequence[VisitCounts], made: Sequence[Claim]) -> list[Tile]:
         tiles.append(
             Tile(
                 f"{better} / {len(made)}",
-                "figures better than at first",
+                f"figures better than at first, {worse} worse",
                 "bad" if worse else "good",
             )
         )

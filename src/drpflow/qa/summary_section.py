@@ -235,13 +235,15 @@ def _row(of: Summary) -> list[Any]:
     final, first, info = of.final, of.first, of.info
     width, first_width = width_arcsec(final), width_arcsec(first)
     ellipticity = np.hypot(final["psfIxx"] - final["psfIyy"], 2 * final["psfIxy"])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ellipticity /= final["psfIxx"] + final["psfIyy"]
     factors = (middle(final[f"effTime{n}Scale"]) for n in ("PsfSigma", "SkyBg", "ZeroPoint"))
     return [
         of.visit, night_label(night_number(info)), of.band, of.exposure_s,
         info.airmass if info is not None else None,
         f"{int(of.complete.sum())} / {of.complete.size}", middle(width),
         100 * middle(width / first_width - 1),
-        middle(ellipticity / (final["psfIxx"] + final["psfIyy"])), middle(final["zeroPoint"]),
+        middle(ellipticity), middle(final["zeroPoint"]),
         1e3 * middle(final["zeroPoint"] - first["zeroPoint"]), middle(final["skyBg"]),
         middle(final["magLim"]), middle(final["magLim"] - first["magLim"]),
         middle(final["effTime"]), 100 * middle(final["effTime"]) / of.exposure_s, *factors,

@@ -83,8 +83,7 @@ class VisitPages:
         wanted
             Visits to show, whatever their figures take.
         """
-        calibrated = {int(i["visit"]) for i in self.store.query(SUMMARY)}
-        known = sorted(calibrated | set(detrended_visits(self.store)))
+        known, calibrated = self._known()
         if not known:
             return Section("visits", "Visits", "There are none yet.")
         blocks: dict[int, Block] = {}
@@ -109,6 +108,11 @@ class VisitPages:
                 "drpflow report --visits shows others."
             )
         return Section("visits", "Visits", note, blocks=[blocks[v] for v in sorted(blocks)])
+
+    def _known(self) -> tuple[list[int], set[int]]:
+        """Return all visits, and those that consolidateVisit has seen."""
+        calibrated = {int(i["visit"]) for i in self.store.query(SUMMARY)}
+        return sorted(calibrated | set(detrended_visits(self.store))), calibrated
 
     def _page(self, visit: int, *, calibrated: bool) -> Block:
         """Return all that there is of a visit."""
