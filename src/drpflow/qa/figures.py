@@ -40,6 +40,7 @@ PLANE_COLORS = {
 
 # A legend with more names than this says nothing.
 _MOST_LABELS = 36
+_LINES = ("-", "--", ":", "-.")
 
 
 def sky_limits(images: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
@@ -182,11 +183,15 @@ def series(
 
     figure = Figure(figsize=(7.2, 2.8), layout="constrained")
     axes = figure.add_subplot()
-    for name, (x, y) in curves.items():
-        axes.plot(x, y, marker=".", markersize=4, linewidth=0.6, label=name)
+    for k, (name, (x, y)) in enumerate(curves.items()):
+        # Ten colours, and as many lines.
+        line = _LINES[k // 10 % len(_LINES)]
+        axes.plot(x, y, line, color=f"C{k % 10}", marker=".", markersize=4, linewidth=0.8,
+                  label=name)  # fmt: skip
     axes.locator_params(axis="x", integer=True)
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
+    axes.set_xlabel(x_label, fontsize=9)
+    axes.set_ylabel(y_label, fontsize=9)
+    axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     if len(curves) <= _MOST_LABELS:
         axes.legend(fontsize=7, ncols=8, frameon=False, loc="upper left", bbox_to_anchor=(0, -0.2))

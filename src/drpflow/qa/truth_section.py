@@ -35,7 +35,7 @@ def truth_section(store: Store) -> Section | None:
         return None
     note = (
         "Products against the truth of the simulated survey, which no task has read. Green is as "
-        "asked, red is not; a question mark where the 95 % interval allows both."
+        "asked, red is not; yellow, with a question mark, where the 95 % interval allows both."
     )
     newer = _newer_products(store)
     if newer:
@@ -64,7 +64,8 @@ def _stage_block(stage: str, scores: list[Score]) -> Block | None:
     if not mine:
         return None
     rows = [[s.metric, s.text(), s.unit, s.number, s.asked, s.verdict] for s in mine]
-    return Block(stage, table=make_table(_COLUMNS, rows, [s.mood for s in mine]))
+    moods = ["watch" if s.verdict.endswith("?") else s.mood for s in mine]
+    return Block(stage, table=make_table(_COLUMNS, rows, moods))
 
 
 def _newer_products(store: Store) -> int:
