@@ -82,6 +82,8 @@ def value_map(values: Floats, block_pix: int, name: str, least: float) -> str:
     least
         The scale spans at least so much, so that small differences do not look large.
     """
+    from matplotlib.ticker import ScalarFormatter
+
     figure, axes = _canvas(values.shape, _MAP_IN)
     known = values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
@@ -91,9 +93,7 @@ def value_map(values: Floats, block_pix: int, name: str, least: float) -> str:
         values, origin="lower", extent=_extent(values.shape, block_pix), cmap="cividis",
         vmin=low - wider, vmax=high + wider, interpolation="nearest",
     )  # fmt: skip
-    bar = figure.colorbar(shown, ax=axes, shrink=0.85)
-    bar.formatter.set_useOffset(False)
-    bar.update_ticks()
+    bar = figure.colorbar(shown, ax=axes, shrink=0.85, format=ScalarFormatter(useOffset=False))
     bar.set_label(name, fontsize=8)
     bar.ax.tick_params(labelsize=8)
     return data_uri(figure)
