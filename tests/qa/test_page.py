@@ -208,6 +208,7 @@ def test_visits_are_judged_by_their_limits() -> None:
     assert states[7].text() == "bad: depth", "what is only to be watched is no reason"
     assert states[7].moods == {"lost": "watch", "shallow": "bad"}
     assert states[8].mood == "good", "what is not known is not judged"
+    assert visit_states([figures(1, width_arcsec=0.0)], VisitLimitsConfig())[1].mood == "good"
     assert in_order_of_interest([v.visit for v in visits], states)[:2] == [7, 6]
 
 

@@ -88,7 +88,7 @@ def visit_states(
         width, depth = typical[v.band]
         values = {
             "lost": percent(v.lost, v.detectors),
-            "width": v.width_arcsec / width,
+            "width": v.width_arcsec / width if width > 0 else float("nan"),
             "ellipticity": v.ellipticity,
             "scatter": v.scatter_mmag,
             "residual": v.residual_mas,
