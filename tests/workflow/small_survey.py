@@ -165,9 +165,9 @@ class SmallSurvey:
             timeout=900,
         )
 
-    def snakemake(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def snakemake(self, *words: str, snakefile: str = "") -> subprocess.CompletedProcess[str]:
         """Run bare Snakemake in the run folder."""
-        words = ("--snakefile", str(self.code / "Snakefile"), *words)
+        words = ("--snakefile", snakefile or str(self.code / "Snakefile"), *words)
         if "--dry-run" in words:
             return warm_snakemake.plan([*words], self.folder, self.environment())
         return subprocess.run(

@@ -85,15 +85,18 @@ ALL_CALIBRATE = set().union(*(from_calibration(v, d) for v in VISITS for d in (0
 ALL_ISR = set().union(*(frame(v, d) for v in VISITS for d in (0, 1)))
 
 
-def planned(survey: SmallSurvey, *targets: str) -> set[str]:
+TARGETS = {"all", "prompt", "calibration", "coadds", "final", "rebuilt", "report"}
+
+
+def planned(survey: SmallSurvey, *targets: str, snakefile: str = "") -> set[str]:
     """Return the jobs that Snakemake would run, as rule and wildcards."""
-    result = survey.snakemake(*targets, "--dry-run", "--cores", "1")
+    result = survey.snakemake(*targets, "--dry-run", "--cores", "1", snakefile=snakefile)
     assert result.returncode == 0, result.stdout + result.stderr
     jobs = set()
     for block in re.split(r"\n(?=(?:local)?rule )", result.stdout + result.stderr):
         rule = re.match(r"(?:local)?rule (\w+):", block)
         wildcards = re.search(r"^ {4}wildcards: (.*)$", block, re.MULTILINE)
-        if rule and rule[1] not in {"all", "prompt", "calibration", "coadds"}:
+        if rule and rule[1].removeprefix("drpflow_") not in TARGETS:
             jobs.add(rule[1] + (f" {wildcards[1]}" if wildcards else ""))
     return jobs
 

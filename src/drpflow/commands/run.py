@@ -22,6 +22,7 @@ from drpflow.workflow.runner import DEFAULT_CONFIG, Request, run_snakemake
 if TYPE_CHECKING:
     import argparse
 
+    from drpflow.config.run import RunConfig
     from drpflow.workflow.plan import Plan
     from drpflow.workflow.runner import Result
 
@@ -102,9 +103,15 @@ def run(args: argparse.Namespace) -> int:
 
 def open_plan(args: argparse.Namespace) -> Plan:
     """Enter the run folder and return its plan."""
+    from drpflow.workflow.plan import load_plan
+
+    return load_plan(open_run(args))
+
+
+def open_run(args: argparse.Namespace) -> RunConfig:
+    """Enter the run folder and return its configuration."""
     from drpflow.errors import InputError
     from drpflow.io.run_yaml import load_run
-    from drpflow.workflow.plan import load_plan
 
     if not args.directory.is_dir():
         raise InputError(args.directory, "there is no such folder", "Check --directory")
@@ -112,7 +119,7 @@ def open_plan(args: argparse.Namespace) -> Plan:
         if args.config != DEFAULT_CONFIG:
             args.config = args.config.absolute()
         os.chdir(args.directory)
-    return load_plan(load_run(args.config))
+    return load_run(args.config)
 
 
 def _own_cores() -> int:

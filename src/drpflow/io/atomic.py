@@ -85,16 +85,24 @@ def remove_strays(folder: str | Path) -> list[Path]:
     return _remove_dead(Path(folder).rglob(".*.tmp"))
 
 
+def find_strays(folder: str | Path) -> list[Path]:
+    """Return what :func:`remove_strays` would remove."""
+    return [path for path in Path(folder).rglob(".*.tmp") if _is_stray(path)]
+
+
 def _remove_dead(paths: Iterable[Path]) -> list[Path]:
     """Remove those temporary files whose writers are dead; return them."""
     removed = []
-    for path in paths:
-        match = _STRAY.match(path.name)
-        if match and not _alive(int(match.group(1))):
-            with suppress(FileNotFoundError):
-                path.unlink()
-                removed.append(path)
+    for path in filter(_is_stray, paths):
+        with suppress(FileNotFoundError):
+            path.unlink()
+            removed.append(path)
     return removed
+
+
+def _is_stray(path: Path) -> bool:
+    match = _STRAY.match(path.name)
+    return match is not None and not _alive(int(match.group(1)))
 
 
 def _alive(pid: int) -> bool:

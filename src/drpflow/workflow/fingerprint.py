@@ -34,6 +34,8 @@ from drpflow.paths import user_cache
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+OUTSIDE: Final = ""
+"""Name of what a module holds beside functions and classes: imports, constants."""
 _PACKAGE: Final = "drpflow"
 # Part of every cache key: what a digest means, and the grammar that it was made with.
 _FORMAT: Final = f"1 {sys.version_info.major}.{sys.version_info.minor}"
@@ -44,10 +46,11 @@ _UNCOUNTED_FIELDS: Final = frozenset({"ctx", "type_comment"})
 
 
 class Source(NamedTuple):
-    """What counts of one file: the hash of its code, and the names that it imports."""
+    """What counts of one file: hash of its code, names that it imports, hashes of its parts."""
 
     digest: str
     imports: tuple[str, ...]
+    parts: dict[str, str]
 
 
 class SourceTree:
@@ -79,12 +82,30 @@ class SourceTree:
             Further files whose content counts.
         """
         own = self._read(script)
-        reached = sorted(self._reach(own))
+        reached = self._reach(own)
         parts = [own.digest]
         parts += [f"{name} {source.digest}" for name, source in reached]
-        files = [*data, *(file for name, _ in reached for file in self._data_files(name))]
-        parts += [f"{file.name} {_hash(file.read_bytes())}" for file in files]
+        parts += [f"{file.name} {digest}" for file, digest in self._files(reached, data)]
         return _hash("\n".join(parts))
+
+    def contents(self, script: Path, data: Iterable[Path] = ()) -> dict[str, dict[str, str]]:
+        """Return the hashes of all that a fingerprint is made of.
+
+        Parameters
+        ----------
+        script, data
+            As for :meth:`fingerprint`.
+
+        Returns
+        -------
+        dict
+            By module (or file) the hashes of its functions and methods; what stands outside of
+            them is under :data:`OUTSIDE`.
+        """
+        own = self._read(script)
+        reached = self._reach(own)
+        found = {script.name: own.parts} | {name: source.parts for name, source in reached}
+        return found | {file.name: {OUTSIDE: h} for file, h in self._files(reached, data)}
 
     def modules(self, script: Path) -> frozenset[str]:
         """Return the names of the drpflow modules that a script may load."""
@@ -99,8 +120,15 @@ class SourceTree:
             write_text(self._cache_file, json.dumps(entries))
         self._new = False
 
-    def _reach(self, start: Source) -> set[tuple[str, Source]]:
-        """Return all modules that `start` imports, directly or not."""
+    def _files(
+        self, reached: Iterable[tuple[str, Source]], data: Iterable[Path]
+    ) -> list[tuple[Path, str]]:
+        """Return the files that are no code and count, with the hashes of their contents."""
+        files = [*data, *(file for name, _ in reached for file in self._data_files(name))]
+        return [(file, _hash(file.read_bytes())) for file in files]
+
+    def _reach(self, start: Source) -> list[tuple[str, Source]]:
+        """Return all modules that `start` imports, directly or not, sorted."""
         found: dict[str, Source] = {}
         waiting = list(start.imports)
         while waiting:
@@ -109,7 +137,7 @@ class SourceTree:
                 if source is not None:
                     found[name] = source
                     waiting += source.imports
-        return set(found.items())
+        return sorted(found.items(), key=lambda item: item[0])
 
     def _module(self, name: str) -> Source | None:
         """Return the source of a module, ``None`` where `name` is a thing inside a module."""
@@ -142,7 +170,9 @@ class SourceTree:
     def _cached(self) -> dict[str, Source]:
         try:
             entries = json.loads(self._cache_file.read_text())
-            return {key: Source(digest, tuple(names)) for key, (digest, names) in entries.items()}
+            return {
+                key: Source(d, tuple(names), parts) for key, (d, names, parts) in entries.items()
+            }
         except (OSError, ValueError, AttributeError, TypeError):
             return {}
 
@@ -192,7 +222,24 @@ def analyze(content: str | bytes) -> Source:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     ours = {name for name in names if name == _PACKAGE or name.startswith(f"{_PACKAGE}.")}
-    return Source(_hash("\n".join(_tokens(tree))), tuple(sorted(ours)))
+    return Source(_hash("\n".join(_tokens(tree))), tuple(sorted(ours)), _parts(tree))
+
+
+def _parts(tree: ast.Module) -> dict[str, str]:
+    """Return the hashes of functions and methods by name, and of what stands outside of them."""
+    found, outside = {}, []
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef):
+            found[statement.name] = _hash("\n".join(_tokens(statement)))[:8]
+        elif isinstance(statement, ast.ClassDef):
+            for member in statement.body:
+                if isinstance(member, ast.FunctionDef):
+                    name = f"{statement.name}.{member.name}"
+                    found[name] = _hash("\n".join(_tokens(member)))[:8]
+            found[statement.name] = _hash("\n".join(_tokens(statement)))[:8]
+        elif not _is_idle(statement):
+            outside += _tokens(statement)
+    return {**found, OUTSIDE: _hash("\n".join(outside))[:8]}
 
 
 def _running(node: ast.AST) -> Iterator[ast.AST]:

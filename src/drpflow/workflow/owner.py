@@ -113,6 +113,22 @@ def claim(folder: Path, *, take_over: bool = False) -> tuple[Owner, Owner | None
     return owner, dead
 
 
+def refuse_while_running(folder: Path) -> None:
+    """Raise if a run is alive in a folder, or was killed and has not been cleared up.
+
+    Raises
+    ------
+    InputError
+        Then.
+    """
+    found = _read(folder / _NOTE)
+    if found is not None:
+        _refuse_if_alive(folder, found, take_over=False)
+        remedy = "Let `drpflow run` clear up first: its jobs may still write"
+        raise InputError(folder, f"the run of process {found.pid} was killed here", remedy)
+    has_stale_lock(folder)
+
+
 def note_slurm_run(folder: Path, owner: Owner, slurm_run: str) -> None:
     """Note the name that the jobs of `owner` bear in SLURM's queue."""
     write_json(folder / _NOTE, asdict(replace(owner, slurm_run=slurm_run)))

@@ -24,6 +24,7 @@ from drpflow.io.datasets import DatasetTable
 from drpflow.io.sheets import CALIBRATIONS
 from drpflow.io.status_files import read_outcome
 from drpflow.workflow.astrometry_pieces import AstrometryPieces, skypix_level
+from drpflow.workflow.code_notes import note_code
 from drpflow.workflow.detector_patches import DetectorPatches
 from drpflow.workflow.filter_visits import FilterVisits
 from drpflow.workflow.fingerprint import fingerprints
@@ -227,6 +228,12 @@ class Plan:
         """Return whether a dataset type is deleted after use in this run."""
         return self.table.is_temporary(name) and name not in self.run.keep
 
+    def is_folder(self, name: str) -> bool:
+        """Return whether the rule of a dataset type declares a folder, of all visits of a piece."""
+        entry = self.table.datasets[name]
+        of_task = {*self.table.tasks[entry.task].dimensions}
+        return "visit" in entry.dimensions and of_task.isdisjoint({"visit", "instrument"})
+
     def memory_mb(self, bytes_per_pixel: float) -> Callable[[Any, int], int]:
         """Return the memory that a job asks for, by attempt, as a function for ``resources:``.
 
@@ -296,8 +303,7 @@ def load_plan(run: RunConfig, *, warn: bool = True) -> Plan:
     camera = load_camera(run.camera)
     kinds = [name for name, entry in table.inputs.items() if entry.where == CALIBRATIONS]
     survey = load_survey(run, camera, is_done, kinds=kinds, warn=warn)
-    scripts = {task: paths.script(task) for task in table.tasks if paths.script(task).is_file()}
-    plan = Plan(run, table, survey, fingerprints(scripts, _schema_files(table)))
+    plan = Plan(run, table, survey, fingerprints(_scripts(table), _schema_files(table)))
     plan.tracts  # noqa: B018 - made now, where a fault of the configuration is told in a sentence
     return plan
 
@@ -324,9 +330,12 @@ def plan_for_snakemake(values: dict[str, Any], workflow: Any) -> Plan:
             read_config_file(path)  # Snakemake takes the last of keys that stand twice
         run = build_run(values, ", ".join(sources) or "--config")
         check_reference(run)
-        return load_plan(run, warn=workflow.is_main_process)
+        plan = load_plan(run, warn=workflow.is_main_process)
     except InputError as error:
         sys.exit(f"drpflow: {error}")
+    if workflow.is_main_process:
+        note_code(plan.code, _scripts(plan.table), _schema_files(plan.table))
+    return plan
 
 
 def check_reference(run: RunConfig) -> None:
@@ -363,6 +372,12 @@ def shell_prefix(workflow: Any) -> str:
     exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
     # Snakemake formats the prefix, so that braces must be doubled.
     return f"set -euo pipefail; export {exports.replace('{', '{{').replace('}', '}}')}; "
+
+
+def _scripts(table: DatasetTable) -> dict[str, Path]:
+    """Return the scripts of the tasks that exist."""
+    found = {task: paths.script(task) for task in table.tasks}
+    return {task: path for task, path in found.items() if path.is_file()}
 
 
 def _schema_files(table: DatasetTable) -> dict[str, list[Path]]:
