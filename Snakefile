@@ -64,12 +64,13 @@ GLOBAL = [
     kept("solved_astrometry_stars"),
     kept("solved_astrometry_visits"),
     kept("solved_astrometry_residuals"),
+    kept("sky_frame"),
+    kept("sky_frame_stars"),
 ]
 
 # What the second look at the pixels of each visit makes.
 SECOND_LOOK = [
     kept("sky_samples"),
-    kept("sky_frame"),
     kept("visit_background"),
     kept("final_characterization_summary"),
     kept("final_characterization_stars"),

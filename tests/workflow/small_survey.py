@@ -69,6 +69,13 @@ def camera_values(detectors: int = len(DETECTORS)) -> dict:
     }
 
 
+def visit_row(visit: int) -> VisitRow:
+    """A row of the visit sheet; visits after those of the first night are of the next."""
+    later = visit > VISITS[-1]
+    mjd = 61041.2 + visit / 100 + later
+    return VisitRow(visit, f"n{1 + later}", "g1", "g", 30.0, mjd, 10.0, -30.0)
+
+
 @dataclass
 class SmallSurvey:
     """A run folder and a copy of the code that runs in it, both free to be changed."""
@@ -132,7 +139,7 @@ class SmallSurvey:
 
     def write_sheets(self, visits: tuple[int, ...], **changes: object) -> None:
         """Write the sheets of `visits`; `changes` are made to the row of the last one."""
-        rows = [VisitRow(v, "n1", "g1", "g", 30.0, 61041.2 + v / 100, 10.0, -30.0) for v in visits]
+        rows = [visit_row(v) for v in visits]
         rows[-1] = rows[-1]._replace(**changes)
         frames = [ExposureRow(v, d, f"raw/{v}_{d}.fits") for v in visits for d in DETECTORS]
         calibrations = [

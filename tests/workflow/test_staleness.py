@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,6 @@ from tests.workflow.small_survey import NX, SKY_MAP, SmallSurvey, camera_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.workflow
 
@@ -81,6 +81,11 @@ def from_visit(visit: int) -> set[str]:
     return {f"consolidateVisit visit={visit}"} | GLOBAL | second_look(visit)
 
 
+NEW_NIGHT = set().union(
+    *({f"makeVisitInfo visit={v}"} | frame(v, 0) | frame(v, 1) for v in (13, 14)),
+    warps(13, 14),
+    products(13, 14),
+)
 ALL_CALIBRATE = set().union(*(from_calibration(v, d) for v in VISITS for d in (0, 1)))
 ALL_ISR = set().union(*(frame(v, d) for v in VISITS for d in (0, 1)))
 
@@ -149,13 +154,13 @@ def test_one_row_of_the_visit_sheet(finished: SmallSurvey) -> None:
         assert planned(finished) == {"makeVisitInfo visit=12"} | frame(12, 0) | frame(12, 1)
 
 
-def test_a_new_visit(finished: SmallSurvey) -> None:
+def test_a_new_night(finished: SmallSurvey) -> None:
     with restored(*sheet_files(finished)):
-        finished.write_sheets((11, 12, 13))
-        for d in (0, 1):
-            finished.write_raw(13, d)
-        new = {"makeVisitInfo visit=13"} | warps(13) | products(13)
-        assert planned(finished) == new | frame(13, 0) | frame(13, 1)
+        finished.write_sheets((11, 12, 13, 14))
+        for visit in (13, 14):
+            for d in (0, 1):
+                finished.write_raw(visit, d)
+        assert planned(finished) == NEW_NIGHT
 
 
 def test_a_new_visit_of_another_field(finished: SmallSurvey) -> None:
@@ -181,66 +186,66 @@ def test_one_visit_less(finished: SmallSurvey) -> None:
         assert planned(finished) == GLOBAL - second_look(12) - warps(12) - products(12)
 
 
-@pytest.mark.parametrize(
-    ("sections", "jobs"),
-    [
-        ({"isr": {"amp_offset": {}}}, set()),
-        ({"isr": {"seed": 7}}, ALL_ISR),
-        ({"calibrateImage": {"seed": 7}}, ALL_CALIBRATE),
-        ({"consolidateVisit": {"reference_margin_deg": 0.1}}, from_visit(11) | from_visit(12)),
-        ({"associateIsolatedStars": {"min_sources": 2}}, GLOBAL - SKY_FRAME),
-        ({"skypix": {"association_order": 7}}, set()),
-        (
-            {"fgcmMakeLookUpTable": {"airmass": 1.3}},
-            {"fgcmMakeLookUpTable", "fgcm"} | ASTROMETRY | FINAL | REPORT,
-        ),
-        (
-            {"solveAstrometry": {"noise": {"clip_sigma": 5.0}}},
-            ASTROMETRY | (FINAL - {f"modelVisitBackground visit={v}" for v in VISITS}) | REPORT,
-        ),
-        (
-            {"makeSkyFrame": {"min_visits": 4}},
-            SKY_FRAME | FINAL | REPORT,
-        ),
-        (
-            {"updateVisitSummary": {"match_radius_arcsec": 0.4}},
-            {f"updateVisitSummary visit={v}" for v in VISITS} | COADDS | REPORT,
-        ),
-        ({"planCoaddition": {"weight": "sky"}}, COADDS | REPORT),
-        ({"makeWarp": {"resampling": {"map_step_pix": 16}}}, WARPED | REPORT),
-        ({"compareWarpAssembleCoadd": {"grow_pix": 3}}, WARPED | REPORT),
-        ({"finalizeImage": {"detection": {"threshold": 6.0}}}, PRODUCTS | REPORT),
-        ({"consolidateSourceTable": {"coverage_order": 13}}, SOURCES | MATCHED | REPORT),
-        ({"fitStellarMotions": {"min_sources": 3}}, MOTIONS | REPORT),
-        ({"skyMap": SKY_MAP | {"pixel_scale_arcsec": 0.4}}, COADDS | REPORT),
-        ({"skyMap": SKY_MAP | {"tracts": [0]}}, set()),
-        ({"reference_stars": "camera.yaml"}, ALL_CALIBRATE),
-        ({"reference_stars": "sheets"}, ALL_CALIBRATE),
-    ],
-    ids=[
-        "a default written out",
-        "a parameter of isr",
-        "a parameter of calibrateImage",
-        "a parameter of consolidateVisit",
-        "a parameter of associateIsolatedStars",
-        "the order of the pieces as it is",
-        "a parameter of fgcmMakeLookUpTable",
-        "a parameter of solveAstrometry",
-        "a parameter of makeSkyFrame",
-        "a parameter of updateVisitSummary",
-        "a parameter of planCoaddition",
-        "a parameter of makeWarp",
-        "a parameter of compareWarpAssembleCoadd",
-        "a parameter of finalizeImage",
-        "a parameter of consolidateSourceTable",
-        "a parameter of fitStellarMotions",
-        "the sky map",
-        "the tracts as they are",
-        "a reference catalogue",
-        "a folder of them",
-    ],
-)
-def test_config(finished: SmallSurvey, sections: dict[str, Any], jobs: set[str]) -> None:
+CONFIG: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "a default written out": ({"isr": {"amp_offset": {}}}, set()),
+    "a parameter of isr": ({"isr": {"seed": 7}}, ALL_ISR),
+    "a parameter of calibrateImage": ({"calibrateImage": {"seed": 7}}, ALL_CALIBRATE),
+    "a parameter of consolidateVisit": (
+        {"consolidateVisit": {"reference_margin_deg": 0.1}},
+        from_visit(11) | from_visit(12),
+    ),
+    "a parameter of associateIsolatedStars": (
+        {"associateIsolatedStars": {"min_sources": 2}},
+        GLOBAL - SKY_FRAME,
+    ),
+    "the order of the pieces as it is": ({"skypix": {"association_order": 7}}, set()),
+    "a parameter of fgcmMakeLookUpTable": (
+        {"fgcmMakeLookUpTable": {"airmass": 1.3}},
+        {"fgcmMakeLookUpTable", "fgcm"} | ASTROMETRY | FINAL | REPORT,
+    ),
+    "a parameter of solveAstrometry": (
+        {"solveAstrometry": {"noise": {"clip_sigma": 5.0}}},
+        ASTROMETRY | (FINAL - {f"modelVisitBackground visit={v}" for v in VISITS}) | REPORT,
+    ),
+    "a parameter of makeSkyFrame": (
+        {"makeSkyFrame": {"min_visits": 4}},
+        SKY_FRAME | FINAL | REPORT,
+    ),
+    "a parameter of updateVisitSummary": (
+        {"updateVisitSummary": {"match_radius_arcsec": 0.4}},
+        {f"updateVisitSummary visit={v}" for v in VISITS} | COADDS | REPORT,
+    ),
+    "a parameter of planCoaddition": ({"planCoaddition": {"weight": "sky"}}, COADDS | REPORT),
+    "a parameter of makeWarp": (
+        {"makeWarp": {"resampling": {"map_step_pix": 16}}},
+        WARPED | REPORT,
+    ),
+    "a parameter of compareWarpAssembleCoadd": (
+        {"compareWarpAssembleCoadd": {"grow_pix": 3}},
+        WARPED | REPORT,
+    ),
+    "a parameter of finalizeImage": (
+        {"finalizeImage": {"detection": {"threshold": 6.0}}},
+        PRODUCTS | REPORT,
+    ),
+    "a parameter of consolidateSourceTable": (
+        {"consolidateSourceTable": {"coverage_order": 13}},
+        SOURCES | MATCHED | REPORT,
+    ),
+    "a parameter of fitStellarMotions": (
+        {"fitStellarMotions": {"min_sources": 3}},
+        MOTIONS | REPORT,
+    ),
+    "the sky map": ({"skyMap": SKY_MAP | {"pixel_scale_arcsec": 0.4}}, COADDS | REPORT),
+    "the tracts as they are": ({"skyMap": SKY_MAP | {"tracts": [0]}}, set()),
+    "a reference catalogue": ({"reference_stars": "camera.yaml"}, ALL_CALIBRATE),
+    "a folder of them": ({"reference_stars": "sheets"}, ALL_CALIBRATE),
+}
+
+
+@pytest.mark.parametrize("case", CONFIG)
+def test_config(finished: SmallSurvey, case: str) -> None:
+    sections, jobs = CONFIG[case]
     with restored(finished.folder / "config/config.yaml"):
         finished.write_config(**sections)
         assert planned(finished) == jobs
@@ -273,6 +278,16 @@ def test_code_that_does_not_count(finished: SmallSurvey) -> None:
         for path in finished.code.rglob("*"):
             path.touch()
         assert planned(finished) == set()
+
+
+SOURCES_CODE = "src/drpflow/tasks/consolidate_source_table.py"
+
+
+def test_code_of_a_late_task(finished: SmallSurvey) -> None:
+    with restored(finished.code / SOURCES_CODE):
+        text = (finished.code / SOURCES_CODE).read_text()
+        (finished.code / SOURCES_CODE).write_text(f"{text}\n\ndef new() -> int:\n    return 1\n")
+        assert planned(finished) == SOURCES | MATCHED | REPORT
 
 
 def test_code_of_one_task(finished: SmallSurvey) -> None:
@@ -315,6 +330,32 @@ def test_a_lost_product_of_calibrate_image(finished: SmallSurvey) -> None:
     with restored(path):
         path.unlink()
         assert planned(finished) == from_calibration(12, 0)
+
+
+WHAT_RUNS: dict[str, set[str]] = {
+    "a night of visits added": NEW_NIGHT,
+    "a raw frame replaced": frame(11, 1),
+    "a function that isr alone calls": ALL_ISR,
+    "a function that consolidateSourceTable alone calls": SOURCES | MATCHED | REPORT,
+    **{case: jobs for case, (_, jobs) in CONFIG.items()},
+}
+DOCS = Path(__file__).parents[2] / "docs/running.md"
+ROW = re.compile(r"(?m)^\| ([^|]+) \| ([^|]*`\w+`[^|]*) \|$")
+
+
+def tasks(text: str) -> set[str]:
+    return set(re.findall(r"`(\w+)`", text))
+
+
+def test_the_table_of_the_docs_says_what_these_tests_do() -> None:
+    """Task by task; which visits and frames of each, the sets above say."""
+    page = DOCS.read_text().partition("### Task by task")[2].partition("\n#")[0]
+    (tail,) = re.findall(r"(?m)^\*The tail\*: (.*)$", page)
+    rows = {name.replace("`", ""): cell for name, cell in ROW.findall(page)}
+    assert len(rows) > 10
+    for name, cell in rows.items():
+        told = tasks(cell) | (tasks(tail) if "the tail" in cell else set())
+        assert told == {job.split()[0] for job in WHAT_RUNS[name]}, name
 
 
 def test_one_job_a_visit(finished: SmallSurvey) -> None:

@@ -159,6 +159,9 @@ def explain(jobs: list[PlannedJob], plan: Plan, most: int | None = _NAMED) -> li
     """
     if not jobs:
         return ["up to date: nothing would run"]
+    order = {task: place for place, task in enumerate(plan.tasks)}
+    # Snakemake lists jobs in an order that changes from one plan to the next.
+    jobs = sorted(jobs, key=lambda job: (order.get(job.task, len(order)), job.name))
     causes: dict[tuple[str, str], list[PlannedJob]] = defaultdict(list)
     for job in jobs:
         if not job.follows:

@@ -7,13 +7,13 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from drpflow.progress import LINE_INTERVAL_S, Pace
+from drpflow.progress import LINE_INTERVAL_S, Pace, duration
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
 # Rules that only name what is wanted.
-TARGETS = frozenset({"all", "prompt", "calibration", "report"})
+TARGETS = frozenset({"all", "prompt", "calibration", "coadds", "final", "rebuilt", "report"})
 
 
 class Display(Protocol):
@@ -21,6 +21,9 @@ class Display(Protocol):
 
     def planned(self, jobs: dict[str, int]) -> None:
         """Take the number of jobs to run, by rule."""
+
+    def started(self, rule: str) -> None:
+        """Note that a job has begun."""
 
     def finished(self, rule: str) -> None:
         """Count a job that has ended."""
@@ -38,6 +41,62 @@ def make_display(stream: TextIO | None = None) -> Display:
     return Bars() if stream is sys.stderr and stream.isatty() else Lines(stream)
 
 
+class Forecast:
+    """How long the jobs to come will take.
+
+    Parameters
+    ----------
+    jobs
+        Number of jobs to run, by rule.
+
+    Notes
+    -----
+    A job to come takes as long as those of its rule have so far, those under way counted in; where
+    none has ended, as long as the mean of all. As many run at a time as have so far.
+    """
+
+    def __init__(self, jobs: dict[str, int]) -> None:
+        self._left = Counter(jobs)
+        self._done: Counter[str] = Counter()
+        self._running: Counter[str] = Counter()
+        self._busy_s: dict[str, float] = dict.fromkeys(jobs, 0.0)
+        self._began_s = self._told_s = time.monotonic()
+
+    def started(self, rule: str) -> None:
+        """Note that a job has begun."""
+        self._advance()
+        self._running[rule] += 1
+
+    def finished(self, rule: str) -> None:
+        """Note that a job has ended."""
+        self._advance()
+        if rule in self._left:
+            self._running[rule] -= self._running[rule] > 0
+            self._left[rule] -= 1
+            self._done[rule] += 1
+
+    def left_s(self) -> float | None:
+        """Return the seconds that are left, None before the first job has ended."""
+        self._advance()
+        busy_s, elapsed_s = sum(self._busy_s.values()), self._told_s - self._began_s
+        if not self._done or not busy_s or not elapsed_s:
+            return None
+        mean_s = sum(self._busy_s[rule] for rule in self._done) / self._done.total()
+        work_s = 0.0
+        for rule, count in self._left.items():
+            done = self._done[rule]
+            work_s += count * (self._busy_s[rule] / done if done else mean_s)
+        return work_s * elapsed_s / busy_s
+
+    def _advance(self) -> None:
+        """Charge the time since the last event to the rules that run."""
+        now = time.monotonic()
+        for rule, count in self._running.items():
+            if rule in self._busy_s:
+                self._busy_s[rule] += count * (now - self._told_s)
+        self._told_s = now
+
+
 class Lines:
     """A line when the plan is known, one every few seconds, and one at the end."""
 
@@ -46,19 +105,26 @@ class Lines:
         self._jobs: dict[str, int] = {}
         self._done: Counter[str] = Counter()
         self._pace = Pace(None)
+        self._forecast = Forecast({})
         self._shown_at = 0.0
 
     def planned(self, jobs: dict[str, int]) -> None:
         """Take the number of jobs to run, by rule."""
         self._jobs = {rule: n for rule, n in jobs.items() if rule not in TARGETS}
         self._pace = Pace(sum(self._jobs.values()))
+        self._forecast = Forecast(self._jobs)
         parts = ", ".join(f"{rule} {count}" for rule, count in self._jobs.items())
         if parts:
             self.say(f"{self._pace.total} jobs: {parts}")
         self._shown_at = time.monotonic()
 
+    def started(self, rule: str) -> None:
+        """Note that a job has begun."""
+        self._forecast.started(rule)
+
     def finished(self, rule: str) -> None:
         """Count a job that has ended."""
+        self._forecast.finished(rule)
         self._done[rule] += rule in self._jobs
         if time.monotonic() - self._shown_at >= LINE_INTERVAL_S:
             self._show()
@@ -75,7 +141,16 @@ class Lines:
     def _show(self) -> None:
         self._shown_at = time.monotonic()
         parts = [f"{rule} {self._done[rule]}/{count}" for rule, count in self._jobs.items()]
-        self.say(f"{self._pace.describe(self._done.total())}: {', '.join(parts)}")
+        done = self._done.total()
+        told = [f"{done}/{self._pace.total}", *([self._pace.rate(done)] if done else [])]
+        told += [_left(self._forecast)] if self._pace.total != done else []
+        self.say(f"{', '.join(filter(None, told))}: {', '.join(parts)}")
+
+
+def _left(forecast: Forecast) -> str:
+    """Return e.g. ``2 h 05 min left``; nothing where it is not known."""
+    seconds = forecast.left_s()
+    return "" if seconds is None else f"{duration(seconds)} left"
 
 
 class Bars:
@@ -89,7 +164,6 @@ class Bars:
             Progress,
             TextColumn,
             TimeElapsedColumn,
-            TimeRemainingColumn,
         )
 
         self._progress = Progress(
@@ -98,11 +172,11 @@ class Bars:
             MofNCompleteColumn(),
             TextColumn("{task.fields[pace]}"),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
             console=Console(stderr=True),
         )
         self._bars: dict[str, TaskID] = {}
         self._pace = Pace(None)
+        self._forecast = Forecast({})
         self._done = 0
         self._progress.start()
 
@@ -110,14 +184,20 @@ class Bars:
         """Take the number of jobs to run, by rule."""
         counts = {rule: n for rule, n in jobs.items() if rule not in TARGETS}
         self._pace = Pace(sum(counts.values()))
+        self._forecast = Forecast(counts)
         rows = {**counts, "total": sum(counts.values())} if counts else {}
         self._bars = {
             name: self._progress.add_task(name, total=count, pace="")
             for name, count in rows.items()
         }
 
+    def started(self, rule: str) -> None:
+        """Note that a job has begun."""
+        self._forecast.started(rule)
+
     def finished(self, rule: str) -> None:
         """Count a job that has ended."""
+        self._forecast.finished(rule)
         if rule not in self._bars:
             return
         self._done += 1
@@ -133,4 +213,4 @@ class Bars:
         self._progress.stop()
 
     def _rate(self) -> str:
-        return self._pace.rate(self._done)
+        return ", ".join(filter(None, (self._pace.rate(self._done), _left(self._forecast))))

@@ -24,6 +24,7 @@ _NEXT: Final = re.compile(
     r"Code has|Params have|Software environment|Forced))"
 )
 _PARAMS: Final = re.compile(r"before: (.*?) +now: (.*?) *$")
+_BATCH: Final = "OfVisit"
 _NOTHING: Final = "<nothing exclusive>"
 # Of the names of Snakemake's records: a file name has 255 characters at most.
 _LONGEST: Final = 254
@@ -63,6 +64,11 @@ class PlannedJob:
         """Whether it would run for no other reason than that other jobs do."""
         own = self.missing or self.updated or self.params or self.other
         return bool(self.remade) and not own
+
+    @property
+    def task(self) -> str:
+        """The task whose rule this is."""
+        return self.rule.removesuffix(_BATCH)
 
     @property
     def name(self) -> str:

@@ -24,7 +24,6 @@ _WORDS: Final = {
     "Code has changed since last execution": "the command line of its rule has changed",
     "Forced execution": "it was asked for by force",
 }
-_BATCH: Final = "OfVisit"
 
 
 def reasons_of(job: PlannedJob, plan: Plan) -> list[str]:
@@ -47,7 +46,7 @@ def reasons_of(job: PlannedJob, plan: Plan) -> list[str]:
         have = "has" if len(job.updated) == 1 else "have"
         found.append(f"{_some(job.updated)} {have} changed")
     if job.params is not None:
-        found += _of_params(job.rule.removesuffix(_BATCH), *job.params, plan)
+        found += _of_params(job.task, *job.params, plan)
     for text in job.other:
         found += _of_inputs(job) if text == _INPUT_SET else [_WORDS.get(text, text)]
     return found

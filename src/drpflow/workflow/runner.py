@@ -16,7 +16,7 @@ from drpflow import paths
 from drpflow.errors import InputError
 from drpflow.workflow import owner as ownership
 from drpflow.workflow.display import make_display
-from drpflow.workflow.snakemake_log import Failed, Finished, Parser, Planned, Text
+from drpflow.workflow.snakemake_log import Failed, Finished, Parser, Planned, Started, Text
 
 if TYPE_CHECKING:
     from drpflow.workflow.display import Display
@@ -192,6 +192,8 @@ class _Watch:
         match event:
             case Planned(jobs):
                 self._display.planned(jobs)
+            case Started(rule):
+                self._display.started(rule)
             case Finished(rule):
                 self._display.finished(rule)
             case Failed():
