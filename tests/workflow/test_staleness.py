@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.workflow
 
+# Of two visits of two detectors in one field.
+EVERY_TASK_FOR_TWO_VISITS = (
+    Counter(isr=4, calibrateImage=4, finalizeImage=4, compressImage=4, makeWarp=4)
+    + Counter(makeVisitInfo=2, consolidateVisit=2, measureSky=2, modelVisitBackground=2)
+    + Counter(finalizeCharacterization=2, updateVisitSummary=2, consolidateSourceTable=2)
+    + Counter(associateIsolatedStars=3, matchSource=3, fitStellarMotions=3, planCoaddition=1)
+    + Counter(fgcmMakeLookUpTable=1, fgcm=1, solveAstrometry=1, finalizeAstrometry=1)
+    + Counter(makeSkyFrame=1, compareWarpAssembleCoadd=2, makeReport=1)
+)
 REPORT = {"makeReport"}
 # Pieces of the sky within the margin of the one field.
 ASSOCIATION = {f"associateIsolatedStars skypix={n}" for n in (65875, 65878, 65884)}
@@ -161,6 +171,22 @@ def test_a_new_night(finished: SmallSurvey) -> None:
             for d in (0, 1):
                 finished.write_raw(visit, d)
         assert planned(finished) == NEW_NIGHT
+
+
+def test_a_night_that_extends_the_survey(finished: SmallSurvey) -> None:
+    """Tied to the stars of the earlier solution, in an output of its own: nothing else runs."""
+    config = finished.folder / "config/config.yaml"
+    with restored(*sheet_files(finished), config):
+        finished.write_sheets((11, 12, 13, 14))
+        for visit in (13, 14):
+            for d in (0, 1):
+                finished.write_raw(visit, d)
+        finished.write_config(visits=["11-12"])
+        assert planned(finished) == set()
+        finished.write_config(visits=[13, 14], output="extended", reference_stars="camera.yaml")
+        jobs = planned(finished)
+    assert not [job for job in jobs if "visit=11" in job or "visit=12" in job]
+    assert Counter(job.split()[0] for job in jobs) == EVERY_TASK_FOR_TWO_VISITS
 
 
 def test_a_new_visit_of_another_field(finished: SmallSurvey) -> None:

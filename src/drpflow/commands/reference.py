@@ -1,4 +1,4 @@
-"""Make a reference catalogue: from another survey's table, or from the best visit of a run."""
+"""Make a reference catalogue: from another survey's table, a run's best visit, or its solution."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from drpflow.commands.output import console
 from drpflow.errors import DrpflowError, InputError
+from drpflow.workflow.number_lists import spans
 
 if TYPE_CHECKING:
     import argparse
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from drpflow.io.store import Store
 
 DEFAULT_REFERENCE = Path("reference/reference_stars.parquet")
+SOLVED = Path("reference/solved_stars.parquet")
 _CONFIG = Path("config/config.yaml")
 _RELATIVE = (
     "relative: positions by the {wcs} WCS of visit {visit}, fluxes by taking 1 electron/s for "
@@ -54,6 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--zero-point", type=float, default=25.0, help="magnitude of 1 electron a second [25]"
     )
     frame.add_argument("--force", action="store_true", help="replace a file that exists")
+    solution = actions.add_parser(
+        "from-solution", help="take the stars that a run's global fits have solved, to extend it"
+    )
+    solution.add_argument(
+        "--config", type=Path, default=_CONFIG, help=f"config file of the run [{_CONFIG}]"
+    )
+    solution.add_argument("--output", type=Path, default=SOLVED, help=f"file to write [{SOLVED}]")
+    solution.add_argument("--force", action="store_true", help="replace a file that exists")
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +92,8 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    return _convert(args) if args.action == "convert" else _from_frame(args)
+    actions = {"convert": _convert, "from-frame": _from_frame, "from-solution": _from_solution}
+    return actions[args.action](args)
 
 
 def _convert(args: argparse.Namespace) -> int:
@@ -142,6 +153,34 @@ def _from_frame(args: argparse.Namespace) -> int:
     _tell(output, stars)
     console().print(f"It is {note}.", highlight=False, soft_wrap=True)
     _tell_next(args.config, output)
+    return 0
+
+
+def _from_solution(args: argparse.Namespace) -> int:
+    from drpflow.algorithms.solved_reference import (
+        ASTROMETRY_COLUMNS,
+        PHOTOMETRY_COLUMNS,
+        solved_reference,
+    )
+    from drpflow.io.reference_stars import write_reference_stars
+    from drpflow.io.run_yaml import load_run
+    from drpflow.io.solved_stars import read_solved_stars
+    from drpflow.io.store import Store
+
+    config = load_run(args.config)
+    _check_output(args.output, args.force)
+    solved = read_solved_stars(Store(config.output), ASTROMETRY_COLUMNS, PHOTOMETRY_COLUMNS)
+    stars = solved_reference(solved.astrometry, solved.photometry)
+    note = f"the solution of visits {spans(solved.visits)} in {config.output}"
+    write_reference_stars(args.output, stars, note=note)
+    _tell(args.output, stars)
+    console().print(
+        f"It is {note}. To tie later visits to it, give them a config file of their own:\n"
+        f"  visits: [{max(solved.visits) + 1}-…]\n  output: …\n  reference_stars: {args.output}",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
     return 0
 
 
