@@ -16,6 +16,7 @@ from drpflow.io.camera_yaml import load_camera
 from drpflow.io.reference_stars import read_reference_stars
 from drpflow.io.run_yaml import load_run
 from drpflow.io.schemas import load_schema
+from drpflow.io.tables import write_table
 
 
 def test_convert_writes_what_calibrate_image_reads(
@@ -173,3 +174,40 @@ def test_the_config_of_a_run_folder_names_the_new_catalogue(
     assert cli.main(["reference", "from-frame", "--force"]) == 0
     assert "names it" in capsys.readouterr().out
     assert config.read_text() == opened
+
+
+def test_from_solution_takes_the_stars_of_the_global_fits(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All pieces of the sky; the final places where there are some."""
+    config, output = run_folder / "config.yaml", run_folder / "solved.parquet"
+    words = ["reference", "from-solution", "--config", str(config), "--output", str(output)]
+    assert cli.main(words) == 2
+    assert "drpflow run calibration" in capsys.readouterr().err
+    store = Store(run_folder / "results")
+    zero_points = empty("fgcm_zero_points", 3) | {"visit": np.array([1, 2, 2])}
+    write_table(store.path("fgcm_zero_points"), zero_points, load_schema("fgcm_zero_points"))
+    for piece, stars in ((7, [70, 71]), (8, [80])):
+        places = empty("solved_astrometry_stars", len(stars))
+        places |= {"isolated_star_id": np.array(stars), "ra": np.full(len(stars), 273.9)}
+        places |= {"dec": np.full(len(stars), -25.3), "epoch": np.full(len(stars), 56000.0)}
+        name = "solved_astrometry_stars"
+        write_table(store.path(name, skypix=piece), places, load_schema(name))
+        standard = empty("fgcm_standard_stars", len(stars))
+        standard |= {"isolated_star_id": np.array(stars), "band": np.full(len(stars), "g")}
+        standard |= {"mag_std": np.full(len(stars), 20.0), "mag_err": np.full(len(stars), 0.01)}
+        name = "fgcm_standard_stars"
+        write_table(store.path(name, skypix=piece), standard, load_schema(name))
+    assert cli.main(words) == 0
+    found = read_reference_stars(output, 273.9, -25.3, 1.0)
+    np.testing.assert_array_equal(found.id, [70, 71, 80])
+    np.testing.assert_allclose(found.magnitude("g"), 20.0)
+    told = capsys.readouterr().out
+    assert "the solution of visits 1-2 in " in told
+    assert f"reference_stars: {output}" in told
+
+
+def empty(name: str, rows: int) -> dict[str, Any]:
+    """Columns of zeros."""
+    kinds = {c.name: "U1" if c.type == "str" else c.type for c in load_schema(name).columns}
+    return {column: np.zeros(rows, np.dtype(kind)) for column, kind in kinds.items()}

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     Columns = dict[str, NDArray[Any]]
 
 
+_REMEDY = ": run `drpflow run calibration` first"
+
+
 class SolvedStars(NamedTuple):
     """Columns of all pieces of the sky, and the visits that were calibrated."""
 
@@ -43,6 +46,8 @@ def read_solved_stars(
     MissingDatasetError
         If the global fits have not been made.
     """
+    if not store.exists("fgcm_zero_points"):
+        raise MissingDatasetError(f"there is no fgcm_zero_points{_REMEDY}")
     final = bool(store.query("final_astrometry_stars"))
     name = "final_astrometry_stars" if final else "solved_astrometry_stars"
     visits = np.unique(store.get("fgcm_zero_points", columns=["visit"])["visit"])
@@ -56,5 +61,5 @@ def read_solved_stars(
 def _gathered(store: Store, name: str, columns: Sequence[str]) -> Columns:
     parts = [store.get(name, columns=[*columns], **data_id) for data_id in store.query(name)]
     if not parts:
-        raise MissingDatasetError(f"there is no {name}: run `drpflow run calibration` first")
+        raise MissingDatasetError(f"there is no {name}{_REMEDY}")
     return {column: np.concatenate([part[column] for part in parts]) for column in columns}
