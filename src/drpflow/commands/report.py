@@ -1,7 +1,7 @@
 """Write the report of a run: what was lost and why, and how good the rest is.
 
-The workflow writes the same page as its last step; this makes it at any time, from whatever
-there is so far.
+The workflow writes the same page as its last step (`snakemake report` makes it with all that it
+needs); this makes it at any time, from whatever there is so far.
 """
 
 from __future__ import annotations

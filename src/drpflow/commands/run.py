@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "targets",
         nargs="*",
-        help="all (the default), prompt, calibration, report, or files; see the Snakefile",
+        help="all (the default), prompt, calibration, coadds, final, rebuilt, report, or files",
     )
     parser.add_argument(
         "--cores",

@@ -1,8 +1,8 @@
 """Show what is done, what failed and why: a line a task, and the visits that lost something.
 
 Reads the status files that each job writes last; --visits has a line a visit as well. Bars:
-█ done, ▓ some components missing, ▒ failed, ░ not done. Whether a product is stale only snakemake
-can tell: drpflow run -- --dry-run.
+█ done, ▓ some components missing, ▒ failed, ░ not done. Whether what is done is stale, and why,
+`drpflow why` tells.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import hashlib
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from drpflow.io.atomic import write_text
 from drpflow.workflow.fingerprint import OUTSIDE, SourceTree
@@ -103,10 +103,10 @@ def _file(folder: Path, fingerprint: str) -> Path:
     return folder / f"{fingerprint}.json"
 
 
-def _read(path: Path) -> dict[str, dict[str, str]]:
+def _read(path: Path) -> dict[str, Any]:
     """Return a note, nothing where it is not there or cannot be read."""
     try:
-        values: dict[str, dict[str, str]] = json.loads(path.read_text())
+        values: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
     return values

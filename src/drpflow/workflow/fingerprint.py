@@ -227,7 +227,8 @@ def analyze(content: str | bytes) -> Source:
 
 def _parts(tree: ast.Module) -> dict[str, str]:
     """Return the hashes of functions and methods by name, and of what stands outside of them."""
-    found, outside = {}, []
+    found: dict[str, str] = {}
+    outside: list[str] = []
     for statement in tree.body:
         if isinstance(statement, ast.FunctionDef):
             found[statement.name] = _hash("\n".join(_tokens(statement)))[:8]

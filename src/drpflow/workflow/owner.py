@@ -114,7 +114,7 @@ def claim(folder: Path, *, take_over: bool = False) -> tuple[Owner, Owner | None
 
 
 def refuse_while_running(folder: Path) -> None:
-    """Raise if a run is alive in a folder, or was killed and has not been cleared up.
+    """Raise if a run is alive in a folder, or was killed and its jobs still are.
 
     Raises
     ------
@@ -124,8 +124,9 @@ def refuse_while_running(folder: Path) -> None:
     found = _read(folder / _NOTE)
     if found is not None:
         _refuse_if_alive(folder, found, take_over=False)
-        remedy = "Let `drpflow run` clear up first: its jobs may still write"
-        raise InputError(folder, f"the run of process {found.pid} was killed here", remedy)
+        if _orphans(found):
+            problem = f"jobs of process {found.pid}, which was killed, still run here"
+            raise InputError(folder, problem, "`drpflow run` ends them, or wait for them to end")
     has_stale_lock(folder)
 
 
