@@ -14,7 +14,7 @@ from drpflow.workflow.plan import load_plan
 from drpflow.workflow.task_runner import data_id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from drpflow.workflow.plan import Plan
 
@@ -94,7 +94,10 @@ def _lost_logs(root: Path) -> Iterator[Path]:
 def _dropped(plan: Plan, root: Path) -> Iterator[Path]:
     """Yield what belongs to visits and pieces of the sky that are not of the run."""
     visits = {int(visit) for visit in plan.survey.visits}
-    pieces = {"association": plan.overlaps.visits, "astrometry": plan.astrometry.visits}
+    pieces: dict[str, Collection[str]] = {
+        "association": plan.overlaps.visits,
+        "astrometry": plan.astrometry.visits,
+    }
 
     def is_strange(path: Path, data_id: Mapping[str, int | str]) -> bool:
         level = skypix_level(plan.table, path.as_posix())
