@@ -142,6 +142,12 @@ rule rebuilt:
         lambda wildcards: SURVEY.expand(data("rebuilt_pvi")),
 
 
+rule shard:
+    """The products of one shard, with upstream products as plain files: see drpflow shards."""
+    input:
+        lambda wildcards: PLAN.shard_targets,
+
+
 rule report:
     """The report alone, with what it needs."""
     input:

@@ -30,7 +30,7 @@ settings.load_profile("fixed")
 
 REAL_DATA = Path(__file__).parents[2] / "shared/data"
 # Folders of which some modules take minutes: begun last, they would keep the other workers waiting.
-LONG = ("workflow", "truth", "tasks")
+LONG = ("workflow", "cluster", "truth", "tasks")
 
 
 @pytest.hookimpl(optionalhook=True)

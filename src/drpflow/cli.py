@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Subcommands by what a user wants to do, in the order in which a user meets them.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Start": ("init", "camera", "ingest", "reference", "simulate"),
-    "Run": ("run", "clean", "fgcm", "solve-astrometry", "match-psf"),
+    "Run": ("run", "clean", "shards", "fgcm", "solve-astrometry", "match-psf"),
     "Look": ("status", "why", "report", "score", "light-curve", "export", "datasets", "config"),
 }
 

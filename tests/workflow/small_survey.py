@@ -9,7 +9,6 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
@@ -17,9 +16,6 @@ from astropy.io import fits
 
 from drpflow.io.sheets import CalibrationRow, ExposureRow, VisitRow, write_sheet
 from tests.workflow import warm_snakemake
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_NUMBA = Path(__file__).parent / "without_numba"
@@ -188,15 +184,8 @@ class SmallSurvey:
         )
 
     def products(self) -> dict[str, str]:
-        """Return the digest of every product, by path; logs and timings are none."""
-        return dict(self._digests())
-
-    def _digests(self) -> Iterator[tuple[str, str]]:
-        root = self.folder / "results"
-        for path in sorted(root.rglob("*")):
-            name = path.relative_to(root)
-            if path.is_file() and name.parts[0] not in {"logs", "benchmarks"}:
-                yield str(name), hashlib.sha256(path.read_bytes()).hexdigest()
+        """Return the digest of every product, by path."""
+        return digests(self.folder / "results")
 
     def edit(self, name: str, old: str, new: str) -> None:
         """Replace text in a file of the code."""
@@ -204,3 +193,13 @@ class SmallSurvey:
         text = path.read_text()
         assert old in text, f"{old!r} is not in {name}"
         path.write_text(text.replace(old, new, 1))
+
+
+def digests(root: Path) -> dict[str, str]:
+    """Return the digest of every product of an output root, by path; logs and timings are none."""
+    names = (path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file())
+    return {
+        str(name): hashlib.sha256((root / name).read_bytes()).hexdigest()
+        for name in names
+        if name.parts[0] not in {"logs", "benchmarks"}
+    }

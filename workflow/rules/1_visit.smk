@@ -22,6 +22,7 @@ rule makeVisitInfo:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=0),
+        runtime=PLAN.runtime_min("makeVisitInfo"),
     params:
         camera=PLAN.run.camera,
         row=SURVEY.visit_row,
@@ -58,6 +59,7 @@ rule isr:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=100),
+        runtime=PLAN.runtime_min("isr"),
     params:
         camera=PLAN.run.camera,
         files=SURVEY.frame_options,
@@ -104,6 +106,7 @@ rule calibrateImage:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=60),
+        runtime=PLAN.runtime_min("calibrateImage"),
     params:
         camera=PLAN.run.camera,
         reference=PLAN.reference_options,
@@ -149,6 +152,7 @@ rule consolidateVisit:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=20),
+        runtime=PLAN.runtime_min("consolidateVisit"),
     params:
         camera=PLAN.run.camera,
         reference=PLAN.reference_options,

@@ -27,6 +27,7 @@ rule associateIsolatedStars:
     threads: 1
     resources:
         mem_mb=OVERLAPS.memory_mb,
+        runtime=PLAN.runtime_min("associateIsolatedStars"),
     params:
         order=OVERLAPS.order,
         bands=",".join(SURVEY.bands),

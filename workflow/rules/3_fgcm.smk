@@ -23,6 +23,7 @@ rule fgcmMakeLookUpTable:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=0),
+        runtime=PLAN.runtime_min("fgcmMakeLookUpTable"),
     params:
         camera=PLAN.run.camera,
         config=PLAN.run.section("fgcmMakeLookUpTable"),
@@ -63,6 +64,7 @@ rule fgcm:
     threads: 1
     resources:
         mem_mb=PLAN.survey_memory_mb(megabytes_per_visit=10),
+        runtime=PLAN.runtime_min("fgcm"),
     params:
         camera=PLAN.run.camera,
         visits=PLAN.all_visits,

@@ -37,6 +37,7 @@ rule solveAstrometry:
     threads: 1
     resources:
         mem_mb=ASTROMETRY.memory_mb,
+        runtime=PLAN.runtime_min("solveAstrometry"),
     params:
         camera=PLAN.run.camera,
         visits=ASTROMETRY.visit_list,

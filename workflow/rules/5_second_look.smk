@@ -33,6 +33,7 @@ rule measureSky:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=40),
+        runtime=PLAN.runtime_min("measureSky"),
     params:
         config=PLAN.run.section("measureSky"),
         code=PLAN.code["measureSky"],
@@ -68,6 +69,7 @@ rule makeSkyFrame:
     threads: 1
     resources:
         mem_mb=PLAN.survey_memory_mb(megabytes_per_visit=20),
+        runtime=PLAN.runtime_min("makeSkyFrame"),
     params:
         camera=PLAN.run.camera,
         visits=FILTERS.visit_list,
@@ -121,6 +123,7 @@ rule modelVisitBackground:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=10),
+        runtime=PLAN.runtime_min("modelVisitBackground"),
     params:
         camera=PLAN.run.camera,
         reference=PLAN.reference_options,
@@ -174,6 +177,7 @@ rule finalizeCharacterization:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=60),
+        runtime=PLAN.runtime_min("finalizeCharacterization"),
     params:
         camera=PLAN.run.camera,
         pieces=VISIT_PIECES.association_list,
@@ -238,6 +242,7 @@ rule finalizeAstrometry:
     threads: 1
     resources:
         mem_mb=ASTROMETRY.memory_mb,
+        runtime=PLAN.runtime_min("finalizeAstrometry"),
     params:
         camera=PLAN.run.camera,
         visits=ASTROMETRY.visit_list,
@@ -312,6 +317,7 @@ rule updateVisitSummary:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=40),
+        runtime=PLAN.runtime_min("updateVisitSummary"),
     params:
         camera=PLAN.run.camera,
         order=ASTROMETRY.order,

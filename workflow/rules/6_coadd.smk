@@ -28,6 +28,7 @@ rule planCoaddition:
     threads: 1
     resources:
         mem_mb=PLAN.survey_memory_mb(megabytes_per_visit=0.2),
+        runtime=PLAN.runtime_min("planCoaddition"),
     params:
         visits=TRACTS.tract_visits,
         sky_map=PLAN.sky_map,
@@ -69,6 +70,7 @@ rule makeWarp:
     threads: 1
     resources:
         mem_mb=TRACTS.memory_mb(bytes_per_pixel=45, bytes_per_detector_pixel=40),
+        runtime=PLAN.runtime_min("makeWarp"),
     params:
         sky_map=PLAN.sky_map,
         detectors=TRACTS.warp_detectors,
@@ -117,6 +119,7 @@ rule compareWarpAssembleCoadd:
         mem_mb=TRACTS.memory_mb(
             bytes_per_pixel=95, more_mb=PLAN.run.compareWarpAssembleCoadd.memory_mb
         ),
+        runtime=PLAN.runtime_min("compareWarpAssembleCoadd"),
     params:
         visits=TRACTS.patch_visits,
         sky_map=PLAN.sky_map,

@@ -46,6 +46,7 @@ rule finalizeImage:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=60),
+        runtime=PLAN.runtime_min("finalizeImage"),
     params:
         camera=PLAN.run.camera,
         patches=PATCHES.patch_option,
@@ -101,6 +102,7 @@ rule consolidateSourceTable:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=5),
+        runtime=PLAN.runtime_min("consolidateSourceTable"),
     params:
         config=PLAN.run.section("consolidateSourceTable"),
         code=PLAN.code["consolidateSourceTable"],
@@ -136,6 +138,7 @@ rule matchSource:
     threads: 1
     resources:
         mem_mb=OVERLAPS.memory_mb,
+        runtime=PLAN.runtime_min("matchSource"),
     params:
         order=OVERLAPS.order,
         pixel_arcsec=SURVEY.pixel_arcsec,
@@ -185,6 +188,7 @@ rule fitStellarMotions:
     threads: 1
     resources:
         mem_mb=OVERLAPS.memory_mb,
+        runtime=PLAN.runtime_min("fitStellarMotions"),
     params:
         order=OVERLAPS.order,
         visits=OVERLAPS.visit_list,
@@ -237,6 +241,7 @@ rule compressImage:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=40),
+        runtime=PLAN.runtime_min("compressImage"),
     params:
         camera=PLAN.run.camera,
         config=PLAN.run.section("compressImage"),
@@ -275,6 +280,7 @@ rule rebuildImage:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=60),
+        runtime=PLAN.runtime_min("rebuildImage"),
     params:
         camera=PLAN.run.camera,
         visit_background=filled_in("visit_background"),

@@ -46,6 +46,7 @@ rule makeReport:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=10),
+        runtime=PLAN.runtime_min("makeReport"),
     params:
         store=lambda wildcards: PLAN.root,
         config=PLAN.run.section("makeReport"),

@@ -33,6 +33,7 @@ rule isrOfVisit:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=110),
+        runtime=PLAN.runtime_min("isr", of_visit=True),
     params:
         camera=PLAN.run.camera,
         files=BATCH.frame_options,
@@ -87,6 +88,7 @@ rule calibrateImageOfVisit:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=60),
+        runtime=PLAN.runtime_min("calibrateImage", of_visit=True),
     params:
         detectors=BATCH.detector_options,
         camera=PLAN.run.camera,
@@ -153,6 +155,7 @@ rule finalizeImageOfVisit:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=60),
+        runtime=PLAN.runtime_min("finalizeImage", of_visit=True),
     params:
         patches=PATCHES.patch_options(BATCH.detectors),
         camera=PLAN.run.camera,
@@ -216,6 +219,7 @@ rule compressImageOfVisit:
     threads: 1
     resources:
         mem_mb=PLAN.memory_mb(bytes_per_pixel=40),
+        runtime=PLAN.runtime_min("compressImage", of_visit=True),
     params:
         detectors=BATCH.detector_options,
         camera=PLAN.run.camera,

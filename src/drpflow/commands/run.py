@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drpflow.commands.output import console, errors
+from drpflow.errors import InputError
 from drpflow.workflow.runner import DEFAULT_CONFIG, Request, run_snakemake
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from drpflow.config.run import RunConfig
     from drpflow.workflow.plan import Plan
     from drpflow.workflow.runner import Result
+    from drpflow.workflow.shards import Shard
 
 TAKES_EXTRA = True
 _DRY = frozenset({"-n", "--dry-run", "--dryrun"})
@@ -41,18 +43,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         help="all (the default), prompt, calibration, coadds, final, rebuilt, report, or files",
     )
-    parser.add_argument(
-        "--cores",
-        type=int,
-        help="jobs at a time (default: the cores of this machine, or what a profile says)",
-    )
     add_run_arguments(parser)
-    parser.add_argument("--profile", default="default", help="default, or slurm: docs/running.md")
+    add_engine_arguments(parser)
     parser.add_argument(
         "--retry-failed",
         action="store_true",
         help="also run jobs again whose failure, or partial failure, was recorded",
     )
+    parser.add_argument(
+        "--shard", metavar="NAME", help="this piece of the run alone, as drpflow shards names it"
+    )
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say how Snakemake shall run."""
+    parser.add_argument(
+        "--cores",
+        type=int,
+        help="jobs at a time (default: the cores of this machine, or what a profile says)",
+    )
+    parser.add_argument("--profile", default="default", help="default, or slurm: docs/cluster.md")
     parser.add_argument(
         "--take-over", action="store_true", help="the owner on another machine is dead: go on"
     )
@@ -75,30 +85,63 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the workflow and return Snakemake's exit code."""
     from drpflow.workflow.plan import check_reference
+    from drpflow.workflow.shards import parse
 
     plan = open_plan(args)
     check_reference(plan.run)
+    shard = parse(args.shard) if args.shard else None
+    if shard is not None and (args.targets or args.retry_failed):
+        fault = "a shard has its own targets, and forces nothing"
+        raise InputError("--shard", fault, "Leave --retry-failed and other targets out")
     for warning in plan.warnings:
         errors().print(f"warning: {warning}", markup=False, highlight=False)
     if plan.run.reference_stars is None:
         errors().print(_NO_CATALOGUE, markup=False, highlight=False)
-    extra = tuple(args.extra)
-    if args.retry_failed:
-        extra += _force_failed(plan)
-    result = run_snakemake(
+    more = _force_failed(plan) if args.retry_failed else ()
+    result = start(args, plan, shard=shard, targets=tuple(args.targets), more=more)
+    if shard is None and not _DRY & set(args.extra):
+        _summarize(plan, result)
+    return result.code
+
+
+def start(
+    args: argparse.Namespace,
+    plan: Plan,
+    *,
+    shard: Shard | None = None,
+    targets: tuple[str, ...] = (),
+    more: tuple[str, ...] = (),
+) -> Result:
+    """Run Snakemake to its end.
+
+    Parameters
+    ----------
+    args
+        What the user said of the run and of how Snakemake shall run.
+    plan
+        The run.
+    shard
+        The piece of it that is wanted; all if None.
+    targets
+        Rules or files that are wanted.
+    more
+        Arguments for Snakemake, beside those that the user gave.
+    """
+    from drpflow.workflow.shards import TARGET, snakemake_words
+
+    if shard is not None:
+        targets, more = (TARGET,), snakemake_words(plan, shard)
+    return run_snakemake(
         Request(
             config=args.config,
             cores=args.cores or (_own_cores() if args.profile == "default" else None),
-            targets=tuple(args.targets),
+            targets=targets,
             profile=args.profile,
-            extra=extra,
+            extra=(*args.extra, *more),
             take_over=args.take_over,
-            verbose=args.verbose or bool(_DRY & set(extra)),
+            verbose=args.verbose or bool(_DRY & set(args.extra)),
         )
     )
-    if not _DRY & set(extra):
-        _summarize(plan, result)
-    return result.code
 
 
 def open_plan(args: argparse.Namespace) -> Plan:

@@ -64,6 +64,9 @@ class RunConfig(StrictModel):
         "what one job of isr, calibrateImage, finalizeImage and compressImage does: a detector, or "
         "all of a visit, which spares the start of a process for each",
     )
+    shard: str | None = param(
+        None, "stages and parts of the run that the target `shard` makes, as drpflow shards names them"
+    )
     skypix: SkypixConfig = Field(
         default_factory=SkypixConfig,
         description="pieces of the sky that are worked on one by one",

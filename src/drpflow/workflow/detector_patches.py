@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from drpflow.workflow.batch import command_words
@@ -30,11 +29,11 @@ class DetectorPatches:
 
     def __init__(self, tracts: TractOverlaps) -> None:
         self._tracts = tracts
-        self._found: dict[str, dict[int, Patches]] = defaultdict(lambda: defaultdict(dict))
-        for tract, patch, visit in tracts.detectors:
-            for detector in tracts.detectors[tract, patch, visit]:
-                patches = self._found[visit][detector].setdefault(int(tract), [])
-                patches.append(int(patch))
+        self._found: dict[str, dict[int, Patches]] = {}
+        for (tract, patch, visit), detectors in tracts.detectors.items():
+            of_visit = self._found.setdefault(visit, {})
+            for detector in detectors:
+                of_visit.setdefault(detector, {}).setdefault(int(tract), []).append(int(patch))
 
     def of_detector(self, pattern: str) -> Callable[[Any], list[str]]:
         """Return the input function that fills in band and patches of a detector of a visit."""

@@ -30,7 +30,11 @@ from drpflow.workflow.filter_visits import FilterVisits
 from drpflow.workflow.fingerprint import fingerprints
 from drpflow.workflow.number_lists import spans
 from drpflow.workflow.overlaps import Overlaps
-from drpflow.workflow.survey import load_survey
+from drpflow.workflow.plan_cache import PlanCache
+from drpflow.workflow.presence import Presence
+from drpflow.workflow.runtime import runtime_min
+from drpflow.workflow.shards import targets as shard_targets
+from drpflow.workflow.survey import Survey, load_survey
 from drpflow.workflow.tract_overlaps import TractOverlaps, suggested_field
 from drpflow.workflow.visit_batch import ANY_VISIT, VisitBatch
 from drpflow.workflow.visit_pieces import VisitPieces
@@ -40,8 +44,9 @@ if TYPE_CHECKING:
 
     from drpflow.config.run import RunConfig
     from drpflow.io.sheets import ExposureRow
-    from drpflow.workflow.survey import Survey
 
+# Look-ups that take long for a large survey.
+_LOOK_UPS = ("overlaps", "astrometry", "visit_pieces", "tracts", "patches")
 # Memory of a task's process before it has read anything, MB: 270, and 560 where it compiles
 # kernels.
 _PROCESS_MB = 600
@@ -234,6 +239,19 @@ class Plan:
         of_task = {*self.table.tasks[entry.task].dimensions}
         return "visit" in entry.dimensions and of_task.isdisjoint({"visit", "instrument"})
 
+    @cached_property
+    def shard_targets(self) -> list[str]:
+        """Products of the shard that the configuration names."""
+        return shard_targets(self, self.run.shard)
+
+    def to_keep(self) -> dict[str, Any]:
+        """Return what other processes of the run need not make again."""
+        rows = list(self.survey.visits.values()), list(self.survey.frames.values())
+        return {
+            "survey": (*rows, self.survey.camera),
+            "look_ups": {name: getattr(self, name) for name in _LOOK_UPS},
+        }
+
     def memory_mb(self, bytes_per_pixel: float) -> Callable[[Any, int], int]:
         """Return the memory that a job asks for, by attempt, as a function for ``resources:``.
 
@@ -255,6 +273,10 @@ class Plan:
         """
         first = round(_PROCESS_MB + megabytes_per_visit * len(self.survey.visits))
         return lambda wildcards, attempt: first * attempt  # noqa: ARG005 - names that Snakemake gives
+
+    def runtime_min(self, task: str, *, of_visit: bool = False) -> Callable[[Any, int], int]:
+        """Return the minutes that a job of a task asks for, as :func:`runtime_min` does."""
+        return runtime_min(self, task, of_visit=of_visit)
 
     def job_file(self, folder: str, task: str, suffix: str) -> str:
         """Return the pattern of a file that each job of a task has, below the output root.
@@ -300,11 +322,20 @@ def load_plan(run: RunConfig, *, warn: bool = True) -> Plan:
         path = table.status_path(run.output, "isr", **job)
         return path.is_file() and not read_outcome(run.output, path).failed
 
-    camera = load_camera(run.camera)
-    kinds = [name for name, entry in table.inputs.items() if entry.where == CALIBRATIONS]
-    survey = load_survey(run, camera, is_done, kinds=kinds, warn=warn)
+    cache = PlanCache(run)
+    kept = cache.read()
+    if kept is not None and not warn:
+        survey = Survey(*kept["survey"], Presence(is_done))
+    else:
+        camera = load_camera(run.camera)
+        kinds = [name for name, entry in table.inputs.items() if entry.where == CALIBRATIONS]
+        survey = load_survey(run, camera, is_done, kinds=kinds, warn=warn)
     plan = Plan(run, table, survey, fingerprints(_scripts(table), _schema_files(table)))
+    if kept is not None:
+        plan.__dict__.update(kept["look_ups"])
     plan.tracts  # noqa: B018 - made now, where a fault of the configuration is told in a sentence
+    if kept is None and warn:
+        cache.write(plan.to_keep())
     return plan
 
 
@@ -331,6 +362,7 @@ def plan_for_snakemake(values: dict[str, Any], workflow: Any) -> Plan:
         run = build_run(values, ", ".join(sources) or "--config")
         check_reference(run)
         plan = load_plan(run, warn=workflow.is_main_process)
+        plan.shard_targets  # noqa: B018 - a name that is none is told in a sentence
     except InputError as error:
         sys.exit(f"drpflow: {error}")
     if workflow.is_main_process:

@@ -184,6 +184,11 @@ class Survey:
         return max(d.size_pix[0] * d.size_pix[1] for d in self.camera.detectors) / 1e6
 
     @cached_property
+    def most_detectors(self) -> int:
+        """The largest number of detectors that a visit has."""
+        return max(map(len, self.detectors.values()))
+
+    @cached_property
     def largest_side_pix(self) -> int:
         """The longer side of the largest detector."""
         return max(max(d.size_pix) for d in self.camera.detectors)

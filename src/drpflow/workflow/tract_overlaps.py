@@ -96,7 +96,8 @@ class TractOverlaps:
                 others.append(visit)
         for key, visits in self.visits_of_tract.items():
             self.visits_of_tract[key] = sorted(set(visits), key=int)
-        self._patch_megapixels = _largest_patch(sky_map, self.detectors) / 1e6
+        self.patch_megapixels = _largest_patch(sky_map, self.detectors) / 1e6
+        """Pixels of the largest warp, in million."""
         self._detector_megapixels = survey.megapixels
 
     def of_tract(self, pattern: str) -> Callable[[Any], list[str]]:
@@ -174,7 +175,7 @@ class TractOverlaps:
             What does not depend on these.
         """
         of_detector = bytes_per_detector_pixel * self._detector_megapixels
-        of_patch = bytes_per_pixel * self._patch_megapixels
+        of_patch = bytes_per_pixel * self.patch_megapixels
         first = round(_PROCESS_MB + of_patch + of_detector + more_mb)
         return lambda wildcards, attempt: first * attempt  # noqa: ARG005 - names that Snakemake gives
 
