@@ -1,20 +1,26 @@
-"""CPU time and memory of planning a survey: ``snakemake --dry-run`` on sheets of 10,000 jobs.
+"""CPU time and memory of planning and running a survey, without what its tasks do.
 
-Once with a job for each detector, once with a job for each visit (``batch: visit``).
+Run ``python benchmarks/bench_dag.py [--visits 80 ...] [--detectors 62]``:
 
-And of looking at one: ``drpflow status`` when all these have ended.
+- ``drpflow shards`` of the largest of these surveys, the first time and with its look-ups kept;
+- ``snakemake --dry-run`` of the shard ``first-look`` of each, a job a detector and a job a visit,
+  and of as many jobs of a rule with one input and one output and nothing else, which is what
+  Snakemake itself costs on this machine at this moment;
+- ``drpflow status`` when isr has ended everywhere;
+- with ``--run``, a run of the shard with tasks that do nothing: what a job costs beside its task.
 
-Run ``python benchmarks/bench_dag.py [--visits 80] [--detectors 62]``. Raw frames and
-calibrations are empty files; planning looks whether they are there and no more. Beside it, the
-same number of jobs of a rule with one input and one output and nothing else, which is what
-Snakemake itself costs on this machine at this moment.
+Raw frames and calibrations are empty files; planning looks whether they are there and no more.
+Visits lie on 100 fields side by side, in three filters.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,14 +32,24 @@ import yaml
 
 from drpflow.io.run_yaml import load_run
 from drpflow.io.sheets import CalibrationRow, ExposureRow, VisitRow, write_sheet
-from drpflow.paths import script, snakefile
+from drpflow.paths import profile, script, share_root, snakefile
 from drpflow.workflow.fingerprint import SourceTree
 from drpflow.workflow.plan import load_plan
+from drpflow.workflow.shards import STAGES, Shard, shards, snakemake_words
 from drpflow.workflow.status import read_status
 
-# Jobs of a visit beside isr and calibrateImage: visit_info, consolidateVisit, second look.
-_OF_VISIT = 6
+SNAKEMAKE = [
+    sys.executable,
+    "-m",
+    "snakemake",
+    "--cores",
+    "1",
+    "--workflow-profile",
+    str(profile()),
+]
+BANDS = "gri"
 KINDS = ("bias", "dark", "flat", "defects", "ptc", "linearizer", "crosstalk", "brighter_fatter")
+FAKE = '    shell:\n        "touch {output:q}"\n'
 BARE = """\
 rule all:
     input: expand("out/{{n}}.txt", n=range({n_jobs}))
@@ -80,20 +96,31 @@ def camera(n_detectors: int) -> dict:
         for i in range(4)
     ]
     detector = {"size_pix": [2048, 4096], "pixel_size_mm": 0.015, "amplifiers": amplifiers}
+    side = math.isqrt(n_detectors - 1) + 1
+    places = [
+        [(d % side - (side - 1) / 2) * 33.0, (d // side - (side - 1) / 2) * 64.0]
+        for d in range(n_detectors)
+    ]
     return {
         "name": "manycam",
         "optics": {"plate_scale_arcsec_per_mm": 17.0},
-        "detectors": [{"id": d, "name": f"ccd{d}", **detector} for d in range(n_detectors)],
-        "filters": [{"physical_filter": "r1", "band": "r"}],
+        "detectors": [
+            {"id": d, "name": f"ccd{d}", "center_mm": places[d], **detector}
+            for d in range(n_detectors)
+        ],
+        "filters": [{"physical_filter": f"{band}1", "band": band} for band in BANDS],
     }
 
 
 def make_survey(folder: Path, n_visits: int, n_detectors: int) -> None:
     """Write camera, sheets, config and empty files."""
     visits = [
-        VisitRow(v, "n1", "r1", "r", 30.0, 61000.0 + v / 1000, 10.0, -30.0)
+        VisitRow(
+            v, f"n{v // 100}", f"{BANDS[v // 100 % 3]}1", BANDS[v // 100 % 3], 30.0,
+            61000.0 + v / 1000, 150.0 + v % 10 * 1.2, -5.0 + v // 10 % 10 * 1.2, 0.0,
+        )
         for v in range(1, n_visits + 1)
-    ]
+    ]  # fmt: skip
     frames = [
         ExposureRow(v.visit, d, f"raw/{v.visit}_{d}.fits")
         for v in visits
@@ -112,17 +139,8 @@ def make_survey(folder: Path, n_visits: int, n_detectors: int) -> None:
     write_sheet(folder / "sheets/exposures.tsv", ExposureRow, frames)
     write_sheet(folder / "sheets/calibrations.tsv", CalibrationRow, calibrations)
     (folder / "camera.yaml").write_text(yaml.safe_dump(camera(n_detectors)))
-    config = {"camera": "camera.yaml", "sheets": "sheets", "keep": ["post_isr_image"]}
+    config = {"camera": "camera.yaml", "sheets": "sheets", "keep": []}
     (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
-
-
-def count_of_survey(folder: Path) -> int:
-    """Return the number of jobs that are of no single visit, with that of the target."""
-    os.chdir(folder)
-    plan = load_plan(load_run("config/config.yaml"))
-    kept = ("fgcmMakeLookUpTable", "fgcm", "makeReport", "associateIsolatedStars")
-    kept += ("solveAstrometry", "finalizeAstrometry", "makeSkyFrame")
-    return 1 + sum(len(plan.expand(plan.job_file("status", task, ".json"))) for task in kept)
 
 
 def time_look_ups(folder: Path) -> None:
@@ -156,37 +174,82 @@ def time_status(folder: Path) -> None:
     print(f"status of all jobs             {time.process_time() - started:6.2f} CPU s")
 
 
+def time_shards(folder: Path) -> None:
+    """Print what cutting a survey into shards costs."""
+    os.chdir(folder)
+    command = [sys.executable, "-m", "drpflow.cli", "shards"]
+    for label in ("first time", "look-ups kept"):
+        cost = measure(command, folder)
+        print(f"drpflow shards, {label:<14} {cost.cpu_s:6.1f} CPU s, {cost.memory_mb:.0f} MB")
+    plan = load_plan(load_run("config/config.yaml"))
+    found = shards(plan)
+    print(f"{len(found)} shards, {sum(shard.n_jobs for shard in found)} jobs")
+
+
+def time_plans(folder: Path, n_visits: int, n_detectors: int) -> None:
+    """Print what planning the first look at all visits costs."""
+    os.chdir(folder)
+    first = Shard(STAGES[:1])
+    for batch in ("detector", "visit"):
+        run = load_run("config/config.yaml").model_copy(update={"batch": batch})
+        words = snakemake_words(load_plan(run), first)
+        command = [*SNAKEMAKE, "shard", "--dry-run", "--quiet", "rules"]
+        command += ["--snakefile", str(snakefile()), *words, f"batch={batch}"]
+        count = n_visits * (3 + 2 * (n_detectors if batch == "detector" else 1)) + 1
+        tell(f"dry run, batch: {batch}", count, measure(command, folder))
+    bare = folder / "bare"
+    bare.mkdir()
+    (bare / "in.txt").touch()
+    count = n_visits * (3 + 2 * n_detectors) + 1
+    (bare / "Snakefile").write_text(BARE.format(n_jobs=count - 1))
+    tell("dry run, bare rules", count, measure([*SNAKEMAKE, "--dry-run", "-q", "rules"], bare))
+
+
+def time_run(folder: Path, n_visits: int, n_detectors: int) -> None:
+    """Print what running the first look costs where no task does anything."""
+    code = folder / "code"
+    code.mkdir()
+    for name in ("Snakefile", "workflow", "profiles", "scripts", "config", "envs"):
+        source = share_root() / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, code / name)
+    for path in (code / "workflow/rules").glob("*.smk"):
+        text = re.sub(r"(?m)^    shell:\n(?:        .*\n)+", FAKE, path.read_text())
+        path.write_text(text)
+    os.chdir(folder)
+    words = snakemake_words(load_plan(load_run("config/config.yaml")), Shard(STAGES[:1]))
+    command = [*SNAKEMAKE, "shard", "--quiet", "rules", "--snakefile", str(code / "Snakefile")]
+    cost = measure([*command, *words], folder)
+    tell("run, tasks that do nothing", n_visits * (3 + 2 * n_detectors) + 1, cost)
+
+
+def tell(label: str, n_jobs: int, cost: Cost) -> None:
+    per_job_ms = 1000 * cost.cpu_s / n_jobs
+    print(
+        f"{label:<26} {n_jobs:6d} jobs  {cost.cpu_s:6.1f} CPU s, "
+        f"{per_job_ms:.1f} ms a job, {cost.memory_mb:.0f} MB",
+        flush=True,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--visits", type=int, default=80)
+    parser.add_argument("--visits", type=int, nargs="+", default=[8, 80, 157])
     parser.add_argument("--detectors", type=int, default=62)
+    parser.add_argument("--run", action="store_true", help="run the first of these surveys, too")
     args = parser.parse_args()
-    snakemake = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run", "--quiet", "rules"]
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve()
-        (folder / "bare").mkdir()
-        (folder / "bare/in.txt").touch()
-        (folder / "run").mkdir()
-        make_survey(folder / "run", args.visits, args.detectors)
-        of_survey = count_of_survey(folder / "run")
-        n_jobs = args.visits * (2 * args.detectors + _OF_VISIT) + of_survey
-        (folder / "bare/Snakefile").write_text(BARE.format(n_jobs=n_jobs))
-        print(f"{n_jobs} jobs: {args.visits} visits of {args.detectors} detectors")
-        drpflow = [*snakemake, "--snakefile", str(snakefile())]
-        by_visit = [*drpflow, "--config", "batch=visit"]
-        for label, command, place, count in (
-            ("drpflow", drpflow, "run", n_jobs),
-            ("batch: visit", by_visit, "run", (2 + _OF_VISIT) * args.visits + of_survey),
-            ("bare rules", snakemake, "bare", n_jobs),
-        ):
-            cost = measure(command, folder / place)
-            per_job_ms = 1000 * cost.cpu_s / count
-            print(
-                f"dry run, {label:<12} {count:6d} jobs  {cost.cpu_s:6.1f} CPU s, "
-                f"{per_job_ms:.1f} ms a job, {cost.memory_mb:.0f} MB"
-            )
-        time_look_ups(folder / "run")
-        time_status(folder / "run")
+        for n_visits in args.visits:
+            folder = Path(name).resolve() / str(n_visits)
+            folder.mkdir()
+            make_survey(folder, n_visits, args.detectors)
+            print(f"{n_visits} visits of {args.detectors} detectors")
+            time_shards(folder)
+            time_plans(folder, n_visits, args.detectors)
+            if args.run and n_visits == args.visits[0]:
+                time_run(folder, n_visits, args.detectors)
+        time_look_ups(folder)
+        time_status(folder)
 
 
 if __name__ == "__main__":

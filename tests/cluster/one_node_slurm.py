@@ -21,7 +21,17 @@ from pathlib import Path
 from typing import Self
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
-COMMANDS = ("sacct", "sacctmgr", "sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun", "sshare")
+COMMANDS = (
+    "sacct",
+    "sacctmgr",
+    "sbatch",
+    "scancel",
+    "scontrol",
+    "sinfo",
+    "squeue",
+    "srun",
+    "sshare",
+)
 _START_S = 120.0
 _FETCH_S = 300.0
 _FOLDERS = ("usr/sbin", "usr/bin", "sbin", "bin")

@@ -42,7 +42,7 @@ def test_other_processes_find_the_look_ups(run, monkeypatch: pytest.MonkeyPatch)
     assert again.overlaps.visits == first.overlaps.visits
     assert again.survey.frames == first.survey.frames
     assert again.survey.visits == first.survey.visits
-    pattern = "{visit}/{detector}/{tract}/{patch}/{band}"
+    pattern = "{visit}/{tract}/{patch}/{band}"
     wildcards = type("Wildcards", (), {"visit": "1", "detector": "0"})
     assert again.patches.of_detector(pattern)(wildcards) == first.patches.of_detector(pattern)(
         wildcards

@@ -45,7 +45,7 @@ rule makeReport:
         "../../envs/drpflow.yaml"
     threads: 1
     resources:
-        mem_mb=PLAN.memory_mb(bytes_per_pixel=10),
+        mem_mb=PLAN.survey_memory_mb(megabytes_per_visit=20),
         runtime=PLAN.runtime_min("makeReport"),
     params:
         store=lambda wildcards: PLAN.root,

@@ -65,7 +65,8 @@ class RunConfig(StrictModel):
         "all of a visit, which spares the start of a process for each",
     )
     shard: str | None = param(
-        None, "stages and parts of the run that the target `shard` makes, as drpflow shards names them"
+        None,
+        "stages and parts of the run that the target `shard` makes, as drpflow shards names them",
     )
     skypix: SkypixConfig = Field(
         default_factory=SkypixConfig,

@@ -72,7 +72,9 @@ class PlanCache:
             files = [path.read_bytes() for path in (*sheets, camera_file(self.run.camera))]
         except OSError:
             return None
-        digest = hashlib.sha256(self.run.model_copy(update={"shard": None}).model_dump_json().encode())
+        digest = hashlib.sha256(
+            self.run.model_copy(update={"shard": None}).model_dump_json().encode()
+        )
         for content in (*files, _code()):
             digest.update(hashlib.sha256(content).digest())
         return _FOLDER / f"drpflow-plan-{digest.hexdigest()[:16]}.pickle"

@@ -34,7 +34,9 @@ class Cost(NamedTuple):
     """
 
     seconds: float
-    each: Literal["detector", "focal plane", "patch", "warps", "survey", "tract", "piece", "solution"]
+    each: Literal[
+        "detector", "focal plane", "patch", "warps", "survey", "tract", "piece", "solution"
+    ]
 
 
 COSTS: Final = {

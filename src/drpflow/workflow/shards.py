@@ -43,7 +43,7 @@ class Stage(NamedTuple):
 
     name: str
     tasks: tuple[str, ...]
-    cut: Literal["visit", "association", "astrometry", "patch", None]
+    cut: Literal["visit", "association", "astrometry", "patch"] | None
 
 
 STAGES: Final = (
