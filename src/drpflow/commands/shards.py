@@ -24,6 +24,7 @@ from drpflow.workflow.shards import LARGEST, shards
 if TYPE_CHECKING:
     import argparse
 
+    from drpflow.workflow.plan import Plan
     from drpflow.workflow.shards import Shard
 
 TAKES_EXTRA = True
@@ -67,12 +68,16 @@ def run(args: argparse.Namespace) -> int:
         commands = [f'drpflow run --shard {shlex.quote(str(shard))} "$@"' for shard in found]
         head = _SCRIPT.format(count=len(found), largest=args.largest)
         write_text(args.script, head + "\n".join(commands) + "\n")
-    return _run_all(args, found) if args.wanted else 0
+    return _run_all(args, plan, found) if args.wanted else 0
 
 
-def _run_all(args: argparse.Namespace, found: list[Shard]) -> int:
+def _run_all(args: argparse.Namespace, plan: Plan, found: list[Shard]) -> int:
     """Run the shards in order; after a failure, those of the same stage, and no others."""
-    plan = open_plan(args)
+    from drpflow.workflow.plan import check_reference
+
+    if not 1 <= args.first <= len(found):
+        raise InputError("--first", f"there is no shard {args.first}", f"Take 1 to {len(found)}")
+    check_reference(plan.run)
     failed: Shard | None = None
     for number, shard in enumerate(found[args.first - 1 :], args.first):
         if failed is not None and shard.stages != failed.stages:
