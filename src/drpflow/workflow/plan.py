@@ -325,7 +325,8 @@ def load_plan(run: RunConfig, *, warn: bool = True) -> Plan:
     cache = PlanCache(run)
     kept = cache.read()
     if kept is not None and not warn:
-        survey = Survey(*kept["survey"], Presence(is_done))
+        visits, frames, camera = kept["survey"]
+        survey = Survey(visits, frames, camera, Presence(is_done))
     else:
         camera = load_camera(run.camera)
         kinds = [name for name, entry in table.inputs.items() if entry.where == CALIBRATIONS]
