@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--store", required=True, type=Path, help="output root of the run")
+    parser.add_argument("--rejected", type=Path, help="list of the files that ingest did not take")
     parser.add_argument("--report", required=True, type=Path, help="page to write (HTML)")
 
 
@@ -28,7 +29,7 @@ def run(args: Namespace) -> None:
     import drpflow.data.sky_wcs  # noqa: F401
     from drpflow.qa.report import write_report
 
-    write_report(args.store, args.report, args.config)
+    write_report(args.store, args.report, args.config, rejected=args.rejected)
 
 
 TASK = Task("makeReport", run, None, add_arguments, MakeReportConfig, __doc__ or "")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import drpflow
-from drpflow.errors import DrpflowError, suggest
+from drpflow.errors import DrpflowError, machine_fault, suggest
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -112,6 +112,12 @@ def _run(name: str, arguments: list[str]) -> int:
     except DrpflowError as error:
         hint = getattr(error, "hint", "")
         _tell(f"drpflow {name}: {error}{f'. {hint}' if hint else ''}", sys.stderr)
+        return 2
+    except OSError as error:
+        fault = machine_fault(error)
+        if not fault:
+            raise
+        _tell(f"drpflow {name}: {fault}", sys.stderr)
         return 2
     except KeyboardInterrupt:
         _tell(f"drpflow {name}: interrupted", sys.stderr)

@@ -10,17 +10,36 @@
     outputs in which the failed components are missing, records the reason, and the survey
     goes on.
 
-Anything else is a defect of the program and fails the job with its traceback.
+Anything else fails the job: a fault of the machine (:func:`machine_fault`), such as a full disk,
+with a sentence, a defect of the program with its traceback.
 """
 
 from __future__ import annotations
 
+import errno
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+_RIGHTS: Final = frozenset({errno.EACCES, errno.EPERM})
+# What an operation may meet on any file at any time, and what to do about it.
+_REMEDIES: Final = {
+    errno.ENOSPC: "Free some space",
+    errno.EDQUOT: "Free some space, or ask for more",
+    errno.EFBIG: "Raise the limit of file sizes (ulimit -f)",
+    errno.EROFS: "Write elsewhere, or have it mounted to be written to",
+    errno.EIO: "See what the system's log says of the disk",
+    errno.ESTALE: "See whether the file server is up",
+    errno.ETIMEDOUT: "See whether the file server is up",
+    errno.ENOTCONN: "See whether the file server is up",
+    errno.ENOMEM: "Run fewer jobs at a time",
+    errno.EMFILE: "Raise the number of open files (ulimit -n)",
+    errno.ENFILE: "Run fewer jobs at a time",
+    **dict.fromkeys(_RIGHTS, "Give yourself the right to read and write it (ls -l, chmod)"),
+}
 
 
 class DrpflowError(Exception):
@@ -87,3 +106,26 @@ def suggest(name: str, known: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the known name nearest to `name`, or ``""``."""
     nearest = get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def machine_fault(error: BaseException, *, rights: bool = True) -> str:
+    """Return a sentence on the fault of the machine behind an error; empty where there is none.
+
+    Such a fault (a full disk, a file server that is down) says nothing of the data: the work must
+    be done again, not recorded as lost.
+
+    Parameters
+    ----------
+    error
+        The error; what it was raised from, or while handling what, counts as well.
+    rights
+        Whether the lack of a right to a file is such a fault.
+    """
+    link: BaseException | None = error
+    while link is not None:
+        known = isinstance(link, OSError) and link.errno in _REMEDIES
+        if known and (rights or link.errno not in _RIGHTS):
+            place = f"{link.filename}: " if link.filename else ""
+            return f"{place}{link.strerror}. {_REMEDIES[link.errno]}, and run again."
+        link = link.__cause__ or link.__context__
+    return ""

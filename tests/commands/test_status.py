@@ -12,6 +12,7 @@ from drpflow import cli
 from drpflow.commands.status import bar_widths
 from drpflow.io.atomic import write_json
 from drpflow.io.datasets import DatasetTable
+from drpflow.io.sheets import RejectedRow, write_sheet
 from tests.workflow.small_survey import SmallSurvey, camera_values
 
 VISITS = (11, 12, 13)
@@ -109,3 +110,18 @@ def test_bars_are_full_and_forget_nothing(counts: tuple[int, ...], width: int) -
     for count, given_width in zip(counts, widths, strict=True):
         assert (given_width > 0) == (count > 0)
         assert abs(given_width - width * count / max(sum(counts), 1)) <= 3
+
+
+def test_files_that_ingest_did_not_take(
+    survey: SmallSurvey, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "Not taken" not in shown(capsys)[1]
+    cut = [RejectedRow(f"raw/{k}.fits", 0, f"{k}00 of 500 bytes") for k in range(1, 4)]
+    rows = [RejectedRow("raw/x.fits", 0, "its filter 'q' is unknown"), *cut]
+    write_sheet(survey.folder / "sheets/rejected.tsv", RejectedRow, rows)
+    text = shown(capsys)[1]
+    listed = text[text.index("Not taken by ingest (4):") :].splitlines()
+    assert listed[1:] == [
+        "  raw/1.fits, raw/2.fits, raw/3.fits: 100 of 500 bytes",
+        "  raw/x.fits: its filter 'q' is unknown",
+    ]

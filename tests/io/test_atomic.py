@@ -11,7 +11,15 @@ import time
 
 import pytest
 
-from drpflow.io.atomic import atomic_path, remove_strays, write_bytes, write_json, write_text
+from drpflow.io.atomic import (
+    Content,
+    atomic_path,
+    noted_files,
+    remove_strays,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 
 def test_file_appears_with_its_folder(tmp_path):
@@ -125,3 +133,17 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
         time.sleep(0.005)
     assert [w.wait() for w in writers] == [0, 0]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_was_written_is_noted(tmp_path):
+    path = tmp_path / "b.txt"
+    write_text(path, "before")
+    with noted_files() as files:
+        assert not files
+        write_text(path, "first")
+        write_text(path, "123456789")
+        with pytest.raises(ValueError, match="JSON"):
+            write_json(tmp_path / "c.json", {"x": float("nan")})
+    write_text(tmp_path / "d.txt", "after")
+    # The check value of CRC-32, from its definition.
+    assert files == {path: Content(9, "cbf43926")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from drpflow.io.sheets import RejectedRow
 from drpflow.io.status_files import Outcome
 from drpflow.qa.attrition_section import attrition_section
 
@@ -57,3 +58,13 @@ def test_long_lists_are_folded_below_their_reasons() -> None:
     assert jobs.table is not None
     assert jobs.folded == "all 41 jobs"
     assert [row[2] for row in jobs.table.rows[:12]] == [str(k) for k in range(12)], "as numbers"
+
+
+def test_files_that_ingest_did_not_take() -> None:
+    rows = [RejectedRow(f"raw/{k}.fits", 0, "the file is empty") for k in range(21)]
+    (block,) = attrition_section([outcome("isr", 0, "done")], (), rows[:1]).blocks
+    assert block.table is not None
+    assert block.table.rows == [["raw/0.fits", "0", "the file is empty"]]
+    assert not block.folded
+    (block,) = attrition_section([outcome("isr", 0, "done")], (), rows).blocks
+    assert block.folded == "all 21 files"

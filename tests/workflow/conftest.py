@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from drpflow.config.run import RunConfig
 from drpflow.data.camera import Camera
 from drpflow.io.sheets import CalibrationRow, ExposureRow, VisitRow, write_sheet
 from tests.workflow.small_survey import SmallSurvey, camera_values
+
+# test_faults.py takes from there what makes faults happen.
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -92,6 +93,17 @@ def test_long_lists_are_cut(sheets, camera: Camera) -> None:
     camera = changed(camera, detectors=(*camera.detectors, *more))
     (warning,) = load_survey(sheets.write(), camera, never).warnings
     assert "raw/none_14.fits and 5 more files do not exist" in warning
+
+
+def test_a_file_that_nobody_may_read_is_not_there(
+    sheets, camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shut = str(sheets.folder / "raw/2_0.fits")
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != shut)
+    survey = load_survey(sheets.write(), camera, never)
+    assert "raw" not in survey.frame_files(wildcards(2, 0))
+    (warning,) = survey.warnings
+    assert "raw/2_0.fits cannot be read. Cannot process 1 of the frames; give yourself" in warning
 
 
 def test_processed_frames_may_lose_their_files(sheets, camera: Camera) -> None:

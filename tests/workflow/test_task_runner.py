@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ import pytest
 
 from drpflow.config.base import StrictModel, param
 from drpflow.errors import AlgorithmError, InputError
+from drpflow.io.atomic import write_text
 from drpflow.workflow import task_runner
 from drpflow.workflow.task_runner import Partial, Task, data_id_of, main
 
@@ -38,11 +41,11 @@ def make_task(end: Any, seen: dict[str, Any] | None = None) -> Task:
             seen.update(vars(args))
         if isinstance(end, Exception):
             raise end
-        args.product.write_text("good")
+        write_text(args.product, "good")
         return end
 
     def write_stub(args: argparse.Namespace, failure: Exception) -> None:
-        args.product.write_text(f"stub: {failure}")
+        write_text(args.product, f"stub: {failure}")
 
     return Task("isr", run, write_stub, add_arguments, Section)
 
@@ -72,6 +75,7 @@ def test_success(files: dict[str, Path]) -> None:
         "reason": "",
         "numbers": {"bias_adu": 0.5, "n": 3, "noise": None},
         "hint": "",
+        "files": {"product": [4, f"{zlib.crc32(b'good'):08x}"]},
     }
 
 
@@ -97,6 +101,7 @@ def test_some_components_missing(files: dict[str, Path], caplog: pytest.LogCaptu
         "reason": "no match",
         "numbers": {"n_stars": 40, "n_matched": 2},
         "hint": "look at the pointing",
+        "files": {"product": [4, f"{zlib.crc32(b'good'):08x}"]},
     }
     assert "isr is incomplete: no match" in caplog.text
 
@@ -122,6 +127,58 @@ def test_defect_leaves_no_status(files: dict[str, Path], caplog: pytest.LogCaptu
     assert not files["status"].exists()
     assert "Traceback" in caplog.text
     assert "boo" in caplog.text
+
+
+def fault(number: int, path: Path | str) -> OSError:
+    """What the system says of a file."""
+    return OSError(number, os.strerror(number), str(path))
+
+
+def unreadable(path: Path, number: int) -> InputError:
+    """What a reader makes of that."""
+    error = InputError(path, "it cannot be read", "make it again")
+    error.__context__ = fault(number, path)
+    return error
+
+
+def test_a_full_disk_is_told_in_a_sentence(
+    files: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert call(make_task(fault(errno.ENOSPC, "results/a.fits")), files) == 1
+    assert not files["status"].exists()
+    assert "results/a.fits: No space left on device. Free some space, and run" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_a_disk_that_is_full_when_the_status_is_written(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(path: Path, obj: Any) -> None:
+        raise fault(errno.ENOSPC, path)
+
+    monkeypatch.setattr(task_runner, "write_json", full)
+    assert call(make_task({}), files) == 1
+    assert "No space left on device" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "code"),
+    [
+        (errno.EIO, "raw/a.fits", 1),
+        (errno.ESTALE, "raw/a.fits", 1),
+        (errno.EACCES, "raw/a.fits", 0),
+        (errno.EACCES, "initial_pvi/a.fits", 1),
+        (errno.ENOENT, "initial_pvi/a.fits", 0),
+    ],
+)
+def test_a_file_that_the_machine_does_not_give_is_not_lost(
+    files: dict[str, Path], number: int, name: str, code: int
+) -> None:
+    """But one that nobody may read is, until somebody may, unless the run itself has made it."""
+    root = files["product"].parent
+    path = root / name if code or number == errno.ENOENT else root.parent / name
+    assert call(make_task(unreadable(path, number)), files) == code
+    assert files["status"].exists() == (code == 0)
 
 
 def test_a_stub_that_fails_is_a_defect(files: dict[str, Path]) -> None:

@@ -1,6 +1,7 @@
 """8. What came of it.
 
-takes      the status of every job and, through the run folder, what the tasks found
+takes      the list of files that ingest did not take, the status of every job and, through the
+           run folder, what the tasks found
 gives      report
 order      makeReport
 """
@@ -9,6 +10,7 @@ order      makeReport
 rule makeReport:
     """One page on the whole run: what was lost and why, and how good the rest is. {instrument}"""
     input:
+        PLAN.rejected_files,
         lambda wildcards: SURVEY.expand(status("isr")),
         lambda wildcards: SURVEY.expand(status("calibrateImage")),
         lambda wildcards: SURVEY.expand(status("consolidateVisit")),
@@ -50,11 +52,13 @@ rule makeReport:
     params:
         store=lambda wildcards: PLAN.root,
         config=PLAN.run.section("makeReport"),
+        rejected=PLAN.rejected,
         code=PLAN.code["makeReport"],
     shell:
         'python "$DRPFLOW_SCRIPTS/make_report.py"'
         " --store {params.store:q}"
         " --config {params.config:q}"
+        " --rejected {params.rejected:q}"
         " --report {output.report:q}"
         " --status {output.status:q}"
         " --code {params.code}"

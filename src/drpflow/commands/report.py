@@ -32,7 +32,9 @@ def run(args: argparse.Namespace) -> int:
 
     plan = open_plan(args)
     output = args.output or plan.table.path(plan.root, "report")
-    write_report(plan.run.output, output, plan.run.makeReport, args.visits)
+    write_report(
+        plan.run.output, output, plan.run.makeReport, args.visits, rejected=Path(plan.rejected)
+    )
     console().print(f"report: {output}", markup=False, highlight=False)
     return 0
 

@@ -13,6 +13,7 @@ after -- goes to snakemake, e.g.:
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,10 @@ from drpflow.workflow.runner import DEFAULT_CONFIG, Request, run_snakemake
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from drpflow.config.run import RunConfig
+    from drpflow.workflow.damage import Damage
     from drpflow.workflow.plan import Plan
     from drpflow.workflow.runner import Result
     from drpflow.workflow.shards import Shard
@@ -66,6 +69,11 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--take-over", action="store_true", help="the owner on another machine is dead: go on"
     )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="first read every product, and make again what has changed by itself on the disk",
+    )
     parser.add_argument("--verbose", action="store_true", help="show all that snakemake says")
 
 
@@ -97,11 +105,14 @@ def run(args: argparse.Namespace) -> int:
         errors().print(f"warning: {warning}", markup=False, highlight=False)
     if plan.run.reference_stars is None:
         errors().print(_NO_CATALOGUE, markup=False, highlight=False)
+    _check_folders(plan)
+    dry = bool(_DRY & set(args.extra))
     more = _force_failed(plan) if args.retry_failed else ()
     result = start(args, plan, shard=shard, targets=tuple(args.targets), more=more)
-    if shard is None and not _DRY & set(args.extra):
-        _summarize(plan, result)
-    return result.code
+    if dry or shard is not None:
+        return result.code
+    _summarize(plan, result)
+    return _tell_damage(plan) or result.code
 
 
 def start(
@@ -131,6 +142,7 @@ def start(
 
     if shard is not None:
         targets, more = (TARGET,), snakemake_words(plan, shard)
+    dry = bool(_DRY & set(args.extra))
     return run_snakemake(
         Request(
             config=args.config,
@@ -139,8 +151,9 @@ def start(
             profile=args.profile,
             extra=(*args.extra, *more),
             take_over=args.take_over,
-            verbose=args.verbose or bool(_DRY & set(args.extra)),
-        )
+            verbose=args.verbose or dry,
+        ),
+        prepare=partial(_repair, plan, thorough=args.verify, dry=dry),
     )
 
 
@@ -170,6 +183,43 @@ def _own_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _check_folders(plan: Plan) -> None:
+    """Raise if Snakemake's notes or the products cannot be written."""
+    for folder in (Path.cwd(), Path(plan.root)):
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not os.access(there, os.W_OK | os.X_OK):
+            problem = "nothing can be written into it (permission denied)"
+            raise InputError(there, problem, "Give yourself the right to (chmod), or use another")
+
+
+def _damage(plan: Plan, *, thorough: bool = False) -> Iterator[Damage]:
+    from drpflow.workflow.damage import find_damage
+    from drpflow.workflow.status import expected_jobs
+
+    jobs = (job for task in plan.tasks for job in sorted(expected_jobs(plan, task)))
+    return find_damage(Path(plan.root), jobs, thorough=thorough)
+
+
+def _repair(plan: Plan, *, thorough: bool, dry: bool) -> Iterator[str]:
+    """Set damaged products aside, so that they are made again; yield what to tell of each."""
+    from drpflow.workflow.damage import ASIDE, set_aside
+
+    for damage in _damage(plan, thorough=thorough):
+        if not dry:
+            set_aside(Path(plan.root), damage)
+        what = "a run makes it again" if dry else f"moved to {plan.root}/{ASIDE} and made again"
+        yield from (f"{path} {why}: {what}" for path, why in damage.faults.items())
+
+
+def _tell_damage(plan: Plan) -> int:
+    """Name the products that were damaged while the run went on; return 1 if there are any."""
+    faults = [fault for damage in _damage(plan) for fault in damage.faults.items()]
+    for path, why in faults:
+        text = f"{path} {why} since it was made; the same command makes it again"
+        errors().print(text, markup=False, highlight=False)
+    return 1 if faults else 0
 
 
 def _force_failed(plan: Plan) -> tuple[str, ...]:

@@ -7,12 +7,14 @@ Reads the status files that each job writes last; --visits has a line a visit as
 
 from __future__ import annotations
 
+from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drpflow.commands.output import console
 from drpflow.commands.run import add_run_arguments, open_plan
 from drpflow.errors import InputError
-from drpflow.io.status_files import summarize_failures
+from drpflow.io.status_files import summarize_failures, without_figures
 from drpflow.workflow.number_lists import numbers, spans
 from drpflow.workflow.status import read_status
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from drpflow.io.sheets import RejectedRow
     from drpflow.io.status_files import Outcome
     from drpflow.workflow.status import Cell, RunStatus
 
@@ -68,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def print_failures(status: RunStatus, longest: int | None = None) -> None:
-    """Print the declared failures and what is incomplete, grouped by reason.
+    """Print declared failures, what is incomplete and what was not taken, grouped by reason.
 
     Parameters
     ----------
@@ -79,6 +82,26 @@ def print_failures(status: RunStatus, longest: int | None = None) -> None:
     """
     _print_groups("Lost", status.failed, longest)
     _print_groups("Some components missing", status.partial, longest)
+    _print_rejected(status.rejected, longest)
+
+
+def _print_rejected(rejected: Iterable[RejectedRow], longest: int | None) -> None:
+    """Print the files that ingest did not take, grouped by reason, the most frequent first."""
+    groups: dict[str, list[RejectedRow]] = defaultdict(list)
+    for row in rejected:
+        own = row.reason.replace(row.path, "").replace(Path(row.path).name, "")
+        groups[without_figures(own)].append(row)
+    ordered = sorted(groups.values(), key=lambda rows: (-len(rows), rows[0].path))
+    out = console()
+    if ordered:
+        number = sum(map(len, ordered))
+        out.print(f"\nNot taken by ingest ({number}):", highlight=False)
+    for rows in ordered[:longest]:
+        more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+        files = ", ".join(row.path for row in rows[:_NAMED])
+        out.print(f"  {files}{more}: {rows[0].reason}", markup=False, highlight=False)
+    if longest is not None and len(ordered) > longest:
+        out.print(f"  … and {len(ordered) - longest} more reasons: drpflow status --all")
 
 
 def _print_groups(title: str, outcomes: Iterable[Outcome], longest: int | None) -> None:

@@ -4,6 +4,9 @@ A file is written under a temporary name beside its final place, flushed to the 
 renamed, which POSIX does in one step. Whoever dies in the middle (``kill -9``, power cut)
 leaves the old file, or none, and at worst a stray ``.name.<pid>.tmp``, which the next writer of
 that file takes away, or :func:`remove_strays`.
+
+What a job has written is noted with size and checksum (:func:`noted_files`), so that a file that
+has changed since can be told from one that has not.
 """
 
 from __future__ import annotations
@@ -12,14 +15,54 @@ import glob
 import json
 import os
 import re
+import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _STRAY = re.compile(r"^\..+\.(\d+)\.tmp$")
+_CHUNK: Final = 1 << 20
+
+
+class Content(NamedTuple):
+    """What tells the content of a file from another: its size in bytes, and its CRC-32."""
+
+    size: int
+    crc32: str
+
+
+_notes: list[dict[Path, Content]] = []
+
+
+@contextmanager
+def noted_files() -> Iterator[dict[Path, Content]]:
+    """Note what this process writes within the block.
+
+    Yields
+    ------
+    dict
+        Content by file, filled as files appear. It is taken from the temporary file before that
+        is renamed, and costs 1 ms a megabyte.
+    """
+    notes: dict[Path, Content] = {}
+    _notes.append(notes)
+    try:
+        yield notes
+    finally:
+        _notes.remove(notes)
+
+
+def content_of(path: Path) -> Content:
+    """Return size and checksum of a file."""
+    size, crc = 0, 0
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            size += len(chunk)
+            crc = zlib.crc32(chunk, crc)
+    return Content(size, f"{crc:08x}")
 
 
 @contextmanager
@@ -44,12 +87,15 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         _sync(temporary)
+        content = content_of(temporary) if _notes else None
         temporary.replace(final)
         _sync(final.parent)
     except BaseException:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
+    for notes in _notes if content else ():
+        notes[final] = content
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

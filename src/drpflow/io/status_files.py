@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drpflow.errors import InputError
+from drpflow.io.atomic import Content
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -40,6 +41,8 @@ class Outcome:
         Why it is not done, and what may help; empty if it is.
     numbers
         Figures that the task gave.
+    files
+        Size and checksum of each file that the job has written, relative to `root`.
     root
         Output root of the run.
     file
@@ -52,6 +55,7 @@ class Outcome:
     reason: str = ""
     hint: str = ""
     numbers: Mapping[str, float | int | str | None] = field(default_factory=dict)
+    files: Mapping[str, Content] = field(default_factory=dict)
     root: Path = Path()
     file: str = ""
 
@@ -110,10 +114,19 @@ def summarize_failures(failed: Iterable[Outcome]) -> list[tuple[str, str, list[O
     """
     groups: dict[tuple[str, str], list[Outcome]] = defaultdict(list)
     for outcome in failed:
-        groups[outcome.task, re.sub(r"\d+(\.\d+)?", "#", outcome.reason)].append(outcome)
+        groups[outcome.task, without_figures(outcome.reason)].append(outcome)
     ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
     groups_in_order = [(task, sorted(members, key=_place)) for (task, _), members in ordered]
     return [(task, members[0].reason, members) for task, members in groups_in_order]
+
+
+def without_figures(text: str) -> str:
+    """Return a text with ``#`` for each number.
+
+    >>> without_figures("2.5 of 30 stars")
+    '# of # stars'
+    """
+    return re.sub(r"\d+(\.\d+)?", "#", text)
 
 
 def _place(outcome: Outcome) -> list[tuple[bool, int, str]]:
@@ -138,6 +151,7 @@ def read_outcome(root: Path, path: str | Path) -> Outcome:
         values["reason"],
         values["hint"],
         values["numbers"],
+        {name: Content(*content) for name, content in values.get("files", {}).items()},
         root,
         os.path.relpath(path, root / _FOLDER),
     )

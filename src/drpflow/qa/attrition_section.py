@@ -13,6 +13,7 @@ from drpflow.qa.page import Block, Column, Section, Tile, make_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from drpflow.io.sheets import RejectedRow
     from drpflow.io.status_files import Outcome
 
 # Longer lists are folded, below one of the reasons.
@@ -33,8 +34,18 @@ _LOST_COLUMNS = (
     Column("what may help", text=True),
 )
 
+_REJECTED_COLUMNS = (
+    Column("file", text=True),
+    Column("HDU", text=True),
+    Column("reason", text=True),
+)
 
-def attrition_section(outcomes: Sequence[Outcome], lacking_chapters: Sequence[str] = ()) -> Section:
+
+def attrition_section(
+    outcomes: Sequence[Outcome],
+    lacking_chapters: Sequence[str] = (),
+    rejected: Sequence[RejectedRow] = (),
+) -> Section:
     """Return counts by task, and every job that failed in the declared way or in part.
 
     Parameters
@@ -43,6 +54,8 @@ def attrition_section(outcomes: Sequence[Outcome], lacking_chapters: Sequence[st
         Of all jobs.
     lacking_chapters
         What the report has no chapter on, as there are no products.
+    rejected
+        Files that ingest did not take.
     """
     failed = [o for o in outcomes if o.failed]
     partial = [o for o in outcomes if o.partial]
@@ -60,11 +73,24 @@ def attrition_section(outcomes: Sequence[Outcome], lacking_chapters: Sequence[st
         else ("Nothing was lost: every job that ended gave all it should.")
     )
     blocks = _lists(groups)
+    if rejected:
+        blocks.append(_rejected_block(rejected))
     if lacking_chapters:
         text = f"There is no chapter yet on {', '.join(lacking_chapters)}: nothing was made of it."
         blocks.append(Block(note=text))
     check = Check("lost_jobs", percent(len(failed) + len(partial), len(outcomes)), len(outcomes))
     return Section("attrition", "Jobs", note, tiles, blocks, [check])
+
+
+def _rejected_block(rejected: Sequence[RejectedRow]) -> Block:
+    """Return the list of the files that ingest did not take, folded where it is long."""
+    rows = [[row.path, row.hdu, row.reason] for row in rejected]
+    many = len(rows) > _OPEN_JOBS
+    return Block(
+        note="Files that ingest did not take, and why (rejected.tsv).",
+        table=make_table(_REJECTED_COLUMNS, rows),
+        folded=f"all {len(rows)} files" if many else "",
+    )
 
 
 def in_order(tasks: Iterable[str]) -> list[str]:

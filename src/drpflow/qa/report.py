@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from drpflow import __version__
 from drpflow.config.make_report import MakeReportConfig
 from drpflow.io.atomic import write_text
+from drpflow.io.sheets import read_rejected
 from drpflow.io.status_files import read_all_outcomes
 from drpflow.io.store import Store
 from drpflow.qa.association_section import association_section
@@ -45,6 +46,7 @@ def write_report(
     output: Path,
     config: MakeReportConfig | None = None,
     visits: Sequence[int] | None = None,
+    rejected: Path | None = None,
 ) -> None:
     """Write the report of what there is so far.
 
@@ -58,6 +60,8 @@ def write_report(
         What to show and how to judge; the defaults if None.
     visits
         Visits that get a page of their own; by default as many as the configuration allows.
+    rejected
+        List of the files that ingest did not take.
     """
     config = config or MakeReportConfig()
     store = Store(root)
@@ -73,8 +77,9 @@ def write_report(
         "final products (finalizeImage)": final_section(store),
     }
     places, radius = config.light_curves, config.light_curve_radius_arcsec
+    lacking = [name for name, made in second_look.items() if made is None]
     made = [
-        attrition_section(outcomes, [name for name, made in second_look.items() if made is None]),
+        attrition_section(outcomes, lacking, read_rejected(rejected) if rejected else ()),
         truth_section(store),
         at_a_glance,
         association_section(store, outcomes),

@@ -130,9 +130,11 @@ def refuse_while_running(folder: Path) -> None:
     has_stale_lock(folder)
 
 
-def note_slurm_run(folder: Path, owner: Owner, slurm_run: str) -> None:
-    """Note the name that the jobs of `owner` bear in SLURM's queue."""
-    write_json(folder / _NOTE, asdict(replace(owner, slurm_run=slurm_run)))
+def note_slurm_run(folder: Path, owner: Owner, slurm_run: str) -> Owner:
+    """Note the name that the jobs of `owner` bear in SLURM's queue; return the owner with it."""
+    noted = replace(owner, slurm_run=slurm_run)
+    write_json(folder / _NOTE, asdict(noted))
+    return noted
 
 
 def release(folder: Path) -> None:

@@ -21,7 +21,7 @@ from drpflow.data.sky_map import sky_map_from_json
 from drpflow.errors import InputError, suggest
 from drpflow.io.config_file import read_config_file
 from drpflow.io.datasets import DatasetTable
-from drpflow.io.sheets import CALIBRATIONS
+from drpflow.io.sheets import CALIBRATIONS, REJECTED
 from drpflow.io.status_files import read_outcome
 from drpflow.workflow.astrometry_pieces import AstrometryPieces, skypix_level
 from drpflow.workflow.code_notes import note_code
@@ -208,6 +208,16 @@ class Plan:
         return [] if path is None or path.is_dir() else [str(path)]
 
     @property
+    def rejected(self) -> str:
+        """The list of the files that ingest did not take, there or not."""
+        return str(self.run.sheets / REJECTED)
+
+    @property
+    def rejected_files(self) -> list[str]:
+        """That list, where it is there."""
+        return [self.rejected] if Path(self.rejected).is_file() else []
+
+    @property
     def bright_objects(self) -> list[str]:
         """The region file of bright objects that are marked on coadds, if there is one."""
         path = self.run.compareWarpAssembleCoadd.bright_objects
@@ -320,7 +330,10 @@ def load_plan(run: RunConfig, *, warn: bool = True) -> Plan:
     def is_done(row: ExposureRow) -> bool:
         job = {"visit": row.visit, "detector": row.detector}
         path = table.status_path(run.output, "isr", **job)
-        return path.is_file() and not read_outcome(run.output, path).failed
+        try:
+            return path.is_file() and not read_outcome(run.output, path).failed
+        except InputError:  # cut short: the job is done again (drpflow.workflow.damage)
+            return False
 
     cache = PlanCache(run)
     kept = cache.read()
@@ -372,7 +385,7 @@ def plan_for_snakemake(values: dict[str, Any], workflow: Any) -> Plan:
 
 
 def check_reference(run: RunConfig) -> None:
-    """Raise if a reference catalogue is named and does not exist.
+    """Raise if a reference catalogue is named and does not exist, or may not be read.
 
     Raises
     ------
@@ -387,6 +400,9 @@ def check_reference(run: RunConfig) -> None:
             "Make it with `drpflow reference`, or correct `reference_stars` in the config file; "
             "without that line, a run makes everything but WCS and zero point",
         )
+    if path is not None and not os.access(path, os.R_OK):
+        problem = "the reference catalogue cannot be read (permission denied)"
+        raise InputError(path, problem, "Give yourself the right to read it (chmod)")
 
 
 def shell_prefix(workflow: Any) -> str:

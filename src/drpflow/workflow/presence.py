@@ -10,13 +10,14 @@ stale.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
 from drpflow.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from drpflow.io.sheets import CalibrationRow, ExposureRow
 
@@ -38,9 +39,9 @@ class Presence:
         self._found: dict[str, bool] = {}
 
     def exists(self, path: str) -> bool:
-        """Return whether a file is there."""
+        """Return whether a file is there, and may be read."""
         if path not in self._found:
-            self._found[path] = Path(path).is_file()
+            self._found[path] = os.path.isfile(path) and os.access(path, os.R_OK)  # noqa: PTH113
         return self._found[path]
 
     def is_input(self, path: str, row: ExposureRow) -> bool:
@@ -85,10 +86,17 @@ class Presence:
         return told + self._sentence(sheets[1], paths, "Cannot process the frames that need it")
 
     def _sentence(self, sheet: Path, paths: list[str], effect: str) -> list[str]:
-        absent = list(dict.fromkeys(path for path in paths if not self.exists(path)))
-        if not absent:
-            return []
-        return [f"{sheet}: {_listed(absent)}. {effect}; put the files there, or remove the rows."]
+        lacking = list(dict.fromkeys(path for path in paths if not self.exists(path)))
+        shut = [path for path in lacking if os.path.lexists(path)]
+        absent = [path for path in lacking if path not in set(shut)]
+        told = []
+        if absent:
+            what = _listed(absent, "does not exist", "do not exist")
+            told.append(f"{sheet}: {what}. {effect}; put the files there, or remove the rows.")
+        if shut:
+            what = _listed(shut, "cannot be read", "cannot be read")
+            told.append(f"{sheet}: {what}. {effect}; give yourself the right to (chmod).")
+        return told
 
 
 def own_paths(row: ExposureRow) -> list[str]:
@@ -96,10 +104,10 @@ def own_paths(row: ExposureRow) -> list[str]:
     return [path for path in (row.path, row.weight_path, row.mask_path) if path]
 
 
-def _listed(paths: list[str]) -> str:
+def _listed(paths: list[str], one: str, several: str) -> str:
     """Return e.g. ``a.fits, b.fits and 3 more files do not exist``."""
     named = ", ".join(paths[:_NAMED])
     more = len(paths) - _NAMED
     if more > 0:
-        return f"{named} and {more} more files do not exist"
-    return f"{named} {'does' if len(paths) == 1 else 'do'} not exist"
+        return f"{named} and {more} more files {several}"
+    return f"{named} {one if len(paths) == 1 else several}"

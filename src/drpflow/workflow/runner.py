@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ from drpflow.workflow.display import make_display
 from drpflow.workflow.snakemake_log import Failed, Finished, Parser, Planned, Started, Text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from drpflow.workflow.display import Display
     from drpflow.workflow.snakemake_log import Event
 
@@ -28,6 +31,7 @@ _LOG_LINES: Final = 8
 _STOP_S: Final = 10.0
 _SLURM_RUN: Final = "SLURM run ID: "
 _UP_TO_DATE: Final = "Nothing to be done"
+_KILLED: Final = "snakemake was ended by {}, and its jobs with it; the same command goes on"
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,16 @@ class Result:
     up_to_date: bool = False
 
 
-def run_snakemake(request: Request) -> Result:
+def run_snakemake(request: Request, prepare: Callable[[], Iterable[str]] = tuple) -> Result:
     """Run the workflow in the current folder to its end, after clearing what a killed run left.
+
+    Parameters
+    ----------
+    request
+        What to run.
+    prepare
+        Called before Snakemake starts, when no other process works in the folder; returns what
+        to tell.
 
     Raises
     ------
@@ -113,6 +125,8 @@ def run_snakemake(request: Request) -> Result:
     try:
         display.say("$ " + shlex.join(request.command()))
         _recover(request, dead, display)
+        for message in prepare():
+            display.say(message)
         return _Watch(request, owner, display).run()
     finally:
         display.close()
@@ -168,6 +182,8 @@ class _Watch:
             env=environment,
         ) as process:
             previous = signal.signal(signal.SIGTERM, _interrupt)
+            watcher = threading.Thread(target=self._end_jobs_with, args=(process,), daemon=True)
+            watcher.start()
             try:
                 assert process.stdout is not None
                 for line in process.stdout:
@@ -179,10 +195,21 @@ class _Watch:
                 raise
             finally:
                 signal.signal(signal.SIGTERM, previous)
+        watcher.join()
         for event in parser.close():
             self._take(event)
         self._result.code = process.returncode
+        if process.returncode < 0:
+            self._result.lines.append(_KILLED.format(signal.Signals(-process.returncode).name))
         return self._result
+
+    def _end_jobs_with(self, process: subprocess.Popen[str]) -> None:
+        """Wait for Snakemake; end the jobs of one that was killed, which hold its output open.
+
+        So, too, a job that lives on after the shell that Snakemake waited for was killed.
+        """
+        if process.wait() != 0:
+            ownership.end_orphans(self._owner)
 
     def _show(self, line: str) -> None:
         if self._request.verbose:
@@ -206,7 +233,7 @@ class _Watch:
         self._result.lines.append(line)
         if line.startswith(_SLURM_RUN):
             name = line.removeprefix(_SLURM_RUN).strip()
-            ownership.note_slurm_run(Path.cwd(), self._owner, name)
+            self._owner = ownership.note_slurm_run(Path.cwd(), self._owner, name)
         elif line.startswith(_UP_TO_DATE):
             self._result.up_to_date = True
 

@@ -6,12 +6,14 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from drpflow.io.sheets import read_rejected
 from drpflow.io.status_files import read_outcomes
 from drpflow.workflow.task_runner import data_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from drpflow.io.sheets import RejectedRow
     from drpflow.io.status_files import Outcome
     from drpflow.workflow.plan import Plan
 
@@ -51,6 +53,8 @@ class RunStatus:
         Jobs that failed in the declared way.
     partial
         Jobs whose products lack some components.
+    rejected
+        Files that ingest did not take, of which there are no jobs.
     """
 
     tasks: tuple[str, ...]
@@ -58,6 +62,7 @@ class RunStatus:
     cells: dict[tuple[str, int | None], Cell]
     failed: tuple[Outcome, ...]
     partial: tuple[Outcome, ...] = ()
+    rejected: tuple[RejectedRow, ...] = ()
 
     def total(self, task: str) -> Cell:
         """Return the counts of a task over all visits."""
@@ -113,7 +118,8 @@ def read_status(plan: Plan) -> RunStatus:
     partial = tuple(outcome for outcome in lost if outcome.partial)
     known = {task for task, _ in cells}
     tasks = tuple(task for task in plan.tasks if task in known)
-    return RunStatus(tasks, tuple(visits), cells, failed, partial)
+    rejected = tuple(read_rejected(plan.rejected))
+    return RunStatus(tasks, tuple(visits), cells, failed, partial, rejected)
 
 
 def expected_jobs(plan: Plan, task: str) -> set[str]:

@@ -15,9 +15,11 @@ Four ends are possible:
 * ``run`` raises :class:`AlgorithmError` or :class:`InputError`: a *declared* failure.
   ``write_stub`` writes complete outputs whose failed parts are missing, the status file says
   ``failed`` and why, and the survey goes on; exit code 0;
-* anything else is a defect: traceback into the log, no status file, exit code 1.
+* anything else is a fault of the machine, such as a full disk (a sentence), or a defect (traceback
+  into the log): no status file, exit code 1.
 
-The status file comes last, holds no times, and equal runs give equal bytes.
+The status file comes last, holds size and checksum of each file that the job has written and no
+times, and equal runs give equal bytes.
 
 One process can do the work of several detectors, one after the other, which spares the start
 of Python and the loading of compiled kernels (:mod:`drpflow.workflow.batch`).
@@ -37,7 +39,8 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from drpflow.errors import AlgorithmError, InputError
+from drpflow.errors import AlgorithmError, InputError, machine_fault
+from drpflow.io.atomic import noted_files, write_json
 from drpflow.workflow import batch
 
 if TYPE_CHECKING:
@@ -150,19 +153,49 @@ def _run_job(task: Task, args: argparse.Namespace) -> int:
         log.error("%s", error)  # noqa: TRY400 - a fault of the user's, told in one sentence
         return 2
     try:
-        status = _ended(task.name, data_id, task.run(args))
-    except (AlgorithmError, InputError) as failure:
-        log.warning("%s failed: %s", task.name, failure)
-        status = _lost(task.name, data_id, "failed", failure)
-        if not _stub(task, args, failure):
-            return 1
-    except Exception:
-        log.exception("%s %s: defect", task.name, data_id)
+        with noted_files() as files:
+            status = _outcome(task, args, data_id)
+        if args.status:
+            root = _root(args.status)
+            status["files"] = {os.path.relpath(p, root): files[p] for p in sorted(files)}
+            write_json(args.status, status)
+    except Exception as error:
+        if fault := machine_fault(error):
+            log.error("%s %s: %s", task.name, data_id, fault)  # noqa: TRY400 - no defect
+        else:
+            log.exception("%s %s: defect", task.name, data_id)
         return 1
     _note_modules(task.name)
-    if args.status:
-        _write_status(args.status, status)
     return 0
+
+
+def _outcome(task: Task, args: argparse.Namespace, data_id: dict[str, int | str]) -> dict[str, Any]:
+    """Do the work, or write what says that it failed; return the status."""
+    try:
+        return _ended(task.name, data_id, task.run(args))
+    except (AlgorithmError, InputError) as failure:
+        if task.write_stub is None or _blames_machine(failure, args.status):
+            raise
+        log.warning("%s failed: %s", task.name, failure)
+        task.write_stub(args, failure)
+        return _lost(task.name, data_id, "failed", failure)
+
+
+def _blames_machine(failure: Failure, status: Path | None) -> bool:
+    """Return whether a file could not be read for a reason that says nothing of the data.
+
+    A frame or a calibration that nobody may read is lost to the survey until somebody may; of a
+    product of the run, nothing is known.
+    """
+    source = Path(getattr(failure, "source", ""))
+    of_run = status is not None and _root(status).absolute() in source.absolute().parents
+    return bool(machine_fault(failure, rights=of_run))
+
+
+def _root(status: Path) -> Path:
+    """Return the output root that a status file belongs to; its folder, if it stands elsewhere."""
+    roots = (folder.parent for folder in status.parents if folder.name == "status")
+    return next(roots, status.parent)
 
 
 def start_process(threads: int | None = None) -> None:
@@ -246,18 +279,6 @@ def _section(task: Task, given: str) -> Any:
     return validate(task.config, read_sections(path).get(task.name), path)
 
 
-def _stub(task: Task, args: argparse.Namespace, failure: Failure) -> bool:
-    """Write the outputs of a declared failure; return whether that worked."""
-    if task.write_stub is None:
-        return False
-    try:
-        task.write_stub(args, failure)
-    except Exception:
-        log.exception("%s: the outputs of a failed task could not be written", task.name)
-        return False
-    return True
-
-
 def _ended(
     task: str, data_id: Mapping[str, int | str], result: Mapping[str, Number] | Partial | None
 ) -> dict[str, Any]:
@@ -312,12 +333,6 @@ def _plain(value: Any) -> Number | None:
     """Return a JSON-able number: numpy scalars become Python's, NaN and infinity ``None``."""
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not isfinite(value) else value
-
-
-def _write_status(path: Path, status: dict[str, Any]) -> None:
-    from drpflow.io.atomic import write_json
-
-    write_json(path, status)
 
 
 def _note_modules(task: str) -> None:
