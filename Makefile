@@ -4,10 +4,11 @@ CORES  ?= $(shell nproc 2>/dev/null || echo 2)
 VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   := demo
+FAULTS := faults
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format bench clean upgrade setup
+.PHONY: help demo test lint format bench faults clean upgrade setup
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -50,10 +51,13 @@ format: $(VENV)/.dev  ## rewrite the code in the house style
 bench: $(VENV)/.dev  ## print speed and memory; benchmarks/README.md holds what was measured
 	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
+faults: $(VENV)/.dev  ## kill, fill up and damage a small survey, many times: docs/faults.md
+	@$(BIN)/python benchmarks/fault_trials.py $(FAULTS)
+
 upgrade: $(VENV)/bin/python  ## newest versions that pyproject.toml allows, into constraints.txt
 	@$(BIN)/python -m pip install -qq --upgrade --upgrade-strategy eager -e '.[dev,piff]'
 	@{ head -2 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sort -f; } \
 	  > constraints.new && mv constraints.new constraints.txt
 
-clean:  ## remove the demo and its products
-	rm -rf $(DEMO) .snakemake
+clean:  ## remove the demo, the trials and their products
+	rm -rf $(DEMO) $(FAULTS) $(FAULTS).trial .snakemake

@@ -123,9 +123,9 @@ def machine_fault(error: BaseException, *, rights: bool = True) -> str:
     """
     link: BaseException | None = error
     while link is not None:
-        known = isinstance(link, OSError) and link.errno in _REMEDIES
-        if known and (rights or link.errno not in _RIGHTS):
+        if isinstance(link, OSError) and link.errno in _REMEDIES:
             place = f"{link.filename}: " if link.filename else ""
-            return f"{place}{link.strerror}. {_REMEDIES[link.errno]}, and run again."
+            if rights or link.errno not in _RIGHTS:
+                return f"{place}{link.strerror}. {_REMEDIES[link.errno]}, and run again."
         link = link.__cause__ or link.__context__
     return ""

@@ -94,8 +94,9 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
-    for notes in _notes if content else ():
-        notes[final] = content
+    if content is not None:
+        for notes in _notes:
+            notes[final] = content
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
