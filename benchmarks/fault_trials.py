@@ -54,6 +54,7 @@ LAST = ("compressImage", "consolidateSourceTable", "matchSource", "fitStellarMot
 STAGES = (LAST, ("finalizeImage", *LAST))
 NO_PRODUCTS = ("logs", "benchmarks")
 _LIMIT_BYTES = 30_000
+_PAGE, _ROOM_BYTES = 4096, 300_000
 
 
 @dataclass
@@ -366,8 +367,8 @@ def small_disk(
     """Give a run folder whose disk is full, what limits a process, and what enlarges the disk."""
     disk = work.folder.with_name("disk")
     disk.mkdir(exist_ok=True)
-    used = sum(p.stat().st_blocks * 512 for p in work.folder.rglob("*")) // 1024 + 400
-    size = f"size={used}k"
+    pages = sum(-(-p.stat().st_size // _PAGE) for p in work.folder.rglob("*") if p.is_file())
+    size = f"size={pages * _PAGE + _ROOM_BYTES}"
     made = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", disk], check=False)
     if made.returncode:
         yield work, with_small_files(_LIMIT_BYTES), lambda: None

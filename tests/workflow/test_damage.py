@@ -14,7 +14,11 @@ from drpflow.workflow.damage import Damage, find_damage, set_aside
 
 STATUS = "status/fgcm/run.json"
 RECORD = {"task": "fgcm", "data_id": {}, "outcome": "done", "reason": "", "hint": "", "numbers": {}}
-NAMES = ("stars/stars.parquet", "wcs/skypix=1/visit=1.parquet", "wcs/skypix=1/visit=2.parquet")
+NAMES = (
+    "stars/stars.parquet",
+    "wcs/skypix=1/visit=1.parquet",
+    "wcs/skypix=1/deeper/visit=2.parquet",
+)
 
 
 @pytest.fixture
@@ -94,11 +98,11 @@ def test_status_of_an_earlier_drpflow_tells_nothing(root: Path) -> None:
 
 def test_set_aside(root: Path) -> None:
     """The job is as if it had not run, and what was damaged can be looked at."""
-    alter(root / NAMES[1])
+    alter(root / NAMES[2])
     (damage,) = find_damage(root, [str(root / STATUS)])
     set_aside(root, damage)
     left = [str(p.relative_to(root)) for p in sorted(root.rglob("*")) if p.is_file()]
-    assert left == [f"damaged/{NAMES[1]}"]
+    assert left == [f"damaged/{NAMES[2]}"]
     assert not (root / "wcs/skypix=1").exists()
     set_aside(root, damage)  # by whoever was interrupted before the end
 

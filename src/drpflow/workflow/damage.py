@@ -12,7 +12,6 @@ not look into a folder that a job has written as a whole, so that a file that is
 from __future__ import annotations
 
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -73,17 +72,17 @@ def find_damage(root: Path, jobs: Iterable[str], *, thorough: bool = False) -> I
             yield Damage(status, {status: error.problem})
             continue
         known = {root / name: content for name, content in files.items()}
-        faults = {path: _fault(path, known[path], newest, thorough) for path in known}
+        faults = {path: _fault(root, path, known[path], newest, thorough) for path in known}
         if any(faults.values()):
             yield Damage(status, {p: why for p, why in faults.items() if why}, tuple(known))
 
 
-def _fault(path: Path, written: Content, newest_ns: int, thorough: bool) -> str:
+def _fault(root: Path, path: Path, written: Content, newest_ns: int, thorough: bool) -> str:
     """Return what is wrong with a product; empty if nothing is."""
     try:
         about = path.stat()
     except FileNotFoundError:
-        return "is missing" if (path.parent / _OUTPUT_FOLDER).exists() else ""
+        return "is missing" if _whole_folder(root, path) else ""
     if about.st_size != written.size:
         return f"has {about.st_size} bytes instead of {written.size}"
     suspect = thorough or about.st_mtime_ns > newest_ns
@@ -103,12 +102,19 @@ def set_aside(root: Path, damage: Damage) -> None:
     damage
         The job.
     """
-    for path in (*damage.files, damage.status):
-        if path in damage.faults and path.exists():
+    for path in damage.faults:
+        if path.exists():
             aside = root / ASIDE / path.relative_to(root)
             aside.parent.mkdir(parents=True, exist_ok=True)
             path.replace(aside)
+    for path in damage.files:
+        if folder := _whole_folder(root, path):
+            shutil.rmtree(folder)
         path.unlink(missing_ok=True)
-        if (path.parent / _OUTPUT_FOLDER).exists():
-            with suppress(FileNotFoundError):
-                shutil.rmtree(path.parent)
+    damage.status.unlink(missing_ok=True)
+
+
+def _whole_folder(root: Path, path: Path) -> Path | None:
+    """Return the folder that Snakemake takes for one product and that a file stands in."""
+    folders = path.parents[: len(path.relative_to(root).parents) - 1]
+    return next((folder for folder in folders if (folder / _OUTPUT_FOLDER).exists()), None)
