@@ -27,6 +27,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from base64 import urlsafe_b64decode
 from collections import defaultdict
 from contextlib import contextmanager
@@ -147,7 +148,10 @@ class Trials:
                 time.sleep(self.rng.uniform(0, 1.1 * lasted[words]))
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
-                row.wrong += sum(self._wrong(name) for name in outputs)
+                wrong = [name for name in outputs if self._wrong(name)]
+                row.wrong += len(wrong)
+                if wrong:
+                    print("WRONG after the kill", words[:60], wrong, file=sys.stderr)
                 self._do(words, outputs, row)
 
     def _wrong(self, name: str) -> bool:
@@ -160,12 +164,15 @@ class Trials:
         begun = time.monotonic()
         _, status = os.waitpid(fork_job(self.work.folder, words), 0)
         lasted = time.monotonic() - begun
-        row.wrong += status != 0
+        faults = [f"exit code {status}"] if status else []
         for name in outputs:
             path = self.work.folder / name
             row.missing += not path.exists()
-            row.wrong += self._wrong(name)
-            row.wrong += len(list(path.parent.glob(f".{path.name}.*.tmp")))
+            faults += [name] if self._wrong(name) else []
+            faults += map(str, path.parent.glob(f".{path.name}.*.tmp"))
+        row.wrong += len(faults)
+        if faults:
+            print("WRONG", words[:60], faults, file=sys.stderr)
         return lasted
 
     def kill_runs(self, number: int, longest_s: float) -> None:
@@ -322,12 +329,14 @@ def fork_job(folder: Path, words: str) -> int:
     try:
         os.setsid()
         os.chdir(folder)
-        script, *rest = shlex.split(words.removeprefix('python "$DRPFLOW_SCRIPTS/'))
+        _, script, *rest = shlex.split(words.replace("$DRPFLOW_SCRIPTS/", ""))
         end = rest.index(">")
         log = os.open(rest[end + 1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        code = load_task(script.rstrip('"'))(rest[:end])
+        code = load_task(script)(rest[:end])
+    except Exception:  # noqa: BLE001 - whatever it is, this process ends here
+        traceback.print_exc()
     finally:
         os._exit(code)
 
