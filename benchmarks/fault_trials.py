@@ -327,7 +327,6 @@ def fork_job(folder: Path, words: str) -> int:
         return pid
     code = 1
     try:
-        os.setsid()
         os.chdir(folder)
         _, script, *rest = shlex.split(words.replace("$DRPFLOW_SCRIPTS/", ""))
         end = rest.index(">")
