@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from drpflow.io.atomic import content_of, noted_files, write_text
 from drpflow.io.changed import unless_equal
 
 
@@ -39,3 +40,12 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         fail_half_way(path)
     assert path.read_text() == "one"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_it_is_noted_under_its_own_name(tmp_path: Path) -> None:
+    """New, and with the bytes that were there."""
+    path = tmp_path / "a.txt"
+    for _ in range(2):
+        with noted_files() as files, unless_equal(path) as fresh:
+            write_text(fresh, "same")
+        assert files == {path: content_of(path)}

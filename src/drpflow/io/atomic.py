@@ -55,6 +55,13 @@ def noted_files() -> Iterator[dict[Path, Content]]:
         _notes.remove(notes)
 
 
+def note_renamed(old: Path, new: Path) -> None:
+    """Note that a file that this process has written bears another name now."""
+    for notes in _notes:
+        if old in notes:
+            notes[new] = notes.pop(old)
+
+
 def content_of(path: Path) -> Content:
     """Return size and checksum of a file."""
     size, crc = 0, 0

@@ -7,6 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drpflow.io.atomic import note_renamed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -39,6 +41,7 @@ def unless_equal(final: str | Path) -> Iterator[Path]:
             fresh.unlink()
         else:
             fresh.replace(final)
+        note_renamed(fresh, final)
     except BaseException:
         with suppress(FileNotFoundError):
             fresh.unlink()
