@@ -94,7 +94,8 @@ def _module(name: str) -> str:
     return f"drpflow.commands.{name.replace('-', '_')}"
 
 
-def _run(name: str, arguments: list[str]) -> int:
+def command_parser(name: str) -> argparse.ArgumentParser:
+    """Return the parser of a subcommand's arguments."""
     module = import_module(_module(name))
     parser = argparse.ArgumentParser(
         prog=f"drpflow {name}",
@@ -102,6 +103,12 @@ def _run(name: str, arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
+    return parser
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    module = import_module(_module(name))
+    parser = command_parser(name)
     own, extra = _split(arguments)
     if extra and not getattr(module, "TAKES_EXTRA", False):
         parser.error("nothing may follow --")
