@@ -8,7 +8,7 @@ FAULTS := faults
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format bench faults clean upgrade setup
+.PHONY: help demo test lint format bench docs faults clean upgrade setup
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -47,6 +47,10 @@ lint: $(VENV)/.dev  ## ruff, snakefmt, types
 
 format: $(VENV)/.dev  ## rewrite the code in the house style
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format . ; $(BIN)/snakefmt Snakefile workflow
+
+docs: $(VENV)/.dev  ## build the documentation, with the notebooks run, into build/docs
+	@$(BIN)/sphinx-build -q -W --keep-going -c docs/site -d build/doctrees -D run_notebooks=1 . build/docs
+	@echo "build/docs/index.html"
 
 bench: $(VENV)/.dev  ## print speed and memory; benchmarks/README.md holds what was measured
 	@for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done

@@ -68,11 +68,17 @@ class NotebookParser(MystParser):
     def parse(self, inputstring: str, document: nodes.document) -> None:
         """Turn the notebook into Markdown, and parse that."""
         notebook = nbformat.reads(inputstring, as_version=4)
-        if self.config.run_notebooks:
+        if self.env.config.run_notebooks:
             from nbclient import NotebookClient
 
-            NotebookClient(notebook, timeout=600).execute()
+            NotebookClient(notebook, timeout=600, resources=self.folder()).execute()
         super().parse("\n\n".join(map(_markdown, notebook.cells)), document)
+
+    def folder(self) -> dict[str, dict[str, str]]:
+        """Return where notebooks run: together, as some read what others have written."""
+        folder = Path(self.env.doctreedir) / "notebooks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return {"metadata": {"path": str(folder)}}
 
 
 def _markdown(cell: nbformat.NotebookNode) -> str:
@@ -121,4 +127,4 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_source_parser(NotebookParser)
     app.add_html_math_renderer("mathml", (formula, None), (formula, None))
     app.connect("source-read", add_navigation)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    return {"parallel_read_safe": False, "parallel_write_safe": True}

@@ -122,7 +122,7 @@ class Psf(StoredComponent):
         Returns
         -------
         images
-            Shape (N, n, n), float64, each of sum 1: `n`² × 8 bytes a source.
+            Shape (N, n, n), float64, each of sum 1: n² × 8 bytes a source.
         x0, y0
             Column and row of the first pixel of each image, shape (N,); may be negative.
 
