@@ -59,6 +59,7 @@ _SCAMP = (
     "-PIXSCALE_MAXERR", "1.05", "-CROSSID_RADIUS", "1.0", "-DISTORT_DEGREES", "3",
     "-MOSAIC_TYPE", "UNCHANGED", "-STABILITY_TYPE", "EXPOSURE", "-ASTRINSTRU_KEY", "FILTER",
     "-PHOTINSTRU_KEY", "FILTER", "-SOLVE_PHOTOM", "Y", "-MAGZERO_KEY", "MAGZERO",
+    "-MAGZERO_OUT", "30.0",
     "-CENTROID_KEYS", "XWIN_IMAGE,YWIN_IMAGE", "-PHOTFLUX_KEY", "FLUX_APER(1)",
     "-PHOTFLUXERR_KEY", "FLUXERR_APER(1)", "-FLAGS_MASK", "0x00fc", "-IMAFLAGS_MASK", "0x0ff",
     "-CENTROIDERR_KEYS", "ERRAWIN_IMAGE,ERRBWIN_IMAGE,ERRTHETAWIN_IMAGE",
@@ -66,7 +67,7 @@ _SCAMP = (
     "-VERBOSE_TYPE", "QUIET", "-NTHREADS", "1",
 )  # fmt: skip
 _SWARP = (
-    "-WEIGHT_TYPE", "MAP_VARIANCE", "-COMBINE_TYPE", "CLIPPED", "-CLIP_SIGMA", "4.0",
+    "-WEIGHT_TYPE", "MAP_WEIGHT", "-COMBINE_TYPE", "CLIPPED", "-CLIP_SIGMA", "4.0",
     "-CLIP_AMPFRAC", "0.3", "-RESAMPLING_TYPE", "LANCZOS3", "-SUBTRACT_BACK", "Y",
     "-BACK_SIZE", "128", "-FSCALE_KEYWORD", "FLXSCALE", "-FSCALASTRO_TYPE", "VARIABLE",
     "-COPY_KEYWORDS", "OBJECT", "-WRITE_XML", "N", "-VERBOSE_TYPE", "QUIET", "-NTHREADS", "1",
@@ -135,9 +136,9 @@ class Chain:
     def write_visit(
         self, visit: int, detectors: Sequence[Detector], header: Mapping[str, Any]
     ) -> None:
-        """Write the exposure `visit`: image, variance and flags, an extension a detector."""
+        """Write the exposure `visit`: its pixels, weights and flags, an extension a detector."""
         primary = fits.PrimaryHDU()
-        image, variance, flag = ([primary.copy()] for _ in range(3))
+        image, variance, weight, flag = ([primary.copy()] for _ in range(4))
         for one in detectors:
             cards = plain_header(one.wcs, one.image.shape)
             cards.update(header)
@@ -146,8 +147,11 @@ class Chain:
             image.append(fits.ImageHDU(np.where(one.bad, middle, one.image), cards))
             spread = np.where(one.bad, np.float32(1e30), one.variance)
             variance.append(fits.ImageHDU(spread.astype(np.float32), cards))
+            share = np.where(one.bad, np.float32(0), 1 / one.variance)
+            weight.append(fits.ImageHDU(share.astype(np.float32), cards))
             flag.append(fits.ImageHDU(one.bad.astype(np.int16), cards))
-        for name, hdus in (("image", image), ("variance", variance), ("flag", flag)):
+        parts = {"image": image, "variance": variance, "weight": weight, "flag": flag}
+        for name, hdus in parts.items():
             fits.HDUList(hdus).writeto(self.folder / f"{name}_{visit}.fits", overwrite=True)
 
     def extract(self, visit: int, fwhm_pix: float, pixel_arcsec: float) -> None:
@@ -188,9 +192,9 @@ class Chain:
     def coadd(self, name: str, visits: Sequence[int], grid: fits.Header) -> None:
         """Run SWarp on the pixels of `grid`; the coadd is ``<name>.fits``, with weights."""
         for visit in visits:
-            shutil.copy(self.folder / f"image_{visit}.head", self.folder / f"variance_{visit}.head")
+            shutil.copy(self.folder / f"image_{visit}.head", self.folder / f"weight_{visit}.head")
         grid.totextfile(self.folder / f"{name}.head", endcard=True, overwrite=True)
-        weights = ",".join(f"variance_{visit}.fits" for visit in visits)
+        weights = ",".join(f"weight_{visit}.fits" for visit in visits)
         images = [f"image_{visit}.fits" for visit in visits]
         out = ("-IMAGEOUT_NAME", f"{name}.fits", "-WEIGHTOUT_NAME", f"{name}.weight.fits")
         self.run(
