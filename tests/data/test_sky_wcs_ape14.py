@@ -69,3 +69,14 @@ def test_duck_attributes_are_enough_for_the_wrapper() -> None:
     BaseLowLevelWCS.register(type(wcs))
     sky = HighLevelWCSWrapper(wcs).pixel_to_world(1.0, 2.0)
     assert sky.ra.deg == pytest.approx(wcs.pixel_to_world_values(1.0, 2.0)[0])
+
+
+def test_plots_take_it_as_their_axes() -> None:
+    """WCSAxes asks for classes, not for their names."""
+    from matplotlib.figure import Figure
+
+    wcs = wcs_at(10.0, 10.0).to_astropy()
+    axes = Figure().add_subplot(projection=wcs)
+    axes.set(xlim=(0, 10), ylim=(0, 10))
+    assert axes.get_transform("icrs") is not None
+    assert [c.coord_type for c in axes.coords] == ["longitude", "latitude"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from astropy.coordinates import ICRS, SkyCoord
 from astropy.wcs.wcsapi import BaseLowLevelWCS, HighLevelWCSMixin
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ class AstropyWcs(BaseLowLevelWCS, HighLevelWCSMixin):
 
     @property
     def serialized_classes(self) -> bool:
-        """Classes are given by name."""
-        return self.sky_wcs.serialized_classes
+        """Classes are given themselves, as WCSAxes asks."""
+        return False
 
     @property
     def world_axis_object_components(self) -> list[tuple[str, int, str]]:
@@ -78,9 +79,9 @@ class AstropyWcs(BaseLowLevelWCS, HighLevelWCSMixin):
         return self.sky_wcs.world_axis_object_components
 
     @property
-    def world_axis_object_classes(self) -> dict[str, tuple[str, tuple[()], dict[str, str]]]:
+    def world_axis_object_classes(self) -> dict[str, tuple[type, tuple[()], dict[str, Any]]]:
         """How the high-level object is made."""
-        return self.sky_wcs.world_axis_object_classes
+        return {"celestial": (SkyCoord, (), {"frame": ICRS(), "unit": "deg"})}
 
     def pixel_to_world_values(self, *pixel_arrays: ArrayLike) -> tuple[Any, Any]:
         """Return (ra, dec) in degrees of pixel positions (x, y)."""
