@@ -20,6 +20,7 @@ from sphinx.util import logging
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
     from sphinx.writers.html5 import HTML5Translator
 
 HERE = Path(__file__).parent
@@ -68,17 +69,19 @@ class NotebookParser(MystParser):
     def parse(self, inputstring: str, document: nodes.document) -> None:
         """Turn the notebook into Markdown, and parse that."""
         notebook = nbformat.reads(inputstring, as_version=4)
-        if self.env.config.run_notebooks:
+        env = document.settings.env
+        if env.config.run_notebooks:
             from nbclient import NotebookClient
 
-            NotebookClient(notebook, timeout=600, resources=self.folder()).execute()
+            NotebookClient(notebook, timeout=600, resources=_folder(env)).execute()
         super().parse("\n\n".join(map(_markdown, notebook.cells)), document)
 
-    def folder(self) -> dict[str, dict[str, str]]:
-        """Return where notebooks run: together, as some read what others have written."""
-        folder = Path(self.env.doctreedir) / "notebooks"
-        folder.mkdir(parents=True, exist_ok=True)
-        return {"metadata": {"path": str(folder)}}
+
+def _folder(env: BuildEnvironment) -> dict[str, dict[str, str]]:
+    """Return where notebooks run: together, as some read what others have written."""
+    folder = Path(env.doctreedir) / "notebooks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return {"metadata": {"path": str(folder)}}
 
 
 def _markdown(cell: nbformat.NotebookNode) -> str:
