@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -28,13 +29,12 @@ FIELD = {"ra_deg": 150.1, "dec_deg": -12.3, "width_deg": 0.032, "height_deg": 0.
 @pytest.fixture(scope="module")
 def slurm() -> Iterator[OneNodeSlurm]:
     # The folder holds a socket, whose path must be short.
-    with tempfile.TemporaryDirectory(prefix="slurm-") as name:
+    with tempfile.TemporaryDirectory(prefix="slurm-") as name, ExitStack() as until_then:
         try:
-            running = OneNodeSlurm(Path(name)).__enter__()
+            running = until_then.enter_context(OneNodeSlurm(Path(name)))
         except NoSlurmError as reason:
             pytest.skip(str(reason))
-        with running:
-            yield running
+        yield running
 
 
 def make_run(folder: Path, tiny: Path) -> None:

@@ -195,11 +195,17 @@ class SmallSurvey:
         path.write_text(text.replace(old, new, 1))
 
 
+_OF_A_RUN = {"logs", "benchmarks", "report"}
+
+
 def digests(root: Path) -> dict[str, str]:
-    """Return the digest of every product of an output root, by path; logs and timings are none."""
+    """Return the digest of every product of an output root, by path.
+
+    Logs and timings are none, nor is the report, which shows how long jobs have taken.
+    """
     names = (path.relative_to(root) for path in sorted(root.rglob("*")) if path.is_file())
     return {
         str(name): hashlib.sha256((root / name).read_bytes()).hexdigest()
         for name in names
-        if name.parts[0] not in {"logs", "benchmarks"}
+        if name.parts[0] not in _OF_A_RUN and name.parts[:2] != ("status", "makeReport")
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -142,10 +143,15 @@ def test_words_for_snakemake(by_detector: Plan) -> None:
     assert str(Shard(())) == ""
 
 
-# What every job does instead of its task.
-FAKE = """\
+# What every job does instead of its task; the text also serves as a status file.
+_DONE = json.dumps(
+    {"task": "", "data_id": {}, "outcome": "done", "reason": "", "hint": "", "numbers": {}}
+)
+_DONE = _DONE.replace("{", "{{").replace("}", "}}").replace('"', r"\"")
+FAKE = f"""\
     shell:
-        "for f in {output:q}; do case $f in *.*) echo '{{}}' > $f;; *) mkdir -p $f;; esac; done"
+        "for f in {{output:q}}; do"
+        " case $f in *.*) echo '{_DONE}' > $f;; *) mkdir -p $f;; esac; done"
 """
 
 

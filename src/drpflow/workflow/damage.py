@@ -64,7 +64,7 @@ def find_damage(root: Path, jobs: Iterable[str], *, thorough: bool = False) -> I
         status = Path(job)
         try:
             newest = status.stat().st_mtime_ns
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         try:
             files = read_outcome(root, status).files
@@ -81,7 +81,7 @@ def _fault(root: Path, path: Path, written: Content, newest_ns: int, thorough: b
     """Return what is wrong with a product; empty if nothing is."""
     try:
         about = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return "is missing" if _whole_folder(root, path) else ""
     if about.st_size != written.size:
         return f"has {about.st_size} bytes instead of {written.size}"
