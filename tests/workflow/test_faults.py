@@ -105,26 +105,23 @@ def test_bytes_that_change_by_themselves(finished: SmallSurvey, tmp_path: Path) 
 
 
 def test_full_disk_and_no_right_to_write(finished: SmallSurvey, tmp_path: Path) -> None:
-    """Two causes in one run, each told in a sentence; without them the same command ends well."""
+    """One after the other, each told in a sentence; without them the same command ends well."""
     survey = copy_of(finished, tmp_path / "run")
     forget(survey, ("fitStellarMotions", "makeReport"))
     shut = survey.folder / "results/source/visit=11"
     (shut / "source.parquet").unlink()
     shut.chmod(0o555)
-
-    def prepare() -> None:
-        without_rights()
-        with_small_files(30_000)()
-
     try:
-        result = run_with(survey, prepare)
+        result = run_with(survey, without_rights)
     finally:
         # Snakemake removes the empty folder of a job that failed.
         with suppress(FileNotFoundError):
             shut.chmod(0o755)
     assert result.returncode == 1, result.stderr
-    assert "File too large. " in result.stderr
     assert "Permission denied. Give yourself the right to" in result.stderr
+    result = run_with(survey, with_small_files(30_000))
+    assert result.returncode == 1, result.stderr
+    assert "File too large. " in result.stderr
     assert not wrong_products(survey.products(), finished.products())
     mended = survey.drpflow("run", "--cores", "2")
     assert mended.returncode == 0, mended.stdout + mended.stderr

@@ -399,6 +399,7 @@ def test_missing_frames_are_named_at_once(finished: SmallSurvey) -> None:
     with restored(*sheet_files(finished)):
         finished.write_sheets((11, 12, 14))
         finished.write_raw(14, 0)
+        (finished.folder / "raw/14_1.fits").unlink(missing_ok=True)
         result = finished.snakemake("--dry-run", "--cores", "1")
         text = result.stdout + result.stderr
         assert result.returncode == 0, text
