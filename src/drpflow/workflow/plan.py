@@ -328,6 +328,7 @@ def load_plan(run: RunConfig, *, warn: bool = True) -> Plan:
     _check_bright_objects(run)
 
     def is_done(row: ExposureRow) -> bool:
+        """Return whether isr has made a frame."""
         job = {"visit": row.visit, "detector": row.detector}
         path = table.status_path(run.output, "isr", **job)
         try:

@@ -123,6 +123,7 @@ class TractOverlaps:
         """Return the input function that fills in band and detectors of a visit on a patch."""
 
         def paths(wildcards: Any) -> list[str]:
+            """Return a path, or one a detector of the visit that touches the patch."""
             tract, patch, visit = wildcards.tract, wildcards.patch, wildcards.visit
             known = {"tract": tract, "patch": patch, "visit": visit, "band": self.band_of[visit]}
             if "{detector}" not in pattern:
