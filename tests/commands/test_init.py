@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from drpflow import cli, paths
+from drpflow.commands.reference import DEFAULT_REFERENCE
+from drpflow.config.sky_map import SkyMapConfig
 from drpflow.io.camera_yaml import camera_names
 from drpflow.io.run_yaml import load_run
 
@@ -31,9 +33,32 @@ def test_camera_by_file(tmp_path: Path) -> None:
     assert cli.main(["init", str(tmp_path / "run"), "--camera", str(camera)]) == 0
     text = (tmp_path / "run/config/config.yaml").read_text()
     assert yaml.safe_load(text)["camera"] == str(camera)
-    own = (paths.share_root() / "config/config.yaml").read_text()
-    assert text.count("#") == own.count("#") + 1, "the comments come along"
+    template = (paths.share_root() / "config/new_run.yaml").read_text()
+    assert text.count("#") == template.count("#") + 1, "the comments come along"
     assert "reference_stars" not in yaml.safe_load(text), "there is no catalogue yet"
+
+
+def test_the_file_is_about_this_run_alone(tmp_path: Path) -> None:
+    """It names the camera, knows nothing of the demo, and keeps no large files."""
+    camera = tmp_path / "mycam.yaml"
+    camera.write_text("name: mycam\ndescription: My telescope\n")
+    assert cli.main(["init", str(tmp_path / "run"), "--camera", str(camera)]) == 0
+    text = (tmp_path / "run/config/config.yaml").read_text()
+    assert text.startswith("# Configuration of a run of mycam: My telescope.\n")
+    assert "demo" not in text
+    assert "simulate" not in text
+    run = load_run(tmp_path / "run/config/config.yaml")
+    assert run.keep == ()
+    assert run.skyMap == SkyMapConfig()
+
+
+def test_a_line_for_each_section() -> None:
+    """The order is that of the demo's file; both are what a user meets first."""
+    folder = paths.share_root() / "config"
+    new, demo = (yaml.safe_load((folder / f"{n}.yaml").read_text()) for n in ("new_run", "config"))
+    assert [*new] == [key for key in demo if key != "reference_stars"]
+    line = f"\n# reference_stars: {DEFAULT_REFERENCE}\n"
+    assert line in (folder / "new_run.yaml").read_text(), "what `drpflow reference` opens"
 
 
 def test_camera_of_this_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

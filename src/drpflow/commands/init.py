@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from drpflow import paths
 from drpflow.commands.output import console
-from drpflow.commands.reference import DEFAULT_REFERENCE
 from drpflow.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ _NEXT_STEPS = """\
 Without a catalogue of the field's stars (Gaia, Pan-STARRS ...): drpflow run, then
 drpflow reference from-frame, which takes the stars of the best visit, then drpflow run.
 """
+_TEMPLATE = "new_run.yaml"
 _CALIBRATIONS = " --calibrations CALIBRATION_FOLDER"
 
 
@@ -53,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(config, "it exists already", "Choose another folder, or edit it")
     described = yaml.safe_load(file.read_text()) or {}
     detrended = bool(described.get("detrended"))
-    write_text(config, _config_text(camera, described.get("config", {}), detrended))
+    title = ": ".join(filter(None, (described.get("name"), described.get("description"))))
+    text = _config_text(camera, described.get("config", {}), detrended)
+    write_text(config, f"# Configuration of a run of {title or file.stem}.\n{text}")
     calibrations = "" if detrended else _CALIBRATIONS
     steps = _NEXT_STEPS.format(folder=args.folder, calibrations=calibrations)
     console().print(steps, end="", markup=False, highlight=False)
@@ -61,28 +63,22 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _config_text(camera: str, config: dict[str, dict[str, Any]], detrended: bool) -> str:
-    """Return drpflow's own config file with the paths of a run folder, fit for a camera.
+    """Return the config file of a new run folder, with the sections that a camera's file gives.
 
     There is no reference catalogue yet: its line is a comment, which `drpflow reference` opens.
     """
     import yaml
 
-    text = (paths.share_root() / "config" / "config.yaml").read_text()
-    values = {
-        "camera": camera,
-        "sheets": "sheets",
-        "output": "results",
-        "skyMap": "{}",
-    }
+    text = (paths.share_root() / "config" / _TEMPLATE).read_text()
+    values = {"camera": camera}
     sections = {name: dict(keys) for name, keys in config.items()}
     if detrended:
         sections.setdefault("isr", {})["input"] = "detrended"
     for name, keys in sections.items():
         flow = yaml.safe_dump(keys, default_flow_style=True, width=10_000, sort_keys=False)
         values[name] = flow.strip()
-    lines = {key: f"{key}: {value}" for key, value in values.items()}
-    lines["reference_stars"] = f"# reference_stars: {DEFAULT_REFERENCE}"
-    for key, line in lines.items():
-        text, count = re.subn(rf"(?m)^{key}:.*$", line, text)
-        assert count == 1, f"config/config.yaml has {count} lines '{key}:'"
+    for key, value in values.items():
+        # A function, since a text would have its backslashes read.
+        text, count = re.subn(rf"(?m)^{key}:.*$", lambda _, k=key, v=value: f"{k}: {v}", text)
+        assert count == 1, f"config/{_TEMPLATE} has {count} lines '{key}:'"
     return text
