@@ -125,3 +125,17 @@ def test_files_that_ingest_did_not_take(
         "  raw/1.fits, raw/2.fits, raw/3.fits: 100 of 500 bytes",
         "  raw/x.fits: its filter 'q' is unknown",
     ]
+
+
+def test_visits_that_coadds_may_miss(
+    survey: SmallSurvey, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for visit, offset in ((11, 1.0), (12, 30.2), (13, 55.0)):
+        path = DatasetTable.load().status_path("results", "consolidateVisit", visit=visit)
+        record = {"task": "consolidateVisit", "data_id": {"visit": visit}, "outcome": "done"}
+        numbers = {"pointing_offset_arcsec": offset}
+        write_json(path, record | {"reason": "", "numbers": numbers, "hint": ""})
+    _, text = shown(capsys)
+    assert "Far from the visit sheet (2):\n  visits 12-13: up to 55 arcsec; coadds are laid" in text
+    assert "out for 7, and patches beyond lack these visits" in " ".join(text.split())
+    assert "raise skyMap.margin_deg" in text

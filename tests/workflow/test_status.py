@@ -77,6 +77,19 @@ def test_done_and_failed(plan: Plan) -> None:
     assert failed.path == path
 
 
+def test_visits_far_from_their_places(plan: Plan) -> None:
+    """Coadds are laid out for half the shorter side of the field: 48 pixels of 0.3 arcsec."""
+    plan = Plan(plan.run, plan.table, plan.survey, {"consolidateVisit": "d"})
+    for visit, offset in ((1, 7.0), (2, 7.4), (3, None)):
+        path = end(plan, "consolidateVisit", visit=visit)
+        record = json.loads(path.read_text())
+        figures = {} if offset is None else {"pointing_offset_arcsec": offset}
+        write_json(path, record | {"numbers": figures})
+    status = read_status(plan)
+    assert status.allowed_arcsec == pytest.approx(7.2, rel=1e-3)
+    assert status.strayed_arcsec == {2: 7.4}
+
+
 def test_some_components_missing(plan: Plan) -> None:
     for visit, detector, outcome in ((1, 0, "partial"), (1, 1, "done"), (2, 0, "failed")):
         end(plan, "isr", outcome, "no match", visit=visit, detector=detector)

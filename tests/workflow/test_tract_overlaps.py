@@ -52,8 +52,11 @@ def survey(
 def touched_patches(
     camera: Camera, row: VisitRow, whole: SkyMap, turn: float
 ) -> set[tuple[str, str, str, int]]:
-    """Find (tract, patch, visit, detector) from pixels all over the detectors."""
-    found = set()
+    """Find (tract, patch, visit, detector) from pixels all over the detectors.
+
+    A detector that touches the warp of a patch is one, if any touches its image.
+    """
+    found, images = set(), set()
     for detector in camera.detectors:
         wcs = SkyWcs.from_camera(camera, detector, row.ra_deg, row.dec_deg, turn)
         nx, ny = detector.size_pix
@@ -65,7 +68,9 @@ def touched_patches(
             for patch in tract.patches:
                 if patch.warp.contains(*place).any():
                     found.add((str(number), str(patch.id), str(row.visit), detector.id))
-    return found
+                if patch.outer.contains(*place).any():
+                    images.add((str(number), str(patch.id)))
+    return {one for one in found if one[:2] in images}
 
 
 def named(overlaps: TractOverlaps, visit: int) -> set[tuple[str, str, str, int]]:
@@ -106,6 +111,52 @@ def test_margin() -> None:
     for dra, ddec in ((0.19, 0.0), (-0.13, 0.13), (0.0, -0.19)):
         row = visits.visits["1"]._replace(ra_deg=dra, dec_deg=ddec)
         assert touched_patches(camera, row, whole, 0.0) <= found
+
+
+def test_patches_whose_image_no_visit_of_the_band_touches() -> None:
+    """A detector beside an image is on its warp: a job if another visit of its band is on both."""
+    camera = Camera.model_validate(camera_values(1))
+    section = {"pixel_scale_arcsec": 0.3, "patch_inner_pix": 400, "patch_border_pix": 10}
+    whole = sky_map(layout="field", field=FIELD, warp_margin_pix=90, **section)
+    patch = whole.tract(0).patch(8)
+    wcs, y = whole.tract(0).wcs, (patch.inner.y0 + patch.inner.y1) / 2
+    beside = tuple(map(float, wcs.pixel_to_world_values(patch.outer.x1 + 40.0, y)))
+    inside = tuple(map(float, wcs.pixel_to_world_values(patch.outer.x1 - 200.0, y)))
+    alone = TractOverlaps(survey(camera, beside), whole, 0.0)
+    assert {patch for _, patch, _ in alone.detectors} == {"9"}
+    both = TractOverlaps(survey(camera, beside, inside), whole, 0.0)
+    assert both.visits_of_patch["0", "8", "g"] == ["1", "2"]
+    other = TractOverlaps(survey(camera, beside, inside, bands="gr"), whole, 0.0)
+    assert ("0", "8", "g") not in other.visits_of_patch
+    assert other.visits_of_patch["0", "8", "r"] == ["2"]
+
+
+def test_a_small_field_has_a_small_margin() -> None:
+    """Half its shorter side, where skypix says more; what is given counts."""
+    small = survey(Camera.model_validate(camera_values(1)), (10.0, -30.0))
+    assert plan(small).margin_deg == pytest.approx(48 * 0.3 / 2 / 3600, rel=1e-3)
+    assert plan(small, margin_deg=0.3).margin_deg == 0.3
+    assert plan(small, margin_deg=0.3).sky_map == plan(small).sky_map
+    wide = survey(wide_camera(), (10.0, -30.0))
+    assert plan(wide).margin_deg == plan(wide).run.skypix.margin_deg
+    # A boresight in a header may be the corner of a detector.
+    headers = camera_values(1) | {"wcs_from": "header"}
+    stated = plan(survey(Camera.model_validate(headers), (10.0, -30.0)))
+    diagonal_deg = np.hypot(64, 48) * 0.3 / 3600
+    assert stated.pointing_margin_deg - stated.margin_deg == pytest.approx(diagonal_deg, rel=1e-3)
+
+
+def test_a_new_camera_has_few_empty_jobs() -> None:
+    """One detector of 512 pixels where two tracts overlap: 5 jobs; 60 with margins of 0.1 deg."""
+    values = camera_values(1)
+    values["detectors"][0] |= {"size_pix": [512, 512]}
+    box = [0, 512, 0, 512]
+    amplifier = values["detectors"][0]["amplifiers"][0] | {"raw_serial_overscan": None}
+    amplifier |= {"data_section": box, "raw_data_section": box}
+    values["detectors"][0]["amplifiers"] = [amplifier]
+    visits = survey(Camera.model_validate(values), (273.871, -25.285))
+    assert len(plan(visits).tracts.detectors) <= 6
+    assert len(plan(visits, margin_deg=0.1, patch_inner_pix=512).tracts.detectors) > 40
 
 
 def test_what_the_rules_look_up() -> None:
@@ -215,7 +266,7 @@ def test_patches_are_as_large_as_detectors_unless_they_are_given() -> None:
         values["detectors"][0]["amplifiers"] = [amplifier]
         visits = survey(Camera.model_validate(values), (10.0, -30.0))
         sizes[side] = json.loads(plan(visits).sky_map)["patch_inner_pix"]
-    assert sizes == {64: 200, 1024: 1024, 8192: 4000}
+    assert sizes == {64: 1000, 1024: 1024, 8192: 4000}
     assert json.loads(plan(visits, patch_inner_pix=700).sky_map)["patch_inner_pix"] == 700
 
 

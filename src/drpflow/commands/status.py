@@ -83,6 +83,21 @@ def print_failures(status: RunStatus, longest: int | None = None) -> None:
     _print_groups("Lost", status.failed, longest)
     _print_groups("Some components missing", status.partial, longest)
     _print_rejected(status.rejected, longest)
+    _print_strayed(status)
+
+
+def _print_strayed(status: RunStatus) -> None:
+    """Print which visits are so far from where the visit sheet puts them that coadds miss them."""
+    far = status.strayed_arcsec
+    if far:
+        console().print(
+            f"\nFar from the visit sheet ({len(far)}):\n"
+            f"  visits {spans(far)}: up to {max(far.values()):.0f} arcsec; coadds are laid out for "
+            f"{status.allowed_arcsec:.0f}, and patches beyond lack these visits\n"
+            "    Correct the sheet, or raise skyMap.margin_deg, and run again",
+            markup=False,
+            highlight=False,
+        )
 
 
 def _print_rejected(rejected: Iterable[RejectedRow], longest: int | None) -> None:

@@ -10,8 +10,9 @@ from drpflow.config.base import StrictModel, param
 
 # A patch of fewer pixels costs more in opening files than in work on its pixels.
 SMALLEST_PATCH_PIX = 100
-LARGEST_PATCH_PIX = 4000
-"""Side of a patch unless detectors are smaller: its images are then 200 MB each in memory."""
+USUAL_PATCH_PIX = 1000, 4000
+"""Least and largest side of a patch that is not given: of smaller ones, the warps are mostly border
+and margin; of larger ones, an image takes more than 200 MB of memory."""
 
 
 class FieldConfig(StrictModel):
@@ -77,7 +78,7 @@ class SkyMapConfig(StrictModel):
     patch_inner_pix: int | None = param(
         None,
         "largest side of the part that is a patch's own; a tract is divided evenly. If unset, that "
-        "of the camera's largest detector, up to 4000",
+        "of the camera's largest detector, but 1000 to 4000",
         unit="pix",
         ge=SMALLEST_PATCH_PIX,
         le=30000,
@@ -89,6 +90,16 @@ class SkyMapConfig(StrictModel):
         unit="pix",
         ge=0,
         le=2000,
+    )
+    margin_deg: float | None = param(
+        None,
+        "how far a detector may be from where visit sheet and camera file put it: visits that are "
+        "farther off are missing from patches, and drpflow status tells them. If unset, that of "
+        "skypix, but at most half the shorter side of the camera's field: a telescope that points "
+        "worse misses its targets",
+        unit="deg",
+        ge=0,
+        le=10,
     )
     tracts: tuple[int, ...] | None = param(
         None, "tracts whose coadds are made; all that visits touch if unset"

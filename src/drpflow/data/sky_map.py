@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from drpflow.config.base import validate
-from drpflow.config.sky_map import LARGEST_PATCH_PIX, SkyMapConfig
+from drpflow.config.sky_map import USUAL_PATCH_PIX, SkyMapConfig
 from drpflow.data.geometry import Box
 from drpflow.data.plane_maps import AffineMap
 from drpflow.data.sky_layouts import Field, Healpix, Rings
@@ -173,7 +173,7 @@ class SkyMap:
         self.layout = layout
         self._scale_deg = config.pixel_scale_arcsec / 3600
         self._overlap_deg = 0.0 if config.layout == "field" else config.tract_overlap_deg
-        self._patch = config.patch_inner_pix or LARGEST_PATCH_PIX
+        self._patch = config.patch_inner_pix or USUAL_PATCH_PIX[1]
         self._border = config.patch_border_pix
         self._margin = config.warp_margin_pix
         self._made: dict[int, Tract] = {}

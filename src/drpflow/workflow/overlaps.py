@@ -18,7 +18,7 @@ from drpflow.workflow.input_functions import filled
 from drpflow.workflow.number_lists import grouped_spans, spans
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -131,7 +131,10 @@ def circles_of(row: VisitRow, shapes: list[tuple[float, float, float]], camera: 
         assert row.rotation_deg is not None
         projection = TanProjection(row.ra_deg, row.dec_deg, row.rotation_deg, camera.optics.x_axis)
         return np.stack([*projection.to_sky(fx, fy), radius], axis=1)
-    reach = float((np.hypot(fx, fy) + radius).max())
-    if camera.wcs_from == "header":
-        reach += 2 * float(radius.max())
+    reach = float((np.hypot(fx, fy) + radius).max()) + slack_deg(shapes, camera)
     return np.array([[row.ra_deg, row.dec_deg, reach]])
+
+
+def slack_deg(shapes: Iterable[tuple[float, float, float]], camera: Camera) -> float:
+    """Return how far a camera's stated boresight may be from it: the size of a detector, or 0."""
+    return 2 * max(radius for *_, radius in shapes) if camera.wcs_from == "header" else 0.0

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import drpflow
 from drpflow import paths
 from drpflow.config.run import build_run
-from drpflow.config.sky_map import LARGEST_PATCH_PIX, SMALLEST_PATCH_PIX
+from drpflow.config.sky_map import USUAL_PATCH_PIX
 from drpflow.data.sky_map import sky_map_from_json
 from drpflow.errors import InputError, suggest
 from drpflow.io.config_file import read_config_file
@@ -29,13 +29,13 @@ from drpflow.workflow.detector_patches import DetectorPatches
 from drpflow.workflow.filter_visits import FilterVisits
 from drpflow.workflow.fingerprint import fingerprints
 from drpflow.workflow.number_lists import spans
-from drpflow.workflow.overlaps import Overlaps
+from drpflow.workflow.overlaps import Overlaps, detector_circle, slack_deg
 from drpflow.workflow.plan_cache import PlanCache
 from drpflow.workflow.presence import Presence
 from drpflow.workflow.runtime import runtime_min
 from drpflow.workflow.shards import targets as shard_targets
 from drpflow.workflow.survey import Survey, load_survey
-from drpflow.workflow.tract_overlaps import TractOverlaps, suggested_field
+from drpflow.workflow.tract_overlaps import TractOverlaps, shorter_side_deg, suggested_field
 from drpflow.workflow.visit_batch import ANY_VISIT, VisitBatch
 from drpflow.workflow.visit_pieces import VisitPieces
 
@@ -120,19 +120,35 @@ class Plan:
                 f"Add field: {_yaml(suggested_field(self.survey))}, which is about the mean "
                 "boresight and holds all visits",
             )
-        values = section.model_dump(mode="json", exclude_defaults=True, exclude={"tracts"})
+        # What decides on jobs alone makes none of them stale.
+        jobs = {"tracts", "margin_deg"}
+        values = section.model_dump(mode="json", exclude_defaults=True, exclude=jobs)
         values.setdefault("pixel_scale_arcsec", self.survey.pixel_arcsec)
-        side = min(self.survey.largest_side_pix, LARGEST_PATCH_PIX)
-        least = max(SMALLEST_PATCH_PIX, 2 * section.patch_border_pix)
-        values.setdefault("patch_inner_pix", max(side, least))
+        least, largest = USUAL_PATCH_PIX
+        side = min(max(self.survey.largest_side_pix, least), largest)
+        values.setdefault("patch_inner_pix", max(side, 2 * section.patch_border_pix))
         return json.dumps(values, sort_keys=True)
 
     @cached_property
     def tracts(self) -> TractOverlaps:
         """Which visits touch which tracts and patches."""
-        config = self.run.skyMap
         sky_map = sky_map_from_json(self.sky_map)
-        return TractOverlaps(self.survey, sky_map, self.run.skypix.margin_deg, config.tracts)
+        return TractOverlaps(self.survey, sky_map, self.margin_deg, self.run.skyMap.tracts)
+
+    @cached_property
+    def margin_deg(self) -> float:
+        """How far detectors may be from their stated places, as coadds are laid out."""
+        stated = self.run.skyMap.margin_deg
+        if stated is not None:
+            return stated
+        return min(self.run.skypix.margin_deg, shorter_side_deg(self.survey.camera) / 2)
+
+    @property
+    def pointing_margin_deg(self) -> float:
+        """How far a boresight may be from the stated one, as coadds are laid out."""
+        camera = self.survey.camera
+        shapes = [detector_circle(d, camera) for d in camera.detectors]
+        return self.margin_deg + slack_deg(shapes, camera)
 
     @cached_property
     def patches(self) -> DetectorPatches:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from drpflow.io.sheets import read_rejected
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from drpflow.io.sheets import RejectedRow
     from drpflow.io.status_files import Outcome
     from drpflow.workflow.plan import Plan
+
+
+# The first task that knows where visits really are.
+_POINTING = "consolidateVisit"
 
 
 class Cell(NamedTuple):
@@ -55,6 +59,11 @@ class RunStatus:
         Jobs whose products lack some components.
     rejected
         Files that ingest did not take, of which there are no jobs.
+    strayed_arcsec
+        Visits that coadds may miss a part of, and how far each is from its place in the visit
+        sheet: farther than `allowed_arcsec`.
+    allowed_arcsec
+        How far from there coadds are laid out for.
     """
 
     tasks: tuple[str, ...]
@@ -63,6 +72,8 @@ class RunStatus:
     failed: tuple[Outcome, ...]
     partial: tuple[Outcome, ...] = ()
     rejected: tuple[RejectedRow, ...] = ()
+    strayed_arcsec: Mapping[int, float] = field(default_factory=dict)
+    allowed_arcsec: float = 0.0
 
     def total(self, task: str) -> Cell:
         """Return the counts of a task over all visits."""
@@ -100,6 +111,8 @@ def read_status(plan: Plan) -> RunStatus:
     """
     cells: dict[tuple[str, int | None], Cell] = {}
     lost: list[Outcome] = []
+    allowed_arcsec = 3600 * plan.pointing_margin_deg
+    strayed: dict[int, float] = {}
     for task in plan.tasks:
         wanted = expected_jobs(plan, task)
         outcomes = [o for o in read_outcomes(plan.root, task) if str(o.path) in wanted]
@@ -113,13 +126,23 @@ def read_status(plan: Plan) -> RunStatus:
             end = ends[visit]
             cells[task, visit] = Cell(count, end["done"], end["failed"], end["partial"])
         lost += [outcome for outcome in outcomes if outcome.failed or outcome.partial]
+        if task == _POINTING:
+            strayed |= _strayed(outcomes, allowed_arcsec)
     visits = sorted(int(visit) for visit in plan.survey.visits)
     failed = tuple(outcome for outcome in lost if outcome.failed)
     partial = tuple(outcome for outcome in lost if outcome.partial)
     known = {task for task, _ in cells}
     tasks = tuple(task for task in plan.tasks if task in known)
     rejected = tuple(read_rejected(plan.rejected))
-    return RunStatus(tasks, tuple(visits), cells, failed, partial, rejected)
+    return RunStatus(
+        tasks, tuple(visits), cells, failed, partial, rejected, strayed, allowed_arcsec
+    )
+
+
+def _strayed(outcomes: Iterable[Outcome], allowed_arcsec: float) -> dict[int, float]:
+    """Return the visits that are farther from their stated pointing than is allowed for."""
+    told = {int(o.data_id["visit"]): o.numbers.get("pointing_offset_arcsec") for o in outcomes}
+    return {visit: float(far) for visit, far in told.items() if far and far > allowed_arcsec}
 
 
 def expected_jobs(plan: Plan, task: str) -> set[str]:

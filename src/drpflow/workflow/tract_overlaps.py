@@ -1,8 +1,8 @@
 """Which visits touch which tracts and patches, from the sheets and the camera file alone.
 
-Made once, before the graph is built, and looked up from then on, with the same margin as
-:mod:`drpflow.workflow.overlaps`. A patch that is named for nothing gives an empty warp; a patch
-that no visit touches has no jobs.
+Made once, before the graph is built, and looked up from then on. Detectors count with a margin, as
+the visit sheet may be wrong; a pair of visit and patch that is named for nothing gives an empty
+warp. Warps reach beyond the image of their patch; a patch whose image no visit touches has no jobs.
 """
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ class _Outline(NamedTuple):
 
 
 class _Grid(NamedTuple):
-    """Edges of the warps of a tract's patches, (4, n), and its WCS and scale."""
+    """Edges of warps and images of a tract's patches, (4, n) each, and its WCS and scale."""
 
     wcs: SkyWcs
-    edges: Floats
+    warps: Floats
+    images: Floats
     pixel_scale_arcsec: float
 
 
@@ -220,6 +221,12 @@ def suggested_field(survey: Survey) -> dict[str, float]:
     }
 
 
+def shorter_side_deg(camera: Camera) -> float:
+    """Return the shorter side of the box about all detectors in the field."""
+    corners = np.concatenate([_field_corners(d, camera) for d in camera.detectors], axis=1)
+    return float(np.ptp(corners, axis=1).min())
+
+
 def _touched(
     survey: Survey, sky_map: SkyMap, margin_deg: float, tracts: Collection[int] | None
 ) -> dict[tuple[str, str, str], tuple[int, ...]]:
@@ -229,13 +236,18 @@ def _touched(
     ra, dec = np.array([outline.center for outline in outlines]).T
     reach = np.array([outline.reach_deg for outline in outlines]) + margin_deg
     found: dict[tuple[int, int, int], tuple[int, ...]] = {}
+    imaged: set[tuple[int, int, str]] = set()
     grids: dict[int, _Grid] = {}
+    band_of = {int(visit): survey.visits[visit].band for visit in visits}
     for k, number in sky_map.tracts_near(ra, dec, reach).tolist():
         if tracts is None or number in tracts:
             if number not in grids:
                 grids[number] = _grid(sky_map.tract(number))
-            on_tract = _on_tract(outlines[k], grids[number], margin_deg)
-            found |= {(number, patch, int(visits[k])): ids for patch, ids in on_tract.items()}
+            visit = int(visits[k])
+            warps, images = _on_tract(outlines[k], grids[number], margin_deg)
+            found |= {(number, patch, visit): ids for patch, ids in warps.items()}
+            imaged |= {(number, patch, band_of[visit]) for patch in images}
+    found = {(t, p, v): ids for (t, p, v), ids in found.items() if (t, p, band_of[v]) in imaged}
     if not found:
         named = "" if tracts is None else f" {spans(tracts)}"
         raise InputError(
@@ -247,8 +259,9 @@ def _touched(
 
 
 def _grid(tract: Tract) -> _Grid:
-    edges = np.array([patch.warp.extent for patch in tract.patches]).T
-    return _Grid(tract.wcs, edges, tract.pixel_scale_arcsec)
+    warps = np.array([patch.warp.extent for patch in tract.patches]).T
+    images = np.array([patch.outer.extent for patch in tract.patches]).T
+    return _Grid(tract.wcs, warps, images, tract.pixel_scale_arcsec)
 
 
 def _outlines(survey: Survey, visits: list[str]) -> list[_Outline]:
@@ -289,15 +302,17 @@ def _field_corners(detector: Detector, camera: Camera) -> tuple[Floats, Floats]:
     return optics_map(camera.optics).forward(*detector_map(detector).forward(x, y))
 
 
-def _on_tract(outline: _Outline, grid: _Grid, margin_deg: float) -> dict[int, tuple[int, ...]]:
-    """Return the detectors of a visit by patch of a tract."""
+def _on_tract(
+    outline: _Outline, grid: _Grid, margin_deg: float
+) -> tuple[dict[int, tuple[int, ...]], set[int]]:
+    """Return the detectors of a visit by patch of whose warp they are, and patches with images."""
     x, y = grid.wcs.world_to_pixel_values(outline.ra_deg, outline.dec_deg)
     margin_pix = margin_deg * 3600 / grid.pixel_scale_arcsec
     found: dict[int, tuple[int, ...]] = {}
-    for quadrangle, patch in touching(x, y, grid.edges, margin_pix):
+    for quadrangle, patch in touching(x, y, grid.warps, margin_pix):
         more = outline.detectors[quadrangle]
         found[patch] = tuple(sorted({*found.get(patch, ()), *more}))
-    return found
+    return found, {patch for _, patch in touching(x, y, grid.images, margin_pix)}
 
 
 def touching(x: Floats, y: Floats, boxes: Floats, margin_pix: float) -> list[tuple[int, int]]:
