@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 
 from drpflow.errors import MissingDatasetError
 from drpflow.io.store import Store
@@ -79,3 +82,34 @@ def test_figure_has_a_panel_a_night(store: Store) -> None:
     assert len(figure.axes) == len(VISITS)
     labels = {text.get_text() for text in figure.legends[0].get_texts()}
     assert labels == {"g", "r", "g, 5 sigma", "r, 5 sigma"}
+
+
+def overlaps(texts: list[Text]) -> list[tuple[str, str]]:
+    """Return the pairs of texts of a drawn figure that cover each other."""
+    shown = [t for t in texts if t.get_visible() and t.get_text()]
+    boxes = [(t.get_text(), t.get_window_extent()) for t in shown]
+    return [(a, b) for (a, one), (b, other) in combinations(boxes, 2) if one.overlaps(other)]
+
+
+@pytest.mark.parametrize("visits", [(1,) * 8, (1, 1, 1, 1, 1, 1, 1, 12), (1, 2, 1, 3, 1), (4, 9)])
+def test_times_do_not_overlap(store: Store, visits: tuple[int, ...]) -> None:
+    """Narrow panels: lone visits, some at times of many decimals."""
+    nights = np.repeat(np.arange(len(visits)), visits)
+    n = nights.size
+    found = read_light_curve(store, "new", *transient_place())
+    values = {k: getattr(found, k) for k in LightCurve.__dataclass_fields__}
+    many = LightCurve(
+        **{k: np.resize(v, n) if isinstance(v, np.ndarray) else v for k, v in values.items()}
+    )
+    mjd = 56471.02987 + nights * 1.0031 + np.linspace(0, 0.2, n)
+    figure = draw_light_curve(replace(many, mjd=mjd))
+    FigureCanvasAgg(figure).draw()
+    ticks = [
+        text
+        for axes in figure.axes
+        for text in axes.get_xticklabels()
+        if axes.get_xlim()[0] <= text.get_position()[0] <= axes.get_xlim()[1]
+    ]
+    assert len(ticks) >= len(visits)
+    assert overlaps(ticks) == []
+    assert overlaps([axes.xaxis.label for axes in figure.axes]) == []

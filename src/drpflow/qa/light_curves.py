@@ -39,6 +39,10 @@ _FLUX_STEP = 1e3
 # A source so near may hold the light of the place as well.
 _BLEND_FWHM, _FWHM_OF_SIGMA = 2.0, 2.3548
 _NIGHT_DAYS, _MOST_PANELS = 0.5, 8
+_WIDTH_IN = 8.6
+# The least that a panel shows, so that a lone visit has times of two decimals, room for each of
+# them, and what a label on one line needs, inches.
+_LEAST_DAYS, _TICK_IN, _LABEL_IN = 0.1, 0.42, 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,17 +231,19 @@ def draw_light_curve(of: LightCurve) -> Figure:
     from matplotlib.figure import Figure
 
     nights = _nights(of.mjd)
-    figure = Figure(figsize=(8.6, 3.4), layout="constrained")
-    share = [np.sqrt(n.size) + 0.5 for n in nights]
+    figure = Figure(figsize=(_WIDTH_IN, 3.4), layout="constrained")
+    share = np.array([np.sqrt(n.size) + 0.5 for n in nights])
+    width_in = 0.9 * _WIDTH_IN * share / share.sum()
     panels = figure.subplots(1, len(nights), sharey=True, squeeze=False, width_ratios=share)[0]
     unit = _FLUX_STEP if np.nanmax(np.abs(of.flux_njy), initial=0) > 2 * _FLUX_STEP else 1.0
-    for rows, axes in zip(nights, panels, strict=True):
+    for rows, axes, width in zip(nights, panels, width_in.tolist(), strict=True):
         tidy(axes)
         origin = np.floor(np.nanmin(of.mjd[rows])) if np.ptp(of.mjd[rows]) < 1 else 0.0
         _draw_night(axes, of, rows, origin, unit)
         axes.axhline(0, color="0.7", linewidth=0.8)
-        label(axes, f"MJD − {origin:.0f}" if origin else "MJD (TAI)")
-        axes.locator_params(axis="x", nbins=max(2, 8 // len(nights)))
+        _set_times(axes, of.mjd[rows] - origin, width)
+        between = " " if width > _LABEL_IN else "\n"
+        label(axes, f"MJD −{between}{origin:.0f}" if origin else "MJD (TAI)")
     label(panels[0], y=f"PSF flux [{'µJy' if unit > 1 else 'nJy'}]")
     handles: dict[str, Any] = {}
     for axes in panels:
@@ -250,6 +256,17 @@ def draw_light_curve(of: LightCurve) -> Figure:
         figure.legend(handles.values(), handles.keys(), ncols=6, fontsize=8, frameon=False,
                       loc="outside upper left")  # fmt: skip
     return figure
+
+
+def _set_times(axes: Axes, days: Floats, width_in: float) -> None:
+    """Set what a panel shows, and as many times at its axis as it has room for."""
+    from matplotlib.ticker import MaxNLocator
+
+    first, last = float(np.nanmin(days)), float(np.nanmax(days))
+    half = max(0.55 * (last - first), _LEAST_DAYS / 2)
+    axes.set_xlim((first + last) / 2 - half, (first + last) / 2 + half)
+    steps = max(1, int(width_in / _TICK_IN))
+    axes.xaxis.set_major_locator(MaxNLocator(steps, steps=[1, 2, 5, 10], min_n_ticks=1))
 
 
 def _nights(mjd: Floats) -> list[NDArray[np.intp]]:
