@@ -15,6 +15,7 @@ from drpflow.io.atomic import write_json
 from drpflow.io.schemas import load_schema
 from drpflow.io.store import Store
 from drpflow.qa.figures import sky_limits
+from drpflow.qa.isr_section import amplifier_section
 from drpflow.qa.report import write_report
 
 
@@ -74,6 +75,21 @@ def test_report_is_one_file_that_shows_what_there_is(root: Path) -> None:
     assert "Visit 7" in page
     ratio = float(re.findall(r"<td>(1?0?\.\d{3}|1\.\d{3})</td>", page)[0])
     assert 0.9 < ratio < 1.1
+
+
+def test_amplifiers_without_overscan(root: Path) -> None:
+    """No curve of those that have none, no figure where none has; all numbers stay listed."""
+    store, schema = Store(root), load_schema("isr_statistics")
+    assert len(amplifier_section(store).blocks[0].figures) == 2
+    for without, figures in (([0], 2), ([0, 1], 0)):
+        for number in without:
+            old = store.get("isr_statistics", visit=7, detector=number).to_dict()
+            nan = {n: np.array([np.nan]) for n in ("overscan_level_adu", "overscan_sigma_adu")}
+            made = Table.from_columns({**old, **nan}, schema)
+            store.put(made, "isr_statistics", visit=7, detector=number)
+        blocks = amplifier_section(Store(root)).blocks
+        assert sum(len(block.figures) for block in blocks) == figures
+        assert len(blocks[-1].table.rows) == 2
 
 
 def test_two_reports_are_equal(root: Path) -> None:

@@ -95,8 +95,9 @@ def amplifier_section(store: Store) -> Section:
     if not store.query("isr_statistics"):
         return Section("amplifiers", "Amplifiers", "There are none yet.")
     table = store.get("isr_statistics_run")
+    figures = _amplifier_figures(table)
     blocks = [
-        Block(figures=_amplifier_figures(table)),
+        *([Block(figures=figures)] if figures else []),
         Block(table=make_table(_AMPLIFIER_COLUMNS, _amplifier_rows(table)), folded="All numbers"),
     ]
     return Section("amplifiers", "Amplifiers", note, blocks=blocks)
@@ -147,15 +148,16 @@ def _amplifier_figures(table: Table) -> list[Picture]:
         ("overscan_level_adu", "overscan level − its median [adu]"),
         ("overscan_sigma_adu", "overscan scatter [adu]"),
     ):
+        # Detectors without overscan, and images that were detrended elsewhere, have no values.
+        known = np.isfinite(table[column])
         curves = {}
-        for name in sorted(set(names.tolist())):
-            mine = names == name
+        for name in sorted(set(names[known].tolist())):
+            mine = known & (names == name)
             values = table[column][mine]
-            curves[name] = (
-                visits[mine].astype(float),
-                values - np.nanmedian(values) if column == "overscan_level_adu" else values,
-            )
-        pictures.append(Picture(series(curves, "visit", label), label))
+            middle = np.median(values) if column == "overscan_level_adu" else 0.0
+            curves[name] = visits[mine].astype(float), values - middle
+        if curves:
+            pictures.append(Picture(series(curves, "visit", label), label))
     return pictures
 
 
