@@ -14,7 +14,8 @@ import numpy as np
 
 from drpflow.algorithms.fgcm.clouds import Clouds, gray_of, update_clouds, with_clouds
 from drpflow.algorithms.fgcm.gross import gross_outliers
-from drpflow.algorithms.fgcm.layout import Block, Layout, Prior, first_prior
+from drpflow.algorithms.fgcm.layout import Block, Layout, Night, Prior, first_prior
+from drpflow.algorithms.fgcm.model import LEAST_TAU
 from drpflow.algorithms.fgcm.noise import Noise, Weigher
 from drpflow.algorithms.fgcm.pools import Pool, pools_of, update_pools
 from drpflow.algorithms.fgcm.robust import medians
@@ -46,6 +47,8 @@ MAX_HALVINGS = 6
 # 2.5 log10 of the photons of a star of AB magnitude 0 per second, m² and unit of ln λ.
 _ONE_M2_MAG = 26.847
 _CORRECTIONS = 2
+# A parameter that is held has this standard deviation about its place.
+_HELD_SIGMA = 1e-6
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ class Solution:
         Whether zero points had settled when the cycles ended.
     history
         The cycles.
+    held
+        Nights whose extinction is less than that of air without aerosols, (nights,).
     """
 
     problem: Problem
@@ -120,6 +125,7 @@ class Solution:
     slope_measured: Bools
     converged: bool
     history: tuple[Cycle, ...]
+    held: Bools
 
 
 @dataclass
@@ -153,6 +159,7 @@ class GlobalFit:
         )
         self.parameters = self.prior.mean.copy()
         self.clouds = Clouds.start(layout, self.config.gray)
+        self.held = np.zeros(layout.nights.size, np.bool_)
         self.pools: list[Pool] = pools_of(layout, self.config)
         self.noise = Noise.start(layout.n_bands, layout.n_visits, self.config)
         self.weigher = Weigher(self.rows, layout.n_bands, layout.n_detectors, self.config)
@@ -215,17 +222,52 @@ class GlobalFit:
         )
         if first:
             for scatter in _SETTLING_MAG:
-                self._expect(quadratic.solve(self._prior()), scatter, pools=False)
+                self._expect(self._posterior(quadratic)[0], scatter, pools=False)
         for _ in range(_EVIDENCE_ROUNDS[0] if first else _EVIDENCE_ROUNDS[1]):
-            self._expect(quadratic.solve(self._prior()), 0.0, pools=True)
-        posterior = quadratic.solve(self._prior())
+            self._expect(self._posterior(quadratic)[0], 0.0, pools=True)
+        posterior, held = self._posterior(quadratic)
         there, self.halvings = self._step(posterior.mean, weight, state)
         # What the linear step left over, as the air is not linear.
         for _ in range(_CORRECTIONS):
             gradient = self.problem.gradient(there, weight, derivatives=state)
-            rest = posterior.corrected(self.parameters, gradient, self._prior())
+            rest = posterior.corrected(self.parameters, gradient, held)
             there, _ = self._step(rest, weight, there)
-        return there, posterior
+        # Errors are those of parameters that nothing holds.
+        return there, quadratic.solve(self._prior()) if self.held.any() else posterior
+
+    def _posterior(self, quadratic: Quadratic) -> tuple[Posterior, Prior]:
+        """Solve; nights that would have less than no aerosols have next to none, all night.
+
+        A night whose extinction is less than that of clean air wants τ < 0, which the model cannot
+        follow: a step towards it changes nothing but what was taken to go along, and no step lowers
+        χ². With τ and its slope held at the bound, the others find their best values beside it.
+
+        Returns
+        -------
+        posterior : Posterior
+            The solution.
+        prior : Prior
+            What it was solved with: parameters that are held are expected where they are held.
+        """
+        self.held[:] = False
+        found, prior = quadratic.solve(self._prior()), self._prior()
+        for _ in range(self.held.size):
+            tau = self.layout.block(Block.NIGHT, found.mean)[:, Night.TAU]
+            more = (tau < LEAST_TAU) & ~self.held
+            if not more.any():
+                break
+            self.held |= more
+            prior = self._with_held(prior)
+            found = quadratic.solve(prior)
+        return found, prior
+
+    def _with_held(self, prior: Prior) -> Prior:
+        """Return what is expected where nights are held without aerosols."""
+        mean, precision = prior.mean.copy(), prior.precision.copy()
+        for column, value in ((Night.TAU, LEAST_TAU), (Night.TAU_SLOPE, 0.0)):
+            self.layout.block(Block.NIGHT, mean)[self.held, column] = value
+            self.layout.block(Block.NIGHT, precision)[self.held, column] = _HELD_SIGMA**-2
+        return Prior(mean, precision)
 
     def _prior(self) -> Prior:
         return with_clouds(self.prior, self.clouds, self.layout)
@@ -341,6 +383,7 @@ class GlobalFit:
             self.slope_measured,
             self.settled,
             tuple(self.history),
+            self.held.copy(),
         )
 
 

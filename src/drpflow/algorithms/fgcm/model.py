@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 # Air beyond these is no air; they keep a step that overshoots from overflowing.
 _LN_PWV = (np.log(0.02), np.log(60.0))
-_TAU = (1e-3, 2.0)
+LEAST_TAU = 1e-3
+_TAU = (LEAST_TAU, 2.0)
+# A τ at its bound, but for the errors of a solution, is not cut off.
+_AT_BOUND = 1e-5
 _OZONE_DOBSON = (50.0, 700.0)
 _ALPHA = (-2.0, 4.0)
 # Derivatives of the look-up table by ln PWV, ozone, ln τ, α: its columns and those of a night.
@@ -205,12 +208,11 @@ class Model:
         night = self.layout.block(Block.NIGHT, parameters)[self.layout.night].T
         hour = self.visits.hour
         ln_pwv = night[Night.LN_PWV] + night[Night.LN_PWV_SLOPE] * hour
-        tau = night[Night.TAU] + night[Night.TAU_SLOPE] * hour
         pressure = self.visits.pressure_hpa
         return {
             "pwv_mm": np.exp(np.clip(ln_pwv, *_LN_PWV)),
             "ozone_dobson": np.clip(night[Night.OZONE], *_OZONE_DOBSON),
-            "aerosol_tau": np.clip(tau, *_TAU),
+            "aerosol_tau": np.clip(self._tau(parameters), *_TAU),
             "aerosol_alpha": np.clip(night[Night.ALPHA], *_ALPHA),
             "sec_z": self.visits.airmass,
             "pressure_hpa": np.where(
@@ -218,10 +220,16 @@ class Model:
             ),
         }
 
+    def _tau(self, parameters: Floats) -> Floats:
+        """Return the aerosols of each visit as the parameters have it, (V,): also no real ones."""
+        night = self.layout.block(Block.NIGHT, parameters)[self.layout.night]
+        return np.asarray(night[:, Night.TAU] + night[:, Night.TAU_SLOPE] * self.visits.hour)
+
     def _air(self, parameters: Floats, local: Floats, i10: Floats, transfer: Floats) -> None:
         """Fill in what air and passbands do, and its derivatives if there is room for them."""
         air = self.air_of_visits(parameters)
-        k = self.layout.n_local
+        tau, k = air["aerosol_tau"], self.layout.n_local
+        cut = self._tau(parameters) < LEAST_TAU - _AT_BOUND
         for index, name in enumerate(self.visits.physical_filters):
             rows = np.flatnonzero(self.visits.physical_filter == index)
             if rows.size == 0:
@@ -233,8 +241,8 @@ class Model:
                 continue
             by_light = MAG_PER_LN * found.d_i0 / found.i0[..., None]
             for of_table, of_night in _BY_AIR:
-                # τ enters nearly linearly, ln τ does not.
-                unit = air["aerosol_tau"][rows, None] if of_night == Night.TAU else 1.0
+                # τ enters nearly linearly, ln τ does not; one that is cut off does not enter.
+                unit = np.where(cut, np.inf, tau)[rows, None] if of_night == Night.TAU else 1.0
                 transfer[rows, :, 0, of_night] = by_light[..., of_table] / unit
                 transfer[rows, :, k, of_night] = found.d_i10[..., of_table] / unit
         hour = self.visits.hour[: len(transfer), None, None]

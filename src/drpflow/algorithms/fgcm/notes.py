@@ -103,6 +103,13 @@ def _of_visits(solution: Solution, seen: NDArray[np.bool_]) -> Iterator[str]:
             f"{unfit} of {layout.nights.size} nights have too few photometric visits to "
             "tell their air, which is mostly what is expected of any night"
         )
+    clean = int(solution.held.sum())
+    if clean:
+        yield (
+            f"in {clean} of {layout.nights.size} nights extinction is less than that of air "
+            "without aerosols, and is taken to be that: are airmasses, pressures (or the "
+            "observatory's elevation) and throughputs right?"
+        )
     if layout.gray_order < min(model.config.gray.order, layout.flat_order):
         yield f"many visits: gray is fitted with order {layout.gray_order}"
     limit = model.config.gray.max_parameters
