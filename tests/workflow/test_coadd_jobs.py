@@ -38,7 +38,7 @@ def jobs_of(survey: SmallSurvey, **sections: Any) -> dict[str, set[tuple[str, ..
 def test_overlapping_tracts_and_patches(finished: SmallSurvey) -> None:
     """Two visits side by side on several tracts: some patches have both, some one, some none."""
     with restored(*sheet_files(finished)):
-        finished.write_sheets((11, 12), ra_deg=10.02)
+        finished.write_sheets((11, 12), ra_deg=10.04)
         jobs = jobs_of(finished, skyMap=HEALPIX, skypix={"margin_deg": 0.0})
     warps = jobs["makeWarp"]
     of_patch: dict[tuple[str, str], set[str]] = defaultdict(set)

@@ -78,7 +78,7 @@ def _config_text(camera: str, config: dict[str, dict[str, Any]], detrended: bool
         flow = yaml.safe_dump(keys, default_flow_style=True, width=10_000, sort_keys=False)
         values[name] = flow.strip()
     for key, value in values.items():
-        # A function, since a text would have its backslashes read.
-        text, count = re.subn(rf"(?m)^{key}:.*$", lambda _, k=key, v=value: f"{k}: {v}", text)
+        line = f"{key}: {value}".replace("\\", r"\\")
+        text, count = re.subn(rf"(?m)^{key}:.*$", line, text)
         assert count == 1, f"config/{_TEMPLATE} has {count} lines '{key}:'"
     return text

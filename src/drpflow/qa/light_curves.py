@@ -234,7 +234,9 @@ def draw_light_curve(of: LightCurve) -> Figure:
     figure = Figure(figsize=(_WIDTH_IN, 3.4), layout="constrained")
     share = np.array([np.sqrt(n.size) + 0.5 for n in nights])
     width_in = 0.9 * _WIDTH_IN * share / share.sum()
-    panels = figure.subplots(1, len(nights), sharey=True, squeeze=False, width_ratios=share)[0]
+    panels = figure.subplots(
+        1, len(nights), sharey=True, squeeze=False, width_ratios=share.tolist()
+    )[0]
     unit = _FLUX_STEP if np.nanmax(np.abs(of.flux_njy), initial=0) > 2 * _FLUX_STEP else 1.0
     for rows, axes, width in zip(nights, panels, width_in.tolist(), strict=True):
         tidy(axes)

@@ -142,7 +142,8 @@ def read_status(plan: Plan) -> RunStatus:
 def _strayed(outcomes: Iterable[Outcome], allowed_arcsec: float) -> dict[int, float]:
     """Return the visits that are farther from their stated pointing than is allowed for."""
     told = {int(o.data_id["visit"]): o.numbers.get("pointing_offset_arcsec") for o in outcomes}
-    return {visit: float(far) for visit, far in told.items() if far and far > allowed_arcsec}
+    found = {visit: float(far) for visit, far in told.items() if far is not None}
+    return {visit: far for visit, far in found.items() if far > allowed_arcsec}
 
 
 def expected_jobs(plan: Plan, task: str) -> set[str]:
