@@ -30,11 +30,12 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 
 setup: $(VENV)/.dev  ## virtual environment with everything for development
 
-demo: $(VENV)/.demo  ## simulate a survey, calibrate it, say where the products are
+demo: $(VENV)/.demo  ## simulate a survey, calibrate it, score it against its truth
 	@$(BIN)/drpflow simulate demo --output $(DEMO) --cores $(CORES)
 	@$(BIN)/drpflow ingest $(DEMO)/raw --camera $(DEMO)/camera.yaml \
 	  --calibrations $(DEMO)/calib --output $(DEMO)/sheets
 	@$(BIN)/drpflow run --cores $(CORES)
+	@$(BIN)/drpflow score $(DEMO)/truth --tables-only
 
 test: $(VENV)/.dev lint  ## style and type checks, then the whole suite
 	@$(BIN)/python -m pytest -n $(CORES) --no-loadscope-reorder
