@@ -136,6 +136,8 @@ def test_places_seen_from_the_earth_hold_their_parallax() -> None:
     )
     assert np.sqrt(c[4, 4]) == 1000
     assert np.isnan(c[2, 2])
+    assert reference.told[:, 4].tolist() == [True, False, True]
+    assert reference.told[:, :2].all()
 
 
 def test_no_catalog_and_no_match() -> None:

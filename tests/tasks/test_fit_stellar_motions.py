@@ -139,6 +139,32 @@ def test_the_catalogue_makes_errors_smaller() -> None:
     assert np.isnan(free["ref_ra"]).all()
 
 
+def unknown(stars: ReferenceStars, *names: str) -> ReferenceStars:
+    """Return a catalogue that lacks some columns."""
+    nan = np.full(len(stars), np.nan)
+    return replace(stars, **{n + e: nan for n in names for e in ("", "_err")})
+
+
+def test_what_the_catalogue_does_not_know_is_not_told() -> None:
+    stars = fit(tied(scene(3), unknown(catalog(3), "pm_ra", "pm_dec", "parallax"))).stars
+    for name in ("raPM", "decPM", "parallax"):
+        assert np.isnan(stars[f"ref_{name}"]).all()
+    np.testing.assert_allclose(stars["ref_dec"], catalog(3).dec, atol=1e-9)
+    assert (stars["flag"] & TIED > 0).all()
+
+
+@pytest.mark.parametrize("observer", ["barycenter", "earth"])
+def test_a_catalogue_without_parallaxes_does_not_tell_all(observer: str) -> None:
+    """Stars seen twice have no parallax, from wherever the catalogue has seen them."""
+    given = scene(4)
+    stars = replace(unknown(catalog(4), "parallax"), observer=observer)
+    found = fit(tied(without(given, given.rows["visit"] > 2), stars)).stars
+    assert set(found["reason"]) == {"few visits"}
+    assert np.isnan(found["parallax"]).all()
+    assert np.isnan(found["ref_parallax"]).all()
+    np.testing.assert_allclose(found["ref_raPM"], PM_RA)
+
+
 def test_the_zero_point_of_parallaxes_is_taken_off() -> None:
     given = tied(scene(5), catalog(5, error=0.001))
     shifted = fit(given, **changed("reference", parallax_zero_point_mas=0.5)).stars

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from drpflow.algorithms.sky_match import match_nearest
-from drpflow.data.astrometric_tables import ReferenceAstrometry, Visits
+from drpflow.data.astrometric_tables import ANY_PARALLAX_MAS, ReferenceAstrometry, Visits
 from drpflow.data.reference_stars import unit_vectors
 from drpflow.data.sky_geometry import in_circle_deg
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 _MAX_ZENITH_DISTANCE_DEG = 85.0
 _MAS_PER_RAD = 180 * 3.6e6 / np.pi
-# Error of a parallax of which nothing is known: more than that of any star.
-_ANY_PARALLAX_MAS = 1000.0
 
 
 def visits_of(given: Sequence[VisitInput], camera: Camera) -> Visits:
@@ -160,7 +158,7 @@ def _from_barycenter(theirs: ReferenceStars, covariance: Floats) -> tuple[Refere
     """
     unknown = ~np.isfinite(theirs.parallax) | ~np.isfinite(theirs.parallax_err)
     parallax = np.where(unknown, 0.0, theirs.parallax)
-    error = np.where(unknown, _ANY_PARALLAX_MAS, theirs.parallax_err)
+    error = np.where(unknown, ANY_PARALLAX_MAS, theirs.parallax_err)
     earth = theirs.seen_from_au()
     seen = unit_vectors(theirs.ra, theirs.dec)
     x, y, z = (seen + parallax[:, None] / _MAS_PER_RAD * earth).T

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     Bools: TypeAlias = NDArray[np.bool_]
     Stages: TypeAlias = tuple[tuple[str, PlaneMap], ...]
 
+ANY_PARALLAX_MAS = 1000.0
+"""Error of a parallax of which nothing is known: more than that of any star."""
+
 
 @dataclass(frozen=True, eq=False)
 class Observations:
@@ -257,7 +260,8 @@ class ReferenceAstrometry:
     pm_ra, pm_dec
         Proper motion, mas/yr, cos dec included; NaN if unknown.
     parallax
-        mas; NaN if unknown.
+        mas; NaN if unknown, or with an error of `ANY_PARALLAX_MAS`: what is known then is that the
+        place depends on it.
     covariance
         Of (east, north, pm_ra, pm_dec, parallax), mas and mas/yr, shape (S, 5, 5). Rows and columns
         of what is unknown count for nothing.
@@ -299,9 +303,18 @@ class ReferenceAstrometry:
     @property
     def known(self) -> Bools:
         """Which stars have a position with an error in the catalogue."""
-        diagonal = np.einsum("sii->si", self.covariance)[:, :2]
-        position = np.isfinite(self.ra_deg) & np.isfinite(self.dec_deg)
-        return position & np.isfinite(self.epoch_mjd) & (diagonal > 0).all(axis=1)
+        return self.told[:, 0]
+
+    @property
+    def told(self) -> Bools:
+        """Which of position, proper motion and parallax are told of each star, shape (S, 5)."""
+        values = (self.ra_deg, self.dec_deg, self.pm_ra, self.pm_dec, self.parallax)
+        diagonal = np.einsum("sii->si", self.covariance)
+        told = np.isfinite(np.stack(values, axis=1)) & (diagonal > 0)
+        told[:, 4] &= diagonal[:, 4] < ANY_PARALLAX_MAS**2
+        position = told[:, :2].all(axis=1) & np.isfinite(self.epoch_mjd)
+        told[:, :2] = True
+        return told & position[:, None]
 
 
 @dataclass(frozen=True, eq=False)

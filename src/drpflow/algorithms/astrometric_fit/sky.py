@@ -124,9 +124,7 @@ def tells_mean_motion(stars: Stars, config: SolveAstrometryConfig) -> Bools:
     r = stars.reference
     if r is None or not config.reference.use:
         return np.zeros(3, bool)
-    values = np.column_stack([r.pm_ra, r.pm_dec, r.parallax])
-    has = np.isfinite(values) & (np.einsum("sii->si", r.covariance)[:, 2:] > 0)
-    return np.asarray((has & (r.known & ~stars.reserved)[:, None]).any(axis=0))
+    return np.asarray((r.told[:, 2:] & ~stars.reserved[:, None]).any(axis=0))
 
 
 def _catalogue(

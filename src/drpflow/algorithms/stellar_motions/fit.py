@@ -92,9 +92,8 @@ class Motions:
     passes
         How often all stars were fitted.
     reference
-        What the catalogue says of the first five parameters, zero point taken off, shape (S, 5).
-    reference_known
-        Of which stars it says anything.
+        What the catalogue says of the first five parameters, zero point taken off, shape (S, 5);
+        NaN where it says nothing.
     """
 
     theta: Floats
@@ -110,7 +109,6 @@ class Motions:
     centroid_scale: float
     passes: int
     reference: Floats
-    reference_known: Bools
 
 
 def start_of(
@@ -287,9 +285,9 @@ class MotionFit:
 
 @dataclass(frozen=True, eq=False)
 class _Catalog:
-    """What the catalogue says of stars: how many values, their precision and mean."""
+    """What the catalogue says of stars: which values, their precision and mean."""
 
-    number: Integers
+    told: Bools
     share: Floats
     mean: Floats
 
@@ -298,16 +296,17 @@ class _Catalog:
         """Return what the reference catalogue says; nothing if there is none, or it is not used."""
         config, start, n = fit.config.reference, fit.start, fit.start.ra.size
         if reference is None or not config.use:
-            return cls(np.zeros(n, np.int64), np.zeros((n, 5, 5)), np.zeros((n, 5)))
-        number, share, mean = catalogue_prior(
+            return cls(np.zeros((n, 5), bool), np.zeros((n, 5, 5)), np.zeros((n, 5)))
+        _, share, mean = catalogue_prior(
             reference, start.ra, start.dec, fit.axes, start.epoch_mjd, config.floor_mas
         )
-        mean[:, 4] -= np.where(number == 5, config.parallax_zero_point_mas, 0.0)
-        return cls(number.astype(np.int64), share, mean)
+        told = reference.told
+        mean[:, 4] -= np.where(told[:, 4], config.parallax_zero_point_mas, 0.0)
+        return cls(told, share, mean)
 
     def part(self, stars: slice) -> _Catalog:
         """Return the same of some of the stars."""
-        return _Catalog(self.number[stars], self.share[stars], self.mean[stars])
+        return _Catalog(self.told[stars], self.share[stars], self.mean[stars])
 
 
 def fit_motions(fit: MotionFit, reference: ReferenceAstrometry | None) -> Motions:
@@ -340,7 +339,7 @@ def _fitted(fit: MotionFit, catalog: _Catalog, *, refine: bool) -> Motions:
     """Fit stars until nothing changes that decides how they are fitted."""
     config = fit.config
     n, share, mean = fit.start.ra.size, catalog.share, catalog.mean
-    tied, whole = catalog.number > 0, catalog.number == 5
+    tied, whole = catalog.told.any(axis=1), catalog.told.all(axis=1)
     astray, enough = np.zeros(n, bool), _enough(fit, config.model)
     moves = enough | whole
     on = np.ones(len(fit.detections), bool)
@@ -383,8 +382,7 @@ def _fitted(fit: MotionFit, catalog: _Catalog, *, refine: bool) -> Motions:
         floor_mas=np.sqrt(fit.floor2),
         centroid_scale=float(np.sqrt(fit.scale2)),
         passes=passed,
-        reference=mean,
-        reference_known=catalog.number > 0,
+        reference=np.where(catalog.told, mean, np.nan),
     )
 
 

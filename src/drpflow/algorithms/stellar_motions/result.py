@@ -50,7 +50,7 @@ def star_columns(found: Motions, fit: MotionFit, colors: Colors, reference_color
     n_good = np.bincount(fit.detections.star[found.on], minlength=ra.size)
     n_all = np.diff(fit.first)
     told &= ((n_good > 0) | found.tied)[:, None]
-    there = _where(found.reference_known, found.reference.T).T
+    there = found.reference
     ref_ra, ref_dec = _places(start, fit.axes, there)
     columns: Columns = {"ra": ra, "dec": dec, "epoch": start.epoch_mjd}
     columns |= {"ref_ra": ref_ra, "ref_dec": ref_dec}
