@@ -128,6 +128,19 @@ def test_stars_whose_positions_scatter_are_flagged() -> None:
     assert not (flag[1:] & SCATTERS).any()
 
 
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 0.34])
+def test_only_stars_that_scatter_are_flagged_whatever_may_be_left_out(share: float) -> None:
+    """Four visits, of which one may be left out or none, and one star that is far off in two."""
+    given = scene(20)
+    given = without(given, ~np.isin(given.rows["visit"], (1, 3, 5, 8)))
+    far = (given.rows["source_match_id"] == 1000) & np.isin(given.rows["visit"], (3, 5))
+    given.rows["dec"][far] += np.array([0.5, -0.5]) / 3600
+    noise = changed("noise", max_clipped=share, find_floors=False)
+    flag = fit(given, **noise).stars["flag"]
+    assert flag[0] & SCATTERS
+    assert not (flag[1:] & SCATTERS).any()
+
+
 def test_the_catalogue_makes_errors_smaller() -> None:
     given = scene(200)
     free, held = fit(given).stars, fit(tied(given, catalog(200))).stars

@@ -227,6 +227,12 @@ def _shares(
 
 
 @njit(cache=True, nogil=True)
+def fewest_kept(n: int, most_off: float) -> int:
+    """Return how many of a star's n rows count in any case: three, and all but a share of them."""
+    return max(min(n, 3), int(np.ceil((1 - most_off) * n)))
+
+
+@njit(cache=True, nogil=True)
 def fit_stars(
     rows: Rows,
     prior: Floats,
@@ -262,7 +268,7 @@ def fit_stars(
     """
     for s in range(rows.first.size - 1):
         a, b = rows.first[s], rows.first[s + 1]
-        least_on = max(min(b - a, 3), int(np.ceil((1 - most_off) * (b - a))))
+        least_on = fewest_kept(b - a, most_off)
         n_on = 0
         for i in range(a, b):
             n_on += on[i]

@@ -9,6 +9,7 @@ import numpy as np
 from drpflow.algorithms.astrometric_fit.sky import MAS_PER_DEG, MAS_PER_RAD
 from drpflow.data.sky_geometry import in_circle_deg
 from drpflow.data.tan_projection import unit_vectors
+from drpflow.kernels.stellar_motion import fewest_kept
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,8 +97,8 @@ def _flags(
     excess = found.chi2 - found.expected
     scatters = excess > config.noise.variable_sigma * np.sqrt(2 * np.maximum(found.expected, 1))
     # Where as many are left out as may be, others may be as bad.
-    scatters |= (n_all > 3) & (n_all - n_good >= config.noise.max_clipped * n_all - 1)
-    scatters &= n_good < n_all if config.noise.max_clipped == 0 else True
+    kept = [fewest_kept(n, config.noise.max_clipped) for n in range(n_all.max(initial=0) + 1)]
+    scatters |= (n_good < n_all) & (n_good <= np.array(kept)[n_all])
     return np.asarray(
         TIED * found.tied
         + ASTRAY * found.astray
