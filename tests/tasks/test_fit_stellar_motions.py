@@ -228,6 +228,25 @@ def test_two_nights_do_not_tell_motion_and_parallax() -> None:
     assert (short["raErr"] * 3.6e6 > 0.3).all()
 
 
+def test_places_are_not_lost_to_parallaxes_that_hardly_anything_tells() -> None:
+    """Two runs of three nights a year apart: the sources lie within 0.05 arcsec of the star."""
+    given = scene(50)
+    rows = given.rows["visit"] > 4
+    times = dict(enumerate((60000.0, 60003.0, 60363.0, 60366.0), start=1))
+    given = without(replace(given, mjd=given.mjd | times), rows)
+    for name in ("ra", "dec"):
+        first = given.rows[name][given.rows["visit"] == 1]
+        given.rows[name] = np.repeat(first, 4)
+        given.rows[name] += np.random.default_rng(5).normal(0, 0.02 / 3600, given.rows[name].size)
+    stars = fit(given).stars
+    assert set(stars["reason"]) == {"not determined"}
+    for name in ("ra", "dec"):
+        seen = given.rows[name].reshape(-1, 4).mean(axis=1)
+        off = (stars[name] - seen + 180) % 360 - 180
+        assert 3600 * np.abs(off).max() < 0.05
+        assert 3600 * stars[f"{name}Err"].max() < 0.05
+
+
 def test_the_catalogue_tells_motions_of_stars_seen_once_or_twice() -> None:
     given = scene(4)
     few = tied(without(given, given.rows["visit"] > 2), catalog(4))

@@ -29,9 +29,10 @@ class MotionModelConfig(StrictModel):
         0.25, "time between first and last visit without which none is", unit="yr", ge=0
     )
     max_condition: float = param(
-        1e5,
+        1000.0,
         "largest condition number of the correlations of place, motion and parallax with which "
-        "they are told",
+        "they are told of a star that is not tied to the catalogue: errors of places are larger "
+        "than without them by up to a third of its root",
         gt=1,
     )
     pm_mas_yr: float = param(

@@ -360,7 +360,8 @@ def _fitted(fit: MotionFit, catalog: _Catalog, *, refine: bool) -> Motions:
         before = moves.copy(), tied.copy()
         if changed:
             condition = np.where(moves, _condition(state.covariance), condition)
-            moves &= (whole & tied) | (condition <= config.model.max_condition)
+            # A place that is known of another time goes with the motion, and makes it certain.
+            moves &= tied | (condition <= config.model.max_condition)
         far = _far(state, tied & moves, share, mean, fit, config.reference.clip_sigma)
         astray |= far
         tied &= ~far
