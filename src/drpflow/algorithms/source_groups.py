@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 ARCSEC_PER_RAD = 180 * 3600 / np.pi
 DAYS_PER_YEAR = 365.25
 SPLIT, CONTESTED, BY_CATALOG, MOVING = 1, 2, 4, 8
-"""Flags: taken out of a larger group; another source of one of its visits lies within the radius;
-matched along the catalogue's motion; along its own."""
+"""Flags: taken out of a larger group; that group had several sources of one visit; matched along
+the catalogue's motion; along its own."""
 _MAG_PER_DEX = 2.5
 
 
@@ -68,7 +68,7 @@ class Sources:
 
 @dataclass(frozen=True, eq=False)
 class Displacement:
-    """How far sources are from where their stars are at the mean time of these.
+    """How far sources are from where their stars are at the mean time of these, weighted.
 
     Parameters
     ----------
@@ -297,7 +297,7 @@ def displaced(
         own, star = own[alike], star[alike]
         shift.star[own] = fast[star]
         shift.vectors[own] = unit_vectors(found.ra[star], found.dec[star]).T
-    _less_mean(shift, sources.mjd, catalog)
+    _less_mean(shift, sources, catalog)
     return shift
 
 
@@ -337,13 +337,17 @@ def _alike(
     return alike
 
 
-def _less_mean(shift: Displacement, mjd: Floats, catalog: ReferenceStars) -> None:
-    """Turn predicted places into displacements from those at the mean time of the sources."""
+def _less_mean(shift: Displacement, sources: Sources, catalog: ReferenceStars) -> None:
+    """Turn predicted places into displacements from those at the mean time of the sources.
+
+    The mean is weighted as the positions are, so that the mean place belongs to the mean time.
+    """
     rows = np.flatnonzero(shift.star >= 0)
     stars, of = np.unique(shift.star[rows], return_inverse=True)
     if not stars.size:
         return
-    mean = np.bincount(of, mjd[rows]) / np.bincount(of)
+    weight = 1 / sources.variance_arcsec2[rows]
+    mean = np.bincount(of, weight * sources.mjd[rows]) / np.bincount(of, weight)
     for k, star in enumerate(stars):
         there = catalog.select(np.array([star])).at_epoch(float(mean[k]))
         own = rows[of == k]
