@@ -63,6 +63,18 @@ def test_what_is_flagged_says_so(store: Store) -> None:
     assert found.detected.all()
 
 
+def test_a_source_whose_flux_failed_is_no_upper_limit(store: Store) -> None:
+    found = read_light_curve(store, "new", *transient_place())
+    failed = replace(found, flux_njy=np.full(found.visit.size, np.nan))
+    np.testing.assert_array_equal(failed.detected, found.detected)
+    limits = [
+        sum(line.get_xdata().size for axes in figure.axes for line in axes.lines
+            if line.get_marker() == "v")
+        for figure in (draw_light_curve(found), draw_light_curve(failed))
+    ]  # fmt: skip
+    assert limits[0] == limits[1] == (~found.detected).sum()
+
+
 def test_longest_of_many_nights_has_its_own_panel(store: Store) -> None:
     found = read_light_curve(store, "new", *transient_place())
     many = replace(found, mjd=np.array([1.0, 2, 3, 4, 5, 6, 7, 7.1]))

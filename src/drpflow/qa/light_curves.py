@@ -56,7 +56,7 @@ class LightCurve:
     visit, detector, mjd, band
         When, and where.
     flux_njy, error_njy
-        PSF flux of the source there; NaN where none was detected.
+        PSF flux of the source there; NaN where none was detected, or its flux failed.
     limit_njy
         Five sigma of a point source on that detector; NaN where no source is at the place and
         another one within 2 FWHM may hold its light.
@@ -84,8 +84,8 @@ class LightCurve:
 
     @property
     def detected(self) -> NDArray[np.bool_]:
-        """Whether there is a source."""
-        return np.isfinite(self.flux_njy)
+        """Whether there is a source, with a flux or without."""
+        return self.source_id != 0
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the table that is written."""
