@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -56,6 +57,14 @@ def test_frame_knows_its_scale(frame: Frame) -> None:
     assert frame.usable
     assert frame.flagged("TRAIL").sum() == 6 * SIDE
     assert frame.flagged("SATURATED", "TRAIL").sum() == 6 * SIDE + 4
+
+
+def test_scale_across_right_ascension_zero(frame: Frame) -> None:
+    middle = len(frame.grid["x"]) // 2
+    ra = (frame.grid["ra"] - frame.grid["ra"][middle : middle + 2].mean()) % 360
+    assert np.ptp(ra[middle : middle + 2]) > 180
+    moved = replace(frame, grid=frame.grid | {"ra": ra})
+    assert moved.pixel_arcsec == pytest.approx(SCALE_ARCSEC, rel=1e-4)
 
 
 def test_light_is_found_from_sources_without_noise(frame: Frame) -> None:

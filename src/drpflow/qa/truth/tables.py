@@ -82,7 +82,8 @@ class Frame:
         """Pixel scale in the middle of the detector."""
         g, middle = self.grid, len(self.grid["x"]) // 2
         step = g["x"][middle + 1] - g["x"][middle]
-        east = (g["ra"][middle + 1] - g["ra"][middle]) * np.cos(np.radians(g["dec"][middle]))
+        turn = (g["ra"][middle + 1] - g["ra"][middle] + 180) % 360 - 180
+        east = turn * np.cos(np.radians(g["dec"][middle]))
         return float(3600 * np.hypot(east, g["dec"][middle + 1] - g["dec"][middle]) / step)
 
     @property
