@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drpflow.algorithms.measurement.kron import rows_for
 from drpflow.algorithms.measurement.pixel_flags import plane_flags
 from drpflow.data.warp_masks import KINDS
 
@@ -91,10 +92,7 @@ def artifact_flags(
     radius_pix
         Pixels within it count as the centre.
     """
-    more = x.size + 1 - work.scene.first_span.size
-    ends = np.append(work.scene.first_span, np.full(more, work.scene.first_span[-1]))
-    scene = work.scene._replace(first_span=ends)
-    return plane_flags(scene, mask, x, y, radius_pix, _FLAGS)
+    return plane_flags(rows_for(work.scene, x.size), mask, x, y, radius_pix, _FLAGS)
 
 
 def match_stars(
