@@ -89,6 +89,15 @@ def test_report_shows_it(survey: Path, printed: str) -> None:
     assert "ended after it was made: 1" in again.note
 
 
+def test_the_table_is_not_lost_to_its_sheet(
+    survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [str(survey / "truth"), "--results", str(survey / "results")]
+    assert main(["score", *given, "--output", str(tmp_path / "scores.tsv")]) == 2
+    assert ".parquet" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", str(tmp_path), "--results", str(tmp_path)]) == 2
     assert "no truth of a simulated survey" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from drpflow.commands.output import console
 from drpflow.commands.run import add_run_arguments, open_plan
+from drpflow.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
@@ -33,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--results", type=Path, help="output root to score (default: that of the run folder)"
     )
     parser.add_argument(
-        "--output", type=Path, help="table to write (default: that of the dataset truth_scores)"
+        "--output",
+        type=Path,
+        help="table to write, .parquet (default: that of the dataset truth_scores)",
     )
     parser.add_argument(
         "--tables-only", action="store_true",
@@ -48,6 +51,11 @@ def run(args: argparse.Namespace) -> int:
     from drpflow.qa.truth.board import Board
     from drpflow.qa.truth.tables import TruthTables
 
+    if args.output is not None and args.output.suffix != ".parquet":
+        raise InputError(
+            args.output, "the table is written as Parquet, with a TSV of the same name beside it",
+            "End it in .parquet",
+        )  # fmt: skip
     truth = TruthTables(args.truth.absolute())
     run = None if args.results else open_plan(args).run
     root = Path(args.results if run is None else run.output).absolute()
