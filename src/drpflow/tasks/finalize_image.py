@@ -65,7 +65,7 @@ class FirstImage:
     missing
         Why components are missing.
     wcs_error_arcsec
-        Standard deviation of a position by the final WCS.
+        Standard deviation of a position by the final WCS, both coordinates together.
     first_ap_corr, final_ap_corr
         Aperture corrections of the detectors of the visit, first and final.
     artifacts

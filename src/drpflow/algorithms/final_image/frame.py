@@ -91,7 +91,8 @@ class FinalModels:
     scale
         What brings it to the scale that was calibrated, None if stars have to tell.
     wcs_error_arcsec
-        Standard deviation of a position by the WCS, NaN if it is not known.
+        Standard deviation of a position by the WCS, both coordinates together and without
+        turbulence, NaN if it is not known.
     """
 
     psf: Psf

@@ -83,7 +83,10 @@ def standard_columns(
 
 
 def _positions(columns: Mapping[str, NDArray[Any]], models: FinalModels) -> Columns:
-    """Return positions on the sky with errors that hold that of the WCS."""
+    """Return positions on the sky with errors that hold that of the WCS.
+
+    Its error of both coordinates, which leaves turbulence out, stands for that of each with it.
+    """
     found = calibrate_positions(columns, models.wcs)
     wcs_error = np.nan_to_num(models.wcs_error_arcsec) / 3600.0
     for name in ("raErr", "decErr"):
