@@ -152,6 +152,16 @@ def test_a_summary_that_is_lost_takes_its_sources_along(options: dict[str, Any])
     assert (read_table(options["stellar_motions"])["n_good"] == 3).all()
 
 
+def test_without_any_summary_places_have_no_errors(options: dict[str, Any]) -> None:
+    match(options)
+    for v in VISITS:
+        Path(options["final_visit_summary"].format(visit=v)).unlink()
+    assert len(fit(options)) == len(VISITS)
+    stars = read_table(options["stellar_motions"])
+    assert len(stars) == len(read_table(options["source_matches"]))
+    assert np.isnan(stars["raErr"]).all()
+
+
 def test_no_visit_can_be_read(options: dict[str, Any]) -> None:
     for v in VISITS:
         Path(options["visit_info"].format(visit=v)).unlink()

@@ -279,6 +279,16 @@ def test_flagged_sources_do_not_count() -> None:
     assert (stars["n_good"][1:] == 10).all()
 
 
+def test_no_visit_that_can_be_read_leaves_places_without_errors() -> None:
+    given = scene(3)
+    none = {name: values[:0] for name, values in given.detectors.items()}
+    given.rows["usable"][:] = False
+    found = fit(replace(given, detectors=none, mjd={}, band={}))
+    assert (found.stars["flag"] & UNSEEN > 0).all()
+    assert np.isnan(found.stars["raErr"]).all()
+    assert found.numbers["detections"] == 0
+
+
 def test_visits_of_which_no_solution_tells_are_named() -> None:
     given = scene(10)
     none = SolvedVisits(*(np.zeros(0, int),) * 2, np.zeros(0), np.zeros((0, 2)), np.zeros((0, 2)))

@@ -140,7 +140,8 @@ def _detections(
         good &= np.isfinite(covariance).all(axis=1) & (determinant > 0)
         good &= (covariance[:, [0, 2]] <= config.noise.max_error_mas**2).all(axis=1)
         good &= np.isfinite(rows["ra"]) & np.isfinite(rows["dec"])
-    visit = of_detector[np.maximum(which, 0)]
+    visit = np.full(which.size, -1, np.int64)
+    visit[which >= 0] = of_detector[which[which >= 0]]
     kept = np.flatnonzero(good & (visit >= 0))
     kept = kept[np.lexsort((rows["sourceId"][kept], visit[kept], star[kept]))]
     detections = Detections(
@@ -168,14 +169,14 @@ def _visits(
     )
     mjd = np.array([given.mjd.get(int(v), np.nan) for v in pairs[:, 0]], float)
     names = [given.band.get(int(v), "") for v in pairs[:, 0]]
-    bands = sorted(set(names))
+    bands = sorted(set(names)) or [""]
     known = {(int(v), int(p)): k for k, (v, p) in enumerate(zip(s.visit, s.skypix, strict=True))}
     row = np.array([known.get((int(v), int(p)), -1) for v, p in pairs], np.int64)
 
     def told(values: Floats, default: float) -> Floats:
         if not len(values):
             return np.full((row.size, *values.shape[1:]), default)
-        has = (row >= 0).reshape(-1, *(1,) * (values.ndim - 1))
+        has = (row >= 0).reshape(row.size, *(1,) * (values.ndim - 1))
         found = np.where(has, values[row], np.nan)
         return np.where(np.isfinite(found), found, default)
 
