@@ -28,13 +28,11 @@ SOURCE, DETECTOR_SOURCE = "source", "final_source_detector"
 _GATHERED = "final_source_visit"
 _FIRST = "initial_stars"
 _PLACE = ("detector", "sourceId", "x", "y", "ra", "dec", "raErr", "decErr")
-_SHAPE = ("ixx", "iyy", "ixy", "ixxErr", "iyyErr", "ixyErr", "ixxPSF", "iyyPSF", "ixyPSF",
-          "shape_flag")  # fmt: skip
+_SHAPE = ("ixx", "iyy", "ixy", "ixxErr", "iyyErr", "ixxPSF", "iyyPSF", "ixyPSF", "shape_flag")
 _MEASURED = (
     *_PLACE, *_SHAPE, "psfFlux", "psfFluxErr", "psfFlux_flag", "psfFlux_apCorr",
     "psfFlux_apCorrErr", "calibFlux", "calibFluxErr",
-    "extendedness", "sizeExtendedness", "detect_isPrimary", "sky_source", "calib_psf_used",
-    "calib_psf_reserved",
+    "extendedness", "detect_isPrimary", "sky_source", "calib_psf_used",
 )  # fmt: skip
 _FIRST_MORE, _FINAL_MORE = ("reference_id", "calib_astrometry_used"), ("wcsErr",)
 _RADIUS_PIX, _RADIUS_ARCSEC = 2.0, 0.8
