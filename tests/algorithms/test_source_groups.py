@@ -155,6 +155,13 @@ def test_the_nearest_object_has_the_star_of_the_catalogue() -> None:
     assert separation[row == 0] == pytest.approx(0.1 * np.cos(np.radians(DEC)), abs=0.04)
 
 
+def test_a_catalogue_of_other_places_says_nothing() -> None:
+    groups, _ = grouped(Scene().add(0, 0, range(6)))
+    row, separation = reference_of(groups, catalog(ra=[RA], dec=[DEC + 0.1]), RADIUS)
+    assert row.tolist() == [-1]
+    assert np.isnan(separation).all()
+
+
 def test_groups_are_the_same_whatever_else_there_is() -> None:
     """Sources far away come and go; numbers of groups aside, nothing changes."""
     scene = Scene().add(0, 0, range(9)).add(0.45, 0.1, range(7)).add(0.2, 0.8, range(5))

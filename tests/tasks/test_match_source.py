@@ -108,6 +108,7 @@ def test_every_source_is_in_one_group_of_one_piece() -> None:
         {"psfFlux": 450.0},
         {"psfFlux": np.nan},
         {"psfFluxErr": 0.0, "psfFlux": 0.0},
+        {"psfFluxErr": 0.0},
         {"ra": np.nan},
         {"sky_source": True},
         {"detect_isPrimary": False},

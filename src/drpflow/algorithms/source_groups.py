@@ -396,7 +396,8 @@ def _candidates(
     if others.size:
         now = catalog.at_epoch(float(np.median(groups.mjd)))
         group, star = _nearest(groups.vectors[others], now, 1.5 * radius_arcsec)
-        pairs.append((others[group], star))
+        if star.size:
+            pairs.append((others[group], star))
     return pairs
 
 

@@ -158,7 +158,7 @@ def _counting(columns: Columns, min_snr: float) -> Integers:
     """Return the rows that are sources of some significance at known places."""
     with np.errstate(invalid="ignore", divide="ignore"):
         snr = columns["psfFlux"] / columns["psfFluxErr"]
-        bright = snr >= min_snr
+        bright = (snr >= min_snr) & (columns["psfFluxErr"] > 0)
     placed = np.isfinite(columns["ra"]) & np.isfinite(columns["dec"])
     return np.flatnonzero(
         bright & placed & columns["detect_isPrimary"].astype(bool) & ~columns["sky_source"]
