@@ -198,18 +198,20 @@ def test_a_catalogue_that_is_wrong_is_not_believed() -> None:
 
 @pytest.mark.parametrize(
     ("visits", "reason"),
-    [((1, 2), "few visits"), ((1, 2, 3), ""), ((4, 4), "few visits"), ((1, 2, 4), "")],
+    [
+        ((1, 2), "few visits"),
+        ((1, 2, 3), "not determined"),
+        ((1, 3, 5), ""),
+        ((1, 4, 7), ""),
+    ],
 )
 def test_motions_are_told_where_there_are_visits_enough(
     visits: tuple[int, ...], reason: str
 ) -> None:
     given = scene(4)
     stars = fit(without(given, ~np.isin(given.rows["visit"], visits))).stars
-    if not stars:
-        return
     assert np.isfinite(stars["ra"]).all()
-    if reason:
-        assert set(stars["reason"]) == {reason}
+    assert set(stars["reason"]) == {reason}
     told = stars["reason"] == ""
     np.testing.assert_array_equal(np.isfinite(stars["raPM"]), told)
     np.testing.assert_array_equal(np.isfinite(stars["decPM_parallax_Cov"]), told)
@@ -222,7 +224,7 @@ def test_two_nights_do_not_tell_motion_and_parallax() -> None:
     stars = fit(replace(given, mjd=times)).stars
     assert set(stars["reason"]) == {"not determined"}
     short = fit(replace(given, mjd={v: 60000.0 + v for v in given.mjd})).stars
-    assert set(short["reason"]) <= {"short time", "not determined"}
+    assert set(short["reason"]) == {"short time"}
     assert np.isnan(short["parallax"]).all()
     # What is not told is in the errors of the place.
     assert (short["raErr"] * 3.6e6 > 0.3).all()
