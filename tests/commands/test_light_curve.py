@@ -49,6 +49,8 @@ def test_pixel_instead_of_a_place(results: Path, tmp_path: Path) -> None:
         (["--radec", "10", "60"], "no visit with final sources"),
         (["--radec", "10", "60", "--output", "a.doc"], "no such kind of figure"),
         (["--pixel", "77", "0", "1", "1"], "no final WCS"),
+        (["--radec", "10", "60", "--radius", "-1"], "-1 is no distance"),
+        (["--radec", "10", "60", "--radius", "nan"], "nan is no distance"),
     ],
 )
 def test_faults_are_told(

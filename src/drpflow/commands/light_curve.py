@@ -61,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     output = args.output.absolute()
     if output.suffix not in _SUFFIXES:
         raise InputError(output, "no such kind of figure", f"End it in one of {_SUFFIXES}")
+    if not 0 < args.radius < np.inf:
+        raise InputError("--radius", f"{args.radius:g} is no distance", "Give arcsec above 0")
     root = (args.results or Path(open_plan(args).root)).absolute()
     store = Store(root)
     ra, dec = _place(store, args)
