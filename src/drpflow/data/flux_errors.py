@@ -1,4 +1,4 @@
-"""Errors of fluxes: a star's own noise, apart from what all stars of an image share."""
+"""Errors of fluxes: a star's own noise, apart from the error of the aperture correction."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def own_errors(
 ) -> NDArray[Any]:
     """Return errors without that of the aperture correction.
 
-    The stars of a detector image share it, so that it is part of the zero point. Left in, it makes
-    bright stars count no more than faint ones.
+    That error holds the scatter of single stars about the correction and what all stars of an image
+    share, which is part of the zero point. Left in, it makes bright stars count no more than faint
+    ones.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         shared = flux * correction_err / correction

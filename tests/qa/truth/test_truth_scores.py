@@ -93,7 +93,6 @@ def table_of(frame: Frame, rng: np.random.Generator) -> dict[str, Any]:
         "xErr": place / ERROR_FACTOR, "yErr": place / ERROR_FACTOR, "ra": s["ra"],
         "dec": s["dec"] + 5 / 3.6e6, "psfFlux": flux, "psfFluxErr": njy * relative / ERROR_FACTOR,
         "psfFlux_flag": np.zeros(number, bool), "calibFlux": flux,
-        "psfFlux_apCorr": np.ones(number), "psfFlux_apCorrErr": np.zeros(number),
         "centroid_flag": np.zeros(number, bool), "extendedness": extended.astype(float),
         "detect_isPrimary": np.ones(number, bool), "sky_source": np.zeros(number, bool),
         "pixelFlags_artifact": s["y"] < SIDE / 2,

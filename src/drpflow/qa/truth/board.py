@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 _IMAGE, _FIRST = "initial_pvi", "initial_stars"
 _COLUMNS = [
     "detector", "x", "y", "xErr", "yErr", "ra", "dec", "psfFlux", "psfFluxErr", "psfFlux_flag",
-    "psfFlux_apCorr", "psfFlux_apCorrErr", "calibFlux", "centroid_flag", "extendedness",
-    "detect_isPrimary", "sky_source",
+    "calibFlux", "centroid_flag", "extendedness", "detect_isPrimary", "sky_source",
 ]  # fmt: skip
 _FINAL_COLUMNS = [*_COLUMNS, "pixelFlags_artifact", "pixelFlags_streak"]
 _CLEAR_MAG = 0.02

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from drpflow.data.flux_errors import own_errors
 from drpflow.qa.merit import (
     Figure,
     away_from,
@@ -195,8 +194,7 @@ def _add_fluxes(
 ) -> None:
     """Add errors of fluxes over what they are said to be, and those of bright stars, mmag.
 
-    Those over the errors are about the detector's own zero point, and the error of the aperture
-    correction, which all stars share, is no part of them.
+    Those over the stated errors are about the detector's own zero point, which all its stars share.
     """
     snr, njy = of
     bright = snr >= _BRIGHT
@@ -209,11 +207,8 @@ def _add_fluxes(
     zero = float(np.nanmedian(mag["psfFlux"][bright]))
     tally.add("zero point", np.array([zero]), image)
     tally.add("PSF less aperture", (mag["psfFlux"] - mag["calibFlux"])[snr >= 2 * _BRIGHT], image)
-    flux, error, *shared = (
-        t[f"psfFlux{n}"][mine] for n in ("", "Err", "_apCorr", "_apCorrErr")
-    )  # fmt: skip
     scale = 10 ** (zero / _MMAG)
-    pull = (flux * scale - njy) / (own_errors(flux, error, *shared) * scale)
+    pull = (t["psfFlux"][mine] * scale - njy) / (t["psfFluxErr"][mine] * scale)
     for low, high in PULL_BINS:
         tally.add(f"flux {low}", pull[(snr >= low) & (snr < high)], image)
 
