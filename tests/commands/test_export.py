@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table as AstropyTable
 
 from drpflow import cli
@@ -15,7 +16,11 @@ from drpflow.io.table_files import write_regions
 from drpflow.io.tables import write_table
 from tests.workflow.small_survey import SmallSurvey, camera_values
 
-UNITS = {"ra": "deg", "dec": "deg", "psfFlux": "nJy"}
+UNITS = {"ra": "deg", "dec": "deg", "psfFlux": "nJy", "localPhotoCalib": "nJy / electron"}
+DESCRIPTIONS = {
+    "psfFlux": "a flux",
+    "localPhotoCalib": "calibration at the source: a flux divided by it is in electrons",
+}
 
 
 @pytest.fixture
@@ -40,8 +45,9 @@ def table(visit: int = 11) -> Table:
         "dec": np.array([-30.0, -30.001, -30.0]),
         "psfFlux": np.array([1e3, 2e3, 3e3]),
         "psfFlux_flag": np.array([False, True, False]),
+        "localPhotoCalib": np.array([500.0, 501.0, 502.0]),
     }
-    return Table.from_columns(columns, units=UNITS, descriptions={"psfFlux": "a flux"})
+    return Table.from_columns(columns, units=UNITS, descriptions=DESCRIPTIONS)
 
 
 @pytest.mark.parametrize("form", ["fits", "votable"])
@@ -60,6 +66,18 @@ def test_tables_come_back_with_units(survey: SmallSurvey, form: str) -> None:
             np.testing.assert_array_equal(values, wanted[name])
         assert str(found["psfFlux"].unit) == "nJy"
         assert found["psfFlux"].description == "a flux"
+
+
+def test_fits_as_other_programs_read_it(
+    survey: SmallSurvey, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Units and descriptions in the cards of the columns, none left out."""
+    assert cli.main(["export", "fgcm_photo_calib", "visit=11"]) == 0
+    assert [str(w.message) for w in recwarn if "unit" in str(w.message)] == []
+    header = fits.getheader(survey.folder / "export/fgcm_photo_calib_visit=11.fits", 1)
+    of = {header[f"TTYPE{n}"]: n for n in range(1, header["TFIELDS"] + 1)}
+    assert {name: header[f"TUNIT{of[name]}"] for name in UNITS} == UNITS
+    assert {name: header[f"TCOMM{of[name]}"] for name in DESCRIPTIONS} == DESCRIPTIONS
 
 
 def test_faults(survey: SmallSurvey, capsys: pytest.CaptureFixture[str]) -> None:

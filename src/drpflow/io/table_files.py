@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -25,9 +26,26 @@ _FLAGS: Final = ("pixelFlags_bad", "pixelFlags_saturatedCenter", "psfFlux_flag",
 
 
 def write_fits(path: Path, table: Table) -> None:
-    """Write a binary table with units and descriptions (TCOMM)."""
+    """Write a binary table with units (TUNIT) and descriptions (TCOMM).
+
+    astropy leaves out units that the FITS standard has no word for, such as those of calibrations
+    (nJy / electron), and puts descriptions where it alone looks for them, into COMMENT cards. The
+    cards that other programs read are added.
+    """
+    from astropy.io import fits
+
+    converted = _to_astropy(table)
     with atomic_path(path) as temporary:
-        _to_astropy(table).write(temporary, format="fits", overwrite=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of units without a word, and long names of cards
+            converted.write(temporary, format="fits", overwrite=True)
+        with fits.open(temporary, mode="update") as hdus:
+            header = hdus[1].header
+            for number, name in enumerate(converted.colnames, 1):
+                column = converted[name]
+                for key, value in (("TCOMM", column.description), ("TUNIT", column.unit)):
+                    if value is not None:
+                        header.set(f"{key}{number}", str(value), after=f"TFORM{number}")
 
 
 def write_votable(path: Path, table: Table) -> None:
