@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 VISIT, DETECTOR, BAND = 12, 3, "r"
 SIGMA_PIX, READ_NOISE2, SKY = 2.0, 25.0, 200.0
-NJY_PER_ELECTRON, WCS_ERROR_ARCSEC = 3.0, 0.004
+NJY_PER_ELECTRON, WCS_ERROR_ARCSEC, OFFSET_ERROR_MAG = 3.0, 0.004, 0.006
 BOX = Box(0, SIDE, 0, SIDE)
 DOMAIN = Domain(-0.5, SIDE - 0.5, -0.5, SIDE - 0.5)
 OLD_HIT = (slice(300, 301), slice(200, 206))
@@ -149,7 +149,9 @@ class FinalScene:
             "initial_visit_summary": ({"ap_corr": self.first_ap_corr}, {}, ("ap_corr",)),
             "visit_background": ({"background": final_background()}, {}, ("background",)),
         }
-        columns = {"wcs_error": np.array([WCS_ERROR_ARCSEC])}
+        columns = {
+            "wcs_error": np.array([WCS_ERROR_ARCSEC]), "offset_err": np.array([OFFSET_ERROR_MAG]),
+        }  # fmt: skip
         for name, (components, missing, members) in rows.items():
             row = ComponentRow(components, missing)
             write_component_table(

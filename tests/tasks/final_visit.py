@@ -229,11 +229,13 @@ def _add_columns(scene: FinalVisitScene) -> None:
     solution = {"wcs_error": 0.002, "n_good": 33}
     scene.columns = {
         "initial_visit_summary": {"wcs_source": "fit", "wcs_error": np.nan},
-        "fgcm_photo_calib": {"zero_point_err": 0.003, "flag": 1, "n_star": 31},
+        "fgcm_photo_calib": {
+            "zero_point_err": 0.003, "offset_err": 0.005, "flag": 1, "n_star": 31,
+        },
         "final_characterization_summary": {"psf_source": "stars", "ap_corr_source": "stars"},
         "visit_background": {"n_stars": 0},
         **{f"final_astrometry_wcs/{p}": solution for p in PIECES},
-    }
+    }  # fmt: skip
 
 
 def _stars(d: int, x: Floats, y: Floats, rng: np.random.Generator) -> dict[str, Any]:

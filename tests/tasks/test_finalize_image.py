@@ -26,6 +26,7 @@ from tests.tasks.final_image_scene import (
     DOMAIN,
     NEW_HIT,
     NJY_PER_ELECTRON,
+    OFFSET_ERROR_MAG,
     OLD_HIT,
     PIECE,
     READ_NOISE2,
@@ -174,6 +175,8 @@ def test_calibration_at_the_source(run: Run) -> None:
     factor = final_calib().factor(run["x"], run["y"])
     assert run["localPhotoCalib"] == pytest.approx(factor)
     assert run["localPhotoCalibErr"] / factor == pytest.approx(0.004)
+    offset = run["localPhotoCalibOffsetErr"] / factor
+    assert offset == pytest.approx(OFFSET_ERROR_MAG * np.log(10) / 2.5)
     matrix = np.array([[run[f"localWcs_CDMatrix_{i}_{j}"] for j in (1, 2)] for i in (1, 2)])
     area_deg2 = np.abs(np.linalg.det(matrix.transpose(2, 0, 1)))
     assert np.sqrt(area_deg2) * 3600 == pytest.approx(0.3, rel=1e-3)

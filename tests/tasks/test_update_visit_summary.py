@@ -113,6 +113,8 @@ def test_statistics_of_stars(whole: FinalVisitScene) -> None:
     assert (column(whole, "nPsfStar") == 3 * N_STARS // 4).all()
     assert (column(whole, "nAstromStar") == 33).all()
     assert (column(whole, "nPhotomStar") == 31).all()
+    assert (column(whole, "zero_point_err") == 0.003).all()
+    assert (column(whole, "offset_err") == 0.005).all()
     # Rayleigh: the mean of a distance of 3 mas in each coordinate.
     mean = column(whole, "astromOffsetMean")
     assert mean == pytest.approx(0.003 * np.sqrt(np.pi / 2), rel=0.25)

@@ -70,7 +70,7 @@ class FinalParts:
     n_photom_star
         Stars behind the zero point.
     labels
-        ``zero_point_err``, ``zero_point_flag``, ``psf_source`` and ``ap_corr_source``.
+        ``zero_point_err``, ``offset_err``, ``zero_point_flag``, ``psf_source``, ``ap_corr_source``.
     """
 
     components: Mapping[str, Any]

@@ -76,6 +76,7 @@ class FirstImageParts(NamedTuple):
     components: dict[str, Any]
     missing: dict[str, str]
     wcs_error_arcsec: float
+    offset_error_mag: float
     first_ap_corr: dict[int, ApCorrMap]
     final_ap_corr: dict[int, ApCorrMap]
     artifacts: tuple[WarpMask, ...]
@@ -123,15 +124,15 @@ def read_inputs(
     background = ComponentRows(Path(options["visit_background"]), "detector", cache)
     components["background"], missing["background"] = _component(background, "background", detector)
     first = ComponentRows(Path(options["initial_visit_summary"]), "detector", cache)
-    errors = read_table(options["final_visit_summary"], ["detector", "wcs_error"])
-    error = errors["wcs_error"][errors["detector"] == detector]
+    wcs_error, offset_error = _errors(options["final_visit_summary"], detector)
     flux = _calibrated_flux(options.get("fgcm_standard_stars"), pieces)
     return FirstImageParts(
         _exposure(Path(options["initial_pvi"]), of),
         of.visit_info,
         {name: found for name, found in components.items() if found is not None},
         {name: reason for name, reason in missing.items() if reason},
-        float(error[0]) if len(error) else float("nan"),
+        wcs_error,
+        offset_error,
         _ap_corrs(first, options["initial_visit_summary"]),
         _ap_corrs(summary, options["final_visit_summary"]),
         _artifacts(options.get("warp_mask"), patches),
@@ -140,6 +141,15 @@ def read_inputs(
         flux,
         _flux_ratios(options.get("isolated_stars_source"), of, pieces, flux),
     )
+
+
+def _errors(path: str | Path, detector: int) -> tuple[float, float]:
+    """Return errors of WCS [arcsec] and common scale [mag] of a detector, NaN if it has no row."""
+    table = read_table(path, ["detector", "wcs_error", "offset_err"])
+    (row,) = np.nonzero(np.asarray(table["detector"]) == detector)
+    if not row.size:
+        return float("nan"), float("nan")
+    return float(table["wcs_error"][row[0]]), float(table["offset_err"][row[0]])
 
 
 def _component(rows: ComponentRows, name: str, detector: int) -> tuple[Any, str]:

@@ -136,7 +136,7 @@ class _Tables:
             name: self._columns(name, columns)
             for name, columns in (
                 ("final_characterization_summary", ["psf_source", "ap_corr_source"]),
-                ("fgcm_photo_calib", ["zero_point_err", "flag", "n_star"]),
+                ("fgcm_photo_calib", ["zero_point_err", "offset_err", "flag", "n_star"]),
             )
         }
         paths = {p: path_of(options[_WCS], visit=visit, skypix=p) for p in pieces}
@@ -197,6 +197,7 @@ class _Tables:
         labels = dict(self.labels["final_characterization_summary"].get(detector, {}))
         if photometry:
             labels["zero_point_err"] = float(photometry["zero_point_err"])
+            labels["offset_err"] = float(photometry["offset_err"])
             labels["zero_point_flag"] = int(photometry["flag"])
         return FinalParts(
             components,

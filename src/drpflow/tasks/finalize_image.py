@@ -66,6 +66,8 @@ class FirstImage:
         Why components are missing.
     wcs_error_arcsec
         Standard deviation of a position by the final WCS, both coordinates together.
+    offset_error_mag
+        Standard deviation of what all zero points of the band have in common.
     first_ap_corr, final_ap_corr
         Aperture corrections of the detectors of the visit, first and final.
     artifacts
@@ -79,6 +81,7 @@ class FirstImage:
     components: Mapping[str, Any]
     missing: Mapping[str, str] = field(default_factory=dict)
     wcs_error_arcsec: float = float("nan")
+    offset_error_mag: float = float("nan")
     first_ap_corr: Mapping[int, ApCorrMap] = field(default_factory=dict)
     final_ap_corr: Mapping[int, ApCorrMap] = field(default_factory=dict)
     artifacts: tuple[WarpMask, ...] = ()
@@ -137,6 +140,7 @@ def finalize_image(first: FirstImage, config: FinalizeImageConfig) -> FinalizeIm
         first.components["ap_corr"],
         flux_scale(first.first_ap_corr, first.final_ap_corr) if by_reference else None,
         first.wcs_error_arcsec,
+        first.offset_error_mag,
     )
     catalog = make_catalog(frame, models, first.stars, config)
     numbers |= {"patches": len(first.artifacts), **pixels, **catalog.numbers}

@@ -222,6 +222,7 @@ def _columns(
         "wcs_error": np.array([d.wcs_error for d in every], float),
         "wcs_change": np.array([d.wcs_change for d in every], float),
         "zero_point_err": np.array([one.get("zero_point_err", _NAN) for one in labels], float),
+        "offset_err": np.array([one.get("offset_err", _NAN) for one in labels], float),
         "zero_point_flag": np.array([one.get("zero_point_flag", 0) for one in labels], np.int32),
         "psf_source": np.array([one.get("psf_source", "none") for one in labels], np.str_),
         "ap_corr_source": np.array([one.get("ap_corr_source", "none") for one in labels], np.str_),
@@ -290,8 +291,8 @@ def nothing(visit: int, detectors: tuple[int, ...], why: str) -> ComponentTable:
     number = len(rows)
     nan, none = np.full(number, np.nan), np.array(["none"] * number, np.str_)
     numbers = (
-        "wcs_error", "wcs_change", "zero_point_err", "boresight_ra", "boresight_dec",
-        "boresight_rotation", "pointing_offset", *STATISTICS,
+        "wcs_error", "wcs_change", "zero_point_err", "offset_err", "boresight_ra",
+        "boresight_dec", "boresight_rotation", "pointing_offset", *STATISTICS,
     )  # fmt: skip
     return ComponentTable(
         rows,

@@ -93,6 +93,8 @@ class FinalModels:
     wcs_error_arcsec
         Standard deviation of a position by the WCS, both coordinates together and without
         turbulence, NaN if it is not known.
+    offset_error_mag
+        Standard deviation of what all zero points of the band have in common, likewise.
     """
 
     psf: Psf
@@ -101,3 +103,4 @@ class FinalModels:
     ap_corr: ApCorrMap
     scale: FluxScale | None = None
     wcs_error_arcsec: float = float("nan")
+    offset_error_mag: float = float("nan")

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drpflow.algorithms.final_image.frame import FinalFrame, FinalModels
-    from drpflow.data.photo_calib import PhotoCalib
-    from drpflow.data.sky_wcs import SkyWcs
 
     Columns = dict[str, NDArray[Any]]
 
@@ -71,7 +69,7 @@ def standard_columns(
         made[f"{name}Err"] = columns[f"{name}_instFluxErr"]
     made |= {name: columns[source] for name, source in _RENAMED.items()}
     made |= _positions(columns, models)
-    made |= _local(columns, models.wcs, models.photo_calib)
+    made |= _local(columns, models)
     made |= _flags(columns, frame, models, center_pix)
     return made | {
         "visit": np.full(n, frame.visit, np.int64),
@@ -95,16 +93,19 @@ def _positions(columns: Mapping[str, NDArray[Any]], models: FinalModels) -> Colu
     return {**found, "wcsErr": stated}
 
 
-def _local(columns: Mapping[str, NDArray[Any]], wcs: SkyWcs, photo_calib: PhotoCalib) -> Columns:
+def _local(columns: Mapping[str, NDArray[Any]], models: FinalModels) -> Columns:
     """Return calibration and linear WCS at each source."""
-    x, y = columns["x"], columns["y"]
+    x, y, photo_calib = columns["x"], columns["y"], models.photo_calib
     factor = photo_calib.factor(x, y)
-    matrix = wcs.linearize(x, y) / 3600.0
+    matrix = models.wcs.linearize(x, y) / 3600.0
     cells = {
         f"localWcs_CDMatrix_{i + 1}_{j + 1}": matrix[:, i, j] for i in range(2) for j in range(2)
     }
-    relative = photo_calib.error / photo_calib.mean
-    return {"localPhotoCalib": factor, "localPhotoCalibErr": factor * relative, **cells}
+    errors = {
+        "localPhotoCalibErr": factor * (photo_calib.error / photo_calib.mean),
+        "localPhotoCalibOffsetErr": factor * (np.log(10) / 2.5 * models.offset_error_mag),
+    }
+    return {"localPhotoCalib": factor, **errors, **cells}
 
 
 def _flags(
