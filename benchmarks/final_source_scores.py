@@ -107,6 +107,8 @@ def _sources(
     with np.errstate(invalid="ignore", divide="ignore"):
         scores.add(
             frame=np.full(true.size, number),
+            band=np.full(true.size, str(frame.row["band"])),
+            relative_error=np.hypot(error, of_zero_point) / flux,
             star=star,
             snr=s["snr"][true],
             ratio=ratio,

@@ -107,6 +107,13 @@ class FitNoiseConfig(StrictModel):
         0.003, "scatter beside known errors to start with; the fit finds it", unit="mag", gt=0
     )
     min_floor_mag: float = param(0.0003, "smallest such scatter", unit="mag", ge=0)
+    shared_mag: float = param(
+        0.003,
+        "expected size of what the stars of a detector image have in common; the fit finds it; "
+        "0: nothing",
+        unit="mag",
+        ge=0,
+    )
     max_error_mag: float = param(0.11, "largest error of observations used", unit="mag", gt=0)
     taper_sigma: float = param(3.0, "residuals beyond this lose weight", unit="sigma", gt=1)
     clip_sigma: float = param(5.0, "residuals beyond this have none", unit="sigma", gt=1)

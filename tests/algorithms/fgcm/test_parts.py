@@ -245,7 +245,7 @@ class TestNoise:
         start = Noise.start(3, len(survey.visits), survey.config)
         found = self.residuals(rows, 1 / error**2, error)
         clear = np.ones(len(survey.visits), bool)
-        noise = weigher.noise(start, found, 1 / error**2, clear)
+        noise = weigher.noise(start, found, 1 / error**2, clear, np.full(clear.size, np.nan))
         np.testing.assert_allclose(noise.floor[:3], 0.004, rtol=0.15)
         np.testing.assert_allclose(noise.factor[:3], 1.1, rtol=0.1)
         assert (noise.extra > 0).mean() < 0.1
@@ -259,7 +259,7 @@ class TestNoise:
         start = Noise.start(3, len(survey.visits), survey.config)
         found = self.residuals(rows, 1 / error**2, error)
         clear = np.arange(len(survey.visits)) != 2
-        noise = weigher.noise(start, found, 1 / error**2, clear)
+        noise = weigher.noise(start, found, 1 / error**2, clear, np.full(clear.size, np.nan))
         assert np.sqrt(noise.extra[2]) == pytest.approx(0.03, rel=0.3)
 
     def test_taper(self):

@@ -19,6 +19,7 @@ from drpflow.algorithms.fgcm.model import LEAST_TAU
 from drpflow.algorithms.fgcm.noise import Noise, Weigher
 from drpflow.algorithms.fgcm.pools import Pool, pools_of, update_pools
 from drpflow.algorithms.fgcm.robust import medians
+from drpflow.algorithms.fgcm.shared import Shared, shared_variance
 from drpflow.algorithms.fgcm.slopes import sensitivities, slopes_of_stars
 from drpflow.algorithms.fgcm.solver import Posterior, Problem, Quadratic, Residuals
 
@@ -49,6 +50,10 @@ _ONE_M2_MAG = 26.847
 _CORRECTIONS = 2
 # A parameter that is held has this standard deviation about its place.
 _HELD_SIGMA = 1e-6
+# From this cycle on outliers and errors are known well enough to tell what stars have in common.
+_SHARED_FROM = 2
+# Probability from which a visit is clear.
+_CLEAR = 0.5
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,9 @@ class Solution:
         what was expected of them.
     clouds, noise
         What was found of visits and errors.
+    followed
+        By how much zero points follow what the stars of an image have in common, with the noise of
+        some probes, NaN where that was not asked, (V, D).
     residuals, weight
         Of the rows.
     variable
@@ -117,6 +125,7 @@ class Solution:
     prior: Prior
     clouds: Clouds
     noise: Noise
+    followed: Floats
     residuals: Residuals
     weight: Floats
     variable: Bools
@@ -163,6 +172,7 @@ class GlobalFit:
         self.pools: list[Pool] = pools_of(layout, self.config)
         self.noise = Noise.start(layout.n_bands, layout.n_visits, self.config)
         self.weigher = Weigher(self.rows, layout.n_bands, layout.n_detectors, self.config)
+        self.shared = 0.0
         self.variable = np.zeros(len(self.stars), np.bool_)
         self.row_star = self.rows.star[self.rows.pair]
         self.sensitivity = sensitivities(self.visits.bands, self.config)
@@ -191,11 +201,14 @@ class GlobalFit:
             cycle = self._summary(number, state, before, weight)
             self.history.append(cycle)
             report(cycle)
+            shared = self._shared(begin, posterior, residuals, weight)
+            del begin
             last = number + 1 >= self.config.max_cycles
-            if last or (self.settled and number + 1 >= self.config.min_cycles):
-                del begin
+            settled = self.settled and self._steady(shared.variance)
+            if last or (settled and number + 1 >= self.config.min_cycles):
                 state = self.model.at(self.parameters)
-                return self._solution(state, posterior, residuals, weight)
+                return self._solution(state, posterior, residuals, weight, shared)
+            self.shared = shared.variance
             full = self._look(state, residuals, weight, full)
             weight = np.where(self.variable[self.row_star], 0.0, full)
         raise AssertionError("max_cycles is at least 2")
@@ -205,6 +218,12 @@ class GlobalFit:
         """Whether the last cycle went to the minimum, and changed next to nothing."""
         last = self.history[-1]
         return last.change_mag < self.config.tolerance_mag and last.halvings < MAX_HALVINGS
+
+    def _steady(self, shared: float) -> bool:
+        """Tell whether what stars have in common is what the weights were made with."""
+        sizes = np.sqrt([shared, self.shared])
+        limit = self.config.tolerance_mag * (sizes.sum() + self.config.tolerance_mag)
+        return abs(shared - self.shared) < limit
 
     def _first_weights(self) -> Floats:
         noise = self.noise
@@ -314,6 +333,43 @@ class GlobalFit:
                 return there, halving
         return state, MAX_HALVINGS
 
+    def _shared(
+        self, state: State, posterior: Posterior, residuals: Residuals, weight: Floats
+    ) -> Shared:
+        """Return what the stars of a detector have in common in clear visits.
+
+        Parameters
+        ----------
+        state
+            Of the derivatives.
+        posterior, residuals, weight
+            Of the solution.
+        """
+        rows, clear = self.rows, self.clouds.clear > _CLEAR
+        n = rows.n_groups + len(rows.regions)
+        free = self.layout.n_detectors > 1 and len(self.history) >= _SHARED_FROM
+        chosen = np.zeros(n, np.bool_)
+        chosen[: rows.n_groups] = np.repeat(clear, self.layout.n_detectors)
+        chosen &= np.bincount(rows.group, weight, n) > 0
+        here = self.model.at(self.parameters, derivatives=False)
+        before = np.nan_to_num(self.problem.residuals(here, weight).residual)
+
+        def answer(added: Floats) -> tuple[Floats, Floats]:
+            left, step = self.problem.answer(state, weight, posterior, added)
+            there = self.model.at(self.parameters + step, derivatives=False)
+            after = np.nan_to_num(self.problem.residuals(there, weight).residual)
+            return left + after - before, there.local[:, 0] - here.local[:, 0]
+
+        return shared_variance(
+            residuals.residual,
+            weight,
+            rows.group,
+            answer,
+            chosen,
+            self.shared,
+            self.config.noise.shared_mag**2 if free else 0.0,
+        )
+
     def _look(self, state: State, residuals: Residuals, weight: Floats, full: Floats) -> Floats:
         """Update everything that the residuals tell; return new weights.
 
@@ -330,7 +386,8 @@ class GlobalFit:
         clear = self.clouds.photometric(self.config.gray)
         if not clear.any():
             clear = np.ones_like(clear)
-        self.noise = self.weigher.noise(self.noise, residuals, weight, clear)
+        shared = np.where(self.clouds.clear > _CLEAR, self.shared, np.nan)
+        self.noise = self.weigher.noise(self.noise, residuals, weight, clear, shared)
         every = self.problem.residuals(state, full)
         variance = self.weigher.variance(self.noise, every.residual)
         self.variable = self.weigher.variable_stars(every, variance, full, self.variable)
@@ -365,7 +422,12 @@ class GlobalFit:
         return change
 
     def _solution(
-        self, state: State, posterior: Posterior, residuals: Residuals, weight: Floats
+        self,
+        state: State,
+        posterior: Posterior,
+        residuals: Residuals,
+        weight: Floats,
+        shared: Shared,
     ) -> Solution:
         return Solution(
             self.problem,
@@ -375,6 +437,7 @@ class GlobalFit:
             self._prior(),
             self.clouds,
             self.noise,
+            shared.followed[: self.rows.n_groups].reshape(self.layout.n_visits, -1),
             residuals,
             weight,
             self.variable,

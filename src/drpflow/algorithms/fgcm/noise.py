@@ -152,7 +152,9 @@ class Weigher:
         share[: shared.size] = 1 / (1 + total[: shared.size] * shared)
         return share[self.rows.group]
 
-    def noise(self, noise: Noise, residuals: Residuals, weight: Floats, clear: Bools) -> Noise:
+    def noise(
+        self, noise: Noise, residuals: Residuals, weight: Floats, clear: Bools, shared: Floats
+    ) -> Noise:
         """Return the error model that the residuals of a solution tell.
 
         Parameters
@@ -163,6 +165,9 @@ class Weigher:
             Of the solution.
         clear
             Which visits are clear; they tell f and σ_0, (V,).
+        shared
+            Variance that the stars of a detector have in common, by visit, NaN where it is the
+            visit's own, (V,).
         """
         leverage = weight / np.maximum(residuals.weight[self.rows.pair], 1e-300)
         used = (weight > 0) & (leverage < _MAX_LEVERAGE)
@@ -179,7 +184,8 @@ class Weigher:
         inside = np.nan_to_num(residuals.residual) - means[self.rows.group]
         square = inside**2 / np.maximum(1 - leverage, 0.05)
         extra = self._extra(replace(found, extra=np.zeros_like(noise.extra)), square, used)
-        return replace(found, extra=extra, shared=self._shared(noise.shared, means, total, clear))
+        own = self._shared(noise.shared, means, total)
+        return replace(found, extra=extra, shared=np.where(np.isfinite(shared), shared, own))
 
     def _group_means(
         self, noise: Noise, residuals: Residuals, weight: Floats
@@ -210,12 +216,12 @@ class Weigher:
                 extra[visit] = extra_variance(square[part], variance[part])
         return extra
 
-    def _shared(self, before: Floats, means: Floats, total: Floats, clear: Bools) -> Floats:
-        """Return the variance of the detectors' means about that of their visit, (V,).
+    def _shared(self, before: Floats, means: Floats, total: Floats) -> Floats:
+        """Return the variance of the detectors' means about that of their own visit, (V,).
 
         ``Σ_d (mean_d - mean)² = Σ_d [(1/W_d) + s²] (1 - 1/D)``. The mean itself is the fit's: a
-        visit that has been told little would be told ever less if it counted. Clear visits have
-        one value in common; the change of all is halved, so that weights and residuals settle.
+        visit that has been told little would be told ever less if it counted. The change is
+        halved, so that weights and residuals settle.
         """
         n = self.rows.n_groups
         means, total = (a[:n].reshape(-1, self.n_detectors) for a in (means, total))
@@ -225,10 +231,8 @@ class Weigher:
         center = np.where(some, means, 0.0).sum(axis=1) / np.maximum(count, 1)
         scatter = np.where(some, (means - center[:, None]) ** 2, 0.0).sum(axis=1)
         expected = variance.sum(axis=1) * (1 - 1 / np.maximum(count, 1))
-        excess, free = scatter - expected, np.maximum(count - 1, 0)
-        pooled = excess[clear].sum() / max(free[clear].sum(), 1)
-        own = np.where(count >= 3, excess / np.maximum(free, 1), 0.0)
-        return (before + np.maximum(np.where(clear, pooled, own), 0.0)) / 2
+        own = np.where(count >= 3, (scatter - expected) / np.maximum(count - 1, 1), 0.0)
+        return (before + np.maximum(own, 0.0)) / 2
 
     def variable_stars(
         self, residuals: Residuals, variance: Floats, weight: Floats, before: Bools

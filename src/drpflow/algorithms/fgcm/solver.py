@@ -105,9 +105,41 @@ class Problem:
             Where the derivatives are taken, if elsewhere: with those that a normal matrix was
             made with, a step with that matrix solves a linear problem, and can not run away.
         """
-        r = self.rows
         residual = np.nan_to_num(self.residuals(state, weight).residual)
-        state = derivatives or state
+        return self._by_parameters(weight * residual, derivatives or state)
+
+    def answer(
+        self, state: State, weight: Floats, posterior: Posterior, added: Floats
+    ) -> tuple[Floats, Floats]:
+        """Return what a fit makes of numbers that are added to the magnitudes.
+
+        Parameters
+        ----------
+        state
+            The model with derivatives.
+        weight
+            Of the rows, (N,).
+        posterior
+            Of the fit with these weights.
+        added
+            The numbers [mag], (N,).
+
+        Returns
+        -------
+        left : ndarray, shape (N,)
+            What stars leave of them without a change of the parameters.
+        step : ndarray, shape (n,)
+            The change of the parameters.
+        """
+        r = self.rows
+        mean, total = np.empty(r.n_pairs), np.empty(r.n_pairs)
+        kernels.pair_means(r.first, added, weight, mean, total)
+        left = added - np.nan_to_num(mean)[r.pair]
+        return left, posterior.step(self._by_parameters(weight * left, state))
+
+    def _by_parameters(self, weighted: Floats, state: State) -> Floats:
+        """Return Σ_i weighted_i J_i, (n,)."""
+        r = self.rows
         slope, kappa, standard = self.pair_slope(state)
         local = np.zeros(state.transfer.shape[:2])
         kernels.local_gradient(
@@ -115,7 +147,7 @@ class Problem:
             r.first,
             r.u,
             r.v,
-            weight * residual,
+            weighted,
             state.i10,
             slope,
             kappa,
@@ -201,10 +233,13 @@ class Posterior:
 
     def corrected(self, point: Floats, gradient: Floats, prior: Prior) -> Floats:
         """Return the most probable parameters for a gradient at another point, same matrix."""
+        return point + self.step(gradient + prior.precision * (point - prior.mean))
+
+    def step(self, gradient: Floats) -> Floats:
+        """Return by what the parameters change for half a derivative of χ²."""
         from scipy.linalg import cho_solve
 
-        right = gradient + prior.precision * (point - prior.mean)
-        return np.asarray(point - self.scale * cho_solve((self.factor, True), self.scale * right))
+        return np.asarray(-self.scale * cho_solve((self.factor, True), self.scale * gradient))
 
     def covariance(self) -> Floats:
         """Return the covariance, (n, n)."""

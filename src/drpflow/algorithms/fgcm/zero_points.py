@@ -125,7 +125,8 @@ def zero_points(
     color = _A * (np.log1p(slope * i10) - np.log1p(slope * standard))
     variance, common = _variances(solution, group, slope, standard)
     patchy = np.isin(np.arange(v), list(patches))
-    error = np.sqrt(_without_own_polynomial(variance, patchy, solution) + beyond_variance)
+    variance = _without_own_polynomial(variance, patchy, solution) + _unfollowed(solution)
+    error = np.sqrt(np.maximum(variance, 0.0) + beyond_variance)
     flag = _flags(solution, error, gray, n_star, config)
     impossible = (flag & Flag.IMPOSSIBLE) > 0
     rows = solution.problem.rows
@@ -164,7 +165,8 @@ def _all_patches(
     degree = max(layout.flat_order, z.patch_order)
     is_clear = solution.clouds.clear > 0.5
     none = np.zeros((layout.n_visits, layout.n_detectors))
-    by_first = _by_visit(first_flux(solution), none)
+    beside = np.where(is_clear, solution.noise.shared, 0.0)[:, None] + none
+    by_first = _by_visit(first_flux(solution), beside)
     clouds = by_first if second is None else _by_visit(second.rows, second.offset_variance)
     patches = {}
     for visit, clear in enumerate(is_clear.tolist()):
@@ -258,6 +260,23 @@ def _without_own_polynomial(variance: Floats, patchy: Bools, solution: Solution)
         if like.any():
             out[visit] = np.minimum(variance[visit], np.median(variance[like], axis=0))
     return out
+
+
+def _unfollowed(solution: Solution) -> Floats:
+    """Return what is to be added to variances for what the stars of an image share, (V, 1).
+
+    A zero point z is the mean over its detector of a smooth model ẑ and of b with the variance s².
+    Its error z - ẑ has the variance of the model's, and ``s² (1 - 2 h)`` with ``h = ∂ẑ/∂b``: as far
+    as the model follows b, it is right. h is the mean of the clear images of a band. Under clouds
+    the process follows b.
+    """
+    band = solution.problem.model.visits.band
+    follows = np.ones(len(band))
+    for label in np.unique(band):
+        mine = solution.followed[band == label]
+        follows[band == label] = np.mean(mine[np.isfinite(mine)]) if np.isfinite(mine).any() else 0
+    clear = solution.clouds.clear > 0.5
+    return np.where(clear, solution.noise.shared * (1 - 2 * follows), 0.0)[:, None]
 
 
 def _flags(
