@@ -47,11 +47,14 @@ def found():
 
 def test_errors_hold_what_the_stars_of_an_image_share(found):
     pulls, errors, stated, plain = found
-    # Some 270 images: the rms is known to 5 %, the size of the scatter to as much.
-    assert 0.85 < np.sqrt(np.nanmean(pulls**2)) < 1.15
-    assert 0.85 < np.sqrt(np.nanmean(errors**2) / np.nanmean(stated**2)) < 1.15
-    # What would be said without it is off by more than two.
-    assert np.sqrt(np.nanmean(errors**2)) > 2 * np.sqrt(np.nanmean(plain**2))
+    # Some 270 images: the rms is known to 5 %. Without scatter pulls of this survey are 0.73 wide;
+    # with it they were 1.3 to 1.4 before it was counted.
+    assert 0.65 < np.sqrt(np.nanmean(pulls**2)) < 1.1
+    assert 0.65 < np.sqrt(np.nanmean(errors**2) / np.nanmean(stated**2)) < 1.1
+    # Zero points follow it by more than a half.
+    assert np.sqrt(np.nanmean(errors**2)) < 0.6 * SHARED_MAG
+    # What is said without it would be too small.
+    assert np.sqrt(np.nanmean(errors**2)) > 1.4 * np.sqrt(np.nanmean(plain**2))
 
 
 def test_nothing_is_added_where_images_share_nothing():
@@ -116,6 +119,8 @@ def test_a_variance_that_is_not_free_stays():
         return added, -0.25 * added
 
     chosen, one = np.array([True, True, False, True]), np.ones(4)
-    found = shared_variance(1e-3 * one, 1e6 * one, np.arange(4), answer, chosen, 1e-6, 0.0)
-    assert found.variance == 1e-6
-    np.testing.assert_allclose(found.followed, [0.25, 0.25, np.nan, 0.25])
+    found = shared_variance(1e-3 * one, 1e6 * one, np.arange(4), answer, chosen, 2e-7, 0.0)
+    assert found.variance == 2e-7
+    # b = s² W r; 1 - 2 · 0.25 - s² W.
+    np.testing.assert_allclose(found.offset, [2e-4, 2e-4, 0, 2e-4])
+    np.testing.assert_allclose(found.left, [0.3, 0.3, np.nan, 0.3])

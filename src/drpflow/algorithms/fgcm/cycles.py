@@ -98,9 +98,8 @@ class Solution:
         what was expected of them.
     clouds, noise
         What was found of visits and errors.
-    followed
-        By how much zero points follow what the stars of an image have in common, with the noise of
-        some probes, NaN where that was not asked, (V, D).
+    shared
+        What the stars of the detector images have in common.
     residuals, weight
         Of the rows.
     variable
@@ -125,7 +124,7 @@ class Solution:
     prior: Prior
     clouds: Clouds
     noise: Noise
-    followed: Floats
+    shared: Shared
     residuals: Residuals
     weight: Floats
     variable: Bools
@@ -437,7 +436,7 @@ class GlobalFit:
             self._prior(),
             self.clouds,
             self.noise,
-            shared.followed[: self.rows.n_groups].reshape(self.layout.n_visits, -1),
+            shared,
             residuals,
             weight,
             self.variable,

@@ -50,13 +50,18 @@ class Shared:
     ----------
     variance
         s² [mag²].
-    followed
-        By how much the zero point of each image follows its b: ∂z/∂b, with the noise of the probes,
-        NaN for images that were not chosen, (G,).
+    offset
+        Most probable b of the images under the weights of the fit, 0 for those not chosen [mag],
+        (G,).
+    left
+        Part of s² that is left in the variance of the model and b together, with the noise of the
+        probes: 1 - 2 h - s² H_gg with h = ∂z/∂b, by which the model follows b; NaN for images that
+        were not chosen, (G,).
     """
 
     variance: float
-    followed: Floats
+    offset: Floats
+    left: Floats
 
 
 def shared_variance(
@@ -68,7 +73,7 @@ def shared_variance(
     before: float,
     expected: float,
 ) -> Shared:
-    """Return s² after one step, and by how much zero points follow.
+    """Return s² after one step, and what it leaves in zero points.
 
     It grows by half of a step: the widths of all else are found beside it.
 
@@ -89,27 +94,30 @@ def shared_variance(
         s_0² [mag²]; 0: s² stays as it is.
     """
     images = np.flatnonzero(chosen)
-    followed = np.full(chosen.size, np.nan)
+    offset, of_images = np.zeros(chosen.size), np.full(chosen.size, np.nan)
     if images.size == 0:
-        return Shared(before, followed)
+        return Shared(before, offset, of_images)
 
     def sums(values: Floats) -> Floats:
         return np.asarray(np.bincount(group, weight * values, chosen.size)[images], np.float64)
 
     rng = np.random.default_rng(_SEED)
     number = int(np.clip(np.ceil(_PROBED / images.size), 1, _MOST_PROBES))
-    trace, square, followed[images] = 0.0, 0.0, 0.0
+    score = sums(np.nan_to_num(residual))
+    offset[images] = before * score
+    trace, square, of_images[images] = 0.0, 0.0, 1.0
     for _ in range(number):
         sign = rng.choice((-1.0, 1.0), images.size)
         added = np.zeros(chosen.size)
         added[images] = _STEP_MAG * sign
         left, change = answer(added[group])
         told = sums(left) / _STEP_MAG
-        followed[images] -= sign * change[images] / _STEP_MAG / number
+        follows = -change[images] / _STEP_MAG
+        of_images[images] -= sign * (2 * follows + before * told) / number
         trace += float(sign @ told) / number
         square += float(told @ told) / number
     if expected == 0 or square <= 0:
-        return Shared(before, followed)
-    score = sums(np.nan_to_num(residual))
+        return Shared(before, offset, of_images)
     step = (float(score @ score) - trace - 2 / expected) / square
-    return Shared(max(before + (step / 2 if step > 0 else step), 0.0), followed)
+    found = max(before + (step / 2 if step > 0 else step), 0.0)
+    return Shared(found, offset, of_images)

@@ -112,6 +112,8 @@ def zero_points(
     beyond, beyond_variance = np.zeros((v, d)), np.zeros((v, d))
     for visit, found in patches.items():
         beyond[visit], beyond_variance[visit] = found.local[:, 0], found.variance
+    even = (solution.clouds.clear > 0.5) & ~np.isin(np.arange(v), list(patches))
+    beyond[even] -= solution.shared.offset[: v * d].reshape(v, d)[even]
     local = solution.state.local[: v * d].reshape(v, d, k)
     own = layout.block(Block.GRAY, solution.parameters)
     n_fit, n_star = _count(solution, solution.weight >= 0), _count(solution, solution.weight > 0)
@@ -125,7 +127,8 @@ def zero_points(
     color = _A * (np.log1p(slope * i10) - np.log1p(slope * standard))
     variance, common = _variances(solution, group, slope, standard)
     patchy = np.isin(np.arange(v), list(patches))
-    variance = _without_own_polynomial(variance, patchy, solution) + _unfollowed(solution)
+    of_images = np.where(even, _left_by_images(solution), 0.0)[:, None]
+    variance = _without_own_polynomial(variance, patchy, solution) + of_images
     error = np.sqrt(np.maximum(variance, 0.0) + beyond_variance)
     flag = _flags(solution, error, gray, n_star, config)
     impossible = (flag & Flag.IMPOSSIBLE) > 0
@@ -165,8 +168,7 @@ def _all_patches(
     degree = max(layout.flat_order, z.patch_order)
     is_clear = solution.clouds.clear > 0.5
     none = np.zeros((layout.n_visits, layout.n_detectors))
-    beside = np.where(is_clear, solution.noise.shared, 0.0)[:, None] + none
-    by_first = _by_visit(first_flux(solution), beside)
+    by_first = _by_visit(first_flux(solution), none)
     clouds = by_first if second is None else _by_visit(second.rows, second.offset_variance)
     patches = {}
     for visit, clear in enumerate(is_clear.tolist()):
@@ -262,21 +264,22 @@ def _without_own_polynomial(variance: Floats, patchy: Bools, solution: Solution)
     return out
 
 
-def _unfollowed(solution: Solution) -> Floats:
-    """Return what is to be added to variances for what the stars of an image share, (V, 1).
+def _left_by_images(solution: Solution) -> Floats:
+    """Return what is to be added to variances for what the stars of an image share, (V,).
 
     A zero point z is the mean over its detector of a smooth model ẑ and of b with the variance s².
-    Its error z - ẑ has the variance of the model's, and ``s² (1 - 2 h)`` with ``h = ∂ẑ/∂b``: as far
-    as the model follows b, it is right. h is the mean of the clear images of a band. Under clouds
-    the process follows b.
+    With the most probable b, the error has the variance of ẑ and ``s² (1 - 2 h - s² H_gg)``, with
+    ``h = ∂ẑ/∂b`` and the second part what the residuals tell of b; the mean of the clear images of
+    a band. Under clouds, and where a visit has patches, the process follows b.
     """
-    band = solution.problem.model.visits.band
-    follows = np.ones(len(band))
-    for label in np.unique(band):
-        mine = solution.followed[band == label]
-        follows[band == label] = np.mean(mine[np.isfinite(mine)]) if np.isfinite(mine).any() else 0
-    clear = solution.clouds.clear > 0.5
-    return np.where(clear, solution.noise.shared * (1 - 2 * follows), 0.0)[:, None]
+    visits = solution.problem.model.visits
+    left = solution.shared.left[: solution.problem.rows.n_groups].reshape(len(visits), -1)
+    out = np.zeros(len(visits))
+    for label in np.unique(visits.band):
+        mine = left[visits.band == label]
+        if np.isfinite(mine).any():
+            out[visits.band == label] = np.nanmean(mine)
+    return solution.noise.shared * out
 
 
 def _flags(
