@@ -1,13 +1,16 @@
 """CPU time and memory of planning and running a survey, without what its tasks do.
 
-Run ``python benchmarks/bench_dag.py [--visits 80 ...] [--detectors 62]``:
+Run ``python benchmarks/bench_dag.py [--visits 80 ...] [--detectors 62] [--plans detector ...]``:
 
-- ``drpflow shards`` of the largest of these surveys, the first time and with its look-ups kept;
+- ``drpflow shards`` of these surveys, the first time and with their look-ups kept;
 - ``snakemake --dry-run`` of the shard ``first-look`` of each, a job a detector and a job a visit,
   and of as many jobs of a rule with one input and one output and nothing else, which is what
-  Snakemake itself costs on this machine at this moment;
+  Snakemake itself costs on this machine at this moment; and the power of the number of jobs with
+  which time and memory grow from one survey to the next;
 - ``drpflow status`` when isr has ended everywhere;
-- with ``--run``, a run of the shard with tasks that do nothing: what a job costs beside its task.
+- with ``--run``, a run of the shard with tasks that do nothing: what a job costs beside its task;
+- with ``--largest 2000``, nothing of these, but a dry run of each shard of that size (with
+  ``--sample`` of the first of each stage), with empty files for the products of earlier stages.
 
 Raw frames and calibrations are empty files; planning looks whether they are there and no more.
 Visits lie on 100 fields side by side, in three filters.
@@ -26,7 +29,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import yaml
 
@@ -35,8 +38,11 @@ from drpflow.io.sheets import CalibrationRow, ExposureRow, VisitRow, write_sheet
 from drpflow.paths import profile, script, share_root, snakefile
 from drpflow.workflow.fingerprint import SourceTree
 from drpflow.workflow.plan import load_plan
-from drpflow.workflow.shards import STAGES, Shard, shards, snakemake_words
+from drpflow.workflow.shards import STAGES, Shard, Stage, shards, snakemake_words
 from drpflow.workflow.status import read_status
+
+if TYPE_CHECKING:
+    from drpflow.workflow.plan import Plan
 
 SNAKEMAKE = [
     sys.executable,
@@ -66,6 +72,10 @@ class Cost(NamedTuple):
 
     cpu_s: float
     memory_mb: float
+
+
+Costs: TypeAlias = dict[str, tuple[int, Cost]]
+"""Number of jobs and cost by kind of plan."""
 
 
 def measure(command: list[str], folder: Path) -> Cost:
@@ -186,23 +196,84 @@ def time_shards(folder: Path) -> None:
     print(f"{len(found)} shards, {sum(shard.n_jobs for shard in found)} jobs")
 
 
-def time_plans(folder: Path, n_visits: int, n_detectors: int) -> None:
-    """Print what planning the first look at all visits costs."""
+def time_all_shards(folder: Path, largest: int, *, sample: bool) -> None:
+    """Print what planning each shard costs, one after the other, or the first of each stage.
+
+    The others of a stage are then taken to cost as much for each job as the first.
+    """
+    os.chdir(folder)
+    plan = load_plan(load_run("config/config.yaml"))
+    faked: set[Stage] = set()
+    total_s, n_jobs, per_job_s = 0.0, 0, dict[Stage, float]()
+    found = shards(plan, largest)
+    for shard in found:
+        n_jobs += shard.n_jobs
+        stage = shard.stages[0]
+        if not (sample and stage in per_job_s):
+            for earlier in STAGES[: STAGES.index(stage)]:
+                if earlier not in faked:
+                    fake_products(plan, earlier)
+                    faked.add(earlier)
+            words = snakemake_words(plan, shard)
+            command = [*SNAKEMAKE, "shard", "--dry-run", "--quiet", "rules"]
+            cost = measure([*command, "--snakefile", str(snakefile()), *words], folder)
+            tell(str(shard)[:26], shard.n_jobs, cost)
+            per_job_s[stage] = cost.cpu_s / shard.n_jobs
+        total_s += per_job_s[stage] * shard.n_jobs
+    print(f"{len(found)} shards, {n_jobs} jobs: {total_s:.0f} CPU s")
+
+
+def fake_products(plan: Plan, stage: Stage) -> None:
+    """Write empty files for all that a stage makes."""
+    patterns = [plan.job_file("status", task, ".json") for task in stage.tasks]
+    for name, entry in plan.table.datasets.items():
+        if entry.task in stage.tasks:
+            patterns.append(f"{plan.root}/{plan.table.path_template(name)}")
+    for path in plan.expand(patterns):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
+
+
+def time_plans(folder: Path, n_visits: int, n_detectors: int, kinds: list[str]) -> Costs:
+    """Print what planning the first look at all visits costs; return it with numbers of jobs."""
     os.chdir(folder)
     first = Shard(STAGES[:1])
+    costs: Costs = {}
     for batch in ("detector", "visit"):
+        if batch not in kinds:
+            continue
         run = load_run("config/config.yaml").model_copy(update={"batch": batch})
         words = snakemake_words(load_plan(run), first)
         command = [*SNAKEMAKE, "shard", "--dry-run", "--quiet", "rules"]
         command += ["--snakefile", str(snakefile()), *words, f"batch={batch}"]
         count = n_visits * (3 + 2 * (n_detectors if batch == "detector" else 1)) + 1
-        tell(f"dry run, batch: {batch}", count, measure(command, folder))
+        costs[batch] = count, measure(command, folder)
+        tell(f"dry run, batch: {batch}", *costs[batch])
+    if "bare" in kinds:
+        costs["bare"] = time_bare_rules(folder, n_visits * (3 + 2 * n_detectors) + 1)
+    return costs
+
+
+def time_bare_rules(folder: Path, count: int) -> tuple[int, Cost]:
+    """Print what planning so many jobs costs that have one input and one output."""
     bare = folder / "bare"
     bare.mkdir()
     (bare / "in.txt").touch()
-    count = n_visits * (3 + 2 * n_detectors) + 1
     (bare / "Snakefile").write_text(BARE.format(n_jobs=count - 1))
-    tell("dry run, bare rules", count, measure([*SNAKEMAKE, "--dry-run", "-q", "rules"], bare))
+    cost = measure([*SNAKEMAKE, "--dry-run", "-q", "rules"], bare)
+    tell("dry run, bare rules", count, cost)
+    return count, cost
+
+
+def tell_growth(before: Costs, now: Costs) -> None:
+    """Print the powers of the number of jobs with which time and memory have grown."""
+    for kind in before.keys() & now.keys():
+        (few, small), (many, large) = before[kind], now[kind]
+        time_power, memory_power = (
+            math.log(after / first) / math.log(many / few)
+            for first, after in zip(small, large, strict=True)
+        )
+        print(f"growth, {kind}: time {time_power:.2f}, memory {memory_power:.2f}")
 
 
 def time_run(folder: Path, n_visits: int, n_detectors: int) -> None:
@@ -236,20 +307,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--visits", type=int, nargs="+", default=[8, 80, 157])
     parser.add_argument("--detectors", type=int, default=62)
+    parser.add_argument("--plans", nargs="+", default=["detector", "visit", "bare"])
     parser.add_argument("--run", action="store_true", help="run the first of these surveys, too")
+    parser.add_argument("--largest", type=int, help="plan all shards of so many jobs instead")
+    parser.add_argument("--sample", action="store_true", help="only the first shard of a stage")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
+        costs: Costs = {}
         for n_visits in args.visits:
             folder = Path(name).resolve() / str(n_visits)
             folder.mkdir()
             make_survey(folder, n_visits, args.detectors)
             print(f"{n_visits} visits of {args.detectors} detectors")
+            if args.largest:
+                time_all_shards(folder, args.largest, sample=args.sample)
+                continue
             time_shards(folder)
-            time_plans(folder, n_visits, args.detectors)
+            now = time_plans(folder, n_visits, args.detectors, args.plans)
+            tell_growth(costs, now)
+            costs = now
             if args.run and n_visits == args.visits[0]:
                 time_run(folder, n_visits, args.detectors)
-        time_look_ups(folder)
-        time_status(folder)
+        if not args.largest:
+            time_look_ups(folder)
+            time_status(folder)
 
 
 if __name__ == "__main__":

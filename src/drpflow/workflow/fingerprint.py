@@ -69,6 +69,7 @@ class SourceTree:
         self._cache_file = cache or user_cache() / "fingerprints.json"
         self._used: dict[str, Source] = {}
         self._modules: dict[str, Source | None] = {}
+        self._data: dict[str, list[tuple[Path, str]]] = {}
         self._new = False
 
     def fingerprint(self, script: Path, data: Iterable[Path] = ()) -> str:
@@ -124,8 +125,13 @@ class SourceTree:
         self, reached: Iterable[tuple[str, Source]], data: Iterable[Path]
     ) -> list[tuple[Path, str]]:
         """Return the files that are no code and count, with the hashes of their contents."""
-        files = [*data, *(file for name, _ in reached for file in self._data_files(name))]
-        return [(file, _hash(file.read_bytes())) for file in files]
+        found = [(file, _hash(file.read_bytes())) for file in data]
+        for name, _ in reached:
+            if name not in self._data:
+                files = self._data_files(name)
+                self._data[name] = [(file, _hash(file.read_bytes())) for file in files]
+            found += self._data[name]
+        return found
 
     def _reach(self, start: Source) -> list[tuple[str, Source]]:
         """Return all modules that `start` imports, directly or not, sorted."""

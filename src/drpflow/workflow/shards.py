@@ -8,6 +8,7 @@ of earlier stages are plain files. A shard that was interrupted is taken up by t
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
@@ -23,9 +24,19 @@ LARGEST: Final = 20_000
 """Jobs of a shard, unless another number is asked for."""
 TARGET: Final = "shard"
 """The rule whose inputs are the products of a shard."""
+# To plan a job of all detectors of a visit, which has the files of all of them, takes half the
+# time and 0.6 of the memory of planning a job for each (benchmarks/bench_dag.py, 62 detectors).
+_LOAD_OF_DETECTOR: Final = 0.6
 
 Part: TypeAlias = "int | tuple[int, int]"
 """What a stage is cut into: a visit, a piece of the sky, or a tract and patch."""
+
+
+class _Size(NamedTuple):
+    """Number of jobs, and that of jobs of one detector which would cost as much to plan."""
+
+    n_jobs: int
+    load: int
 
 
 class Stage(NamedTuple):
@@ -96,7 +107,7 @@ def shards(plan: Plan, largest: int = LARGEST) -> list[Shard]:
     """Return the shards of a run in the order in which they can be run.
 
     A stage is cut where it has more jobs than `largest`; stages that follow each other and are
-    not cut go together as far as they fit.
+    not cut go together as far as they fit. A job of all detectors of a visit counts as several.
 
     Parameters
     ----------
@@ -107,15 +118,16 @@ def shards(plan: Plan, largest: int = LARGEST) -> list[Shard]:
         shard of its own, and so is a stage that cannot be cut.
     """
     found: list[Shard] = []
-    together = Shard(())
+    together, load = Shard(()), 0
     for stage in STAGES:
         sizes = dict(_sizes(plan, stage))
-        total = sum(sizes.values())
-        if together.stages and together.n_jobs + total > largest:
+        total = _Size(*map(sum, zip(*sizes.values(), strict=True)))
+        if together.stages and load + total.load > largest:
             found.append(together)
-            together = Shard(())
-        if total <= largest or stage.cut is None:
-            together = Shard((*together.stages, stage), n_jobs=together.n_jobs + total)
+            together, load = Shard(()), 0
+        if total.load <= largest or stage.cut is None:
+            together = Shard((*together.stages, stage), n_jobs=together.n_jobs + total.n_jobs)
+            load += total.load
         else:
             found += _chunks(stage, sizes, largest)
     return [*found, together] if together.stages else found
@@ -191,31 +203,41 @@ def _rules(plan: Plan, shard: Shard) -> list[str]:
     return found
 
 
-def _chunks(stage: Stage, sizes: dict[Part, int], largest: int) -> Iterator[Shard]:
-    """Return a stage in shards of about equal size, its parts in their order."""
-    count = -(-sum(sizes.values()) // largest)
-    wanted = sum(sizes.values()) / count
+def _chunks(stage: Stage, sizes: dict[Part, _Size], largest: int) -> Iterator[Shard]:
+    """Return a stage in shards of about equal load, its parts in their order."""
+    total = sum(size.load for size in sizes.values())
+    wanted = total / -(-total // largest)
     taken: list[Part] = []
-    n_jobs = 0
+    n_jobs = load = 0
     for part, size in sizes.items():
-        if taken and (n_jobs + size > largest or n_jobs + size / 2 > wanted):
+        if taken and (load + size.load > largest or load + size.load / 2 > wanted):
             yield Shard((stage,), tuple(taken), n_jobs)
-            taken, n_jobs = [], 0
+            taken, n_jobs, load = [], 0, 0
         taken.append(part)
-        n_jobs += size
+        n_jobs += size.n_jobs
+        load += size.load
     yield Shard((stage,), tuple(taken), n_jobs)
 
 
-def _sizes(plan: Plan, stage: Stage) -> Iterator[tuple[Part, int]]:
-    """Return each part of a stage with the number of its jobs; 0 stands for the whole."""
+def _sizes(plan: Plan, stage: Stage) -> Iterator[tuple[Part, _Size]]:
+    """Return each part of a stage with its size; 0 stands for the whole."""
     if stage.cut == "visit":
         per_detector = sum("detector" in plan.table.tasks[task].dimensions for task in stage.tasks)
         per_visit = len(stage.tasks) - per_detector
         batched = plan.batch.visits if plan.by_visit else frozenset()
         for visit, detectors in plan.survey.detectors.items():
-            jobs = 1 if visit in batched else len(detectors)
-            yield int(visit), per_visit + per_detector * jobs
-    elif stage.cut == "association":
+            jobs = load = len(detectors)
+            if visit in batched:
+                jobs, load = 1, math.ceil(_LOAD_OF_DETECTOR * load)
+            yield int(visit), _Size(*(per_visit + per_detector * n for n in (jobs, load)))
+        return
+    for part, n_jobs in _counts(plan, stage):
+        yield part, _Size(n_jobs, n_jobs)
+
+
+def _counts(plan: Plan, stage: Stage) -> Iterator[tuple[Part, int]]:
+    """Return each part of a stage that is not cut by visits with the number of its jobs."""
+    if stage.cut == "association":
         yield from ((int(piece), len(stage.tasks)) for piece in plan.overlaps.visits)
     elif stage.cut == "astrometry":
         yield from ((int(piece), len(stage.tasks)) for piece in plan.astrometry.visits)
