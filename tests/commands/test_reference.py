@@ -16,6 +16,7 @@ from drpflow.io.camera_yaml import load_camera
 from drpflow.io.reference_stars import read_reference_stars
 from drpflow.io.run_yaml import load_run
 from drpflow.io.schemas import load_schema
+from drpflow.io.solved_instrument import read_solved_instrument
 from drpflow.io.tables import write_table
 
 
@@ -187,6 +188,8 @@ def test_from_solution_takes_the_stars_of_the_global_fits(
     store = Store(run_folder / "results")
     zero_points = empty("fgcm_zero_points", 3) | {"visit": np.array([1, 2, 2])}
     write_table(store.path("fgcm_zero_points"), zero_points, load_schema("fgcm_zero_points"))
+    parameters = empty("fgcm_parameters", 1) | {"name": np.array(["star_flat_10"])}
+    write_table(store.path("fgcm_parameters"), parameters, load_schema("fgcm_parameters"))
     for piece, stars in ((7, [70, 71]), (8, [80])):
         places = empty("solved_astrometry_stars", len(stars))
         places |= {"isolated_star_id": np.array(stars), "ra": np.full(len(stars), 273.9)}
@@ -202,6 +205,9 @@ def test_from_solution_takes_the_stars_of_the_global_fits(
     found = read_reference_stars(output, 273.9, -25.3, 1.0)
     np.testing.assert_array_equal(found.id, [70, 71, 80])
     np.testing.assert_allclose(found.magnitude("g"), 20.0)
+    instrument = read_solved_instrument(output)
+    assert instrument is not None
+    assert [item.name for item in instrument.photometry] == ["star_flat_10"]
     told = capsys.readouterr().out
     assert "the solution of visits 1-2 in " in told
     assert f"reference_stars: {output}" in told

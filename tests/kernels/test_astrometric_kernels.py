@@ -11,6 +11,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from drpflow.algorithms.astrometric_fit.fit import Fit, begin
+from drpflow.algorithms.astrometric_fit.held_maps import held_maps
 from drpflow.algorithms.astrometric_fit.layout import make_layout
 from drpflow.algorithms.astrometric_fit.normal import join
 from drpflow.algorithms.astrometric_fit.rows import Tables, sort_rows
@@ -42,7 +43,8 @@ def small_fit() -> Fit:
     planes = find_planes(rows, tables, None)
     layout = make_layout(rows, tables, CONFIG.model)
     tells = tells_mean_motion(tables.stars, CONFIG)
-    fit = begin(tables, rows, layout, planes, sky, tells, epoch, CONFIG)
+    known = held_maps((), layout, tables, CONFIG.model)
+    fit = begin(tables, rows, layout, planes, sky, known, tells, epoch, CONFIG)
     fit._judge(guess=False)
     return fit
 

@@ -1,9 +1,10 @@
-"""A reference catalogue of the stars that the global fits of a run have solved.
+"""A reference catalogue of the stars that the global fits of a run have solved, and its instrument.
 
 With it, later visits are tied to that solution, which stays as it is: their zero points to its
 standard magnitudes, with the errors of these, and their maps to the places and motions of its stars
 with their covariances. What the stars of the solution have in common (its frame, its scale) is
-common to the later visits as well, and is in no error of the catalogue.
+common to the later visits as well, and is in no error of the catalogue. With the stars goes what
+the solution has found of the instrument: star flats, passbands, static maps.
 """
 
 from __future__ import annotations
@@ -13,14 +14,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drpflow.algorithms.astrometric_fit.result import StarFlag
+from drpflow.algorithms.astrometric_fit.solution import STATIC
+from drpflow.algorithms.fgcm.parameters import PASSBAND_SHIFT, SENSITIVITY, STAR_FLAT
 from drpflow.data.photo_calib import NJY_ZERO_POINT_MAG
+from drpflow.data.plane_maps import PolynomialMap
 from drpflow.data.reference_stars import CORRELATION_COLUMNS, OPTIONAL_COLUMNS, ReferenceStars
+from drpflow.data.solved_instrument import HeldMap, HeldParameter
 from drpflow.errors import AlgorithmError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
+
+    from drpflow.data.sky_wcs import SkyWcs
 
     Columns = Mapping[str, NDArray[Any]]
 
@@ -86,3 +93,47 @@ def _fluxes(
     flux[at] = 10 ** (0.4 * (NJY_ZERO_POINT_MAG - np.asarray(photometry["mag_std"], float)[rows]))
     error[at] = flux[at] * np.asarray(photometry["mag_err"], float)[rows] * np.log(10) / 2.5
     return {f"flux_{band}": flux, f"flux_{band}_err": error}
+
+
+def held_parameters(parameters: Columns) -> tuple[HeldParameter, ...]:
+    """Return the parameters of the photometric model that belong to the instrument.
+
+    Throughput and its drift are not among them: dust settles, and stars tell them well.
+
+    Parameters
+    ----------
+    parameters
+        Columns of ``fgcm_parameters``.
+    """
+    names = np.asarray(parameters["name"], np.str_)
+    rows = np.isin(names, (SENSITIVITY, PASSBAND_SHIFT)) | np.char.startswith(names, STAR_FLAT)
+    return tuple(
+        HeldParameter(
+            str(names[row]),
+            float(parameters["value"][row]),
+            float(parameters["error"][row]),
+            str(parameters["physical_filter"][row]),
+            int(parameters["epoch"][row]),
+            int(parameters["detector"][row]),
+            str(parameters["band"][row]),
+        )
+        for row in np.flatnonzero(rows).tolist()
+    )
+
+
+def held_maps(images: Iterable[tuple[int, float, float, SkyWcs]]) -> tuple[HeldMap, ...]:
+    """Return the static maps in WCSs of a solution.
+
+    Parameters
+    ----------
+    images
+        Detector, time (MJD TAI) and WCS of an image, with the error of that [arcsec], which is of
+        both coordinates together; in part that of the visit's own map, it is no less than that of
+        the static one.
+    """
+    return tuple(
+        HeldMap(detector, mjd, 1e3 * error_arcsec / np.sqrt(2.0), item)
+        for detector, mjd, error_arcsec, wcs in images
+        for name, item in wcs.stages
+        if name == STATIC and isinstance(item, PolynomialMap)
+    )

@@ -160,19 +160,26 @@ def _from_solution(args: argparse.Namespace) -> int:
     from drpflow.algorithms.solved_reference import (
         ASTROMETRY_COLUMNS,
         PHOTOMETRY_COLUMNS,
+        held_maps,
+        held_parameters,
         solved_reference,
     )
+    from drpflow.data.solved_instrument import SolvedInstrument
     from drpflow.io.reference_stars import write_reference_stars
     from drpflow.io.run_yaml import load_run
+    from drpflow.io.solved_instrument import INSTRUMENT, gather_solved_instrument
     from drpflow.io.solved_stars import read_solved_stars
     from drpflow.io.store import Store
 
     config = load_run(args.config)
     _check_output(args.output, args.force)
-    solved = read_solved_stars(Store(config.output), ASTROMETRY_COLUMNS, PHOTOMETRY_COLUMNS)
+    store = Store(config.output)
+    solved = read_solved_stars(store, ASTROMETRY_COLUMNS, PHOTOMETRY_COLUMNS)
+    parts = gather_solved_instrument(store, config.solveAstrometry.model.epochs_mjd)
+    instrument = SolvedInstrument(held_parameters(parts.parameters), held_maps(parts.wcs))
     stars = solved_reference(solved.astrometry, solved.photometry)
     note = f"the solution of visits {spans(solved.visits)} in {config.output}"
-    write_reference_stars(args.output, stars, note=note)
+    write_reference_stars(args.output, stars, note=note, about={INSTRUMENT: instrument.to_meta()})
     _tell(args.output, stars)
     console().print(
         f"It is {note}. To tie later visits to it, give them a config file of their own:\n"

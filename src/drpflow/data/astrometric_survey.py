@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from drpflow.data.component_table import ComponentTable
     from drpflow.data.reference_stars import ReferenceStars
     from drpflow.data.sky_wcs import SkyWcs
+    from drpflow.data.solved_instrument import HeldMap
     from drpflow.data.star_color import ColorMeaning
     from drpflow.data.visit_info import VisitInfo
 
@@ -82,6 +83,9 @@ class AstrometricSurvey:
         What the stars' colours are.
     references
         Reference stars, None without a catalogue.
+    maps
+        Static maps of the earlier solution of which the reference stars are; none with another
+        catalogue.
     """
 
     camera: Camera
@@ -92,6 +96,7 @@ class AstrometricSurvey:
     owned: NDArray[np.bool_]
     color: ColorMeaning
     references: ReferenceStars | None
+    maps: tuple[HeldMap, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

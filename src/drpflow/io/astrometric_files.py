@@ -22,6 +22,7 @@ from drpflow.io.component_tables import ComponentRows, write_component_table
 from drpflow.io.datasets import DatasetTable
 from drpflow.io.reference_regions import read_references_about
 from drpflow.io.schemas import load_schema
+from drpflow.io.solved_instrument import read_solved_instrument
 from drpflow.io.tables import read_table, write_table
 from drpflow.io.visit_info_files import path_of, read_visits
 
@@ -113,11 +114,19 @@ def read_inputs(
     shift = 2 * (options["association_order"] - options["order"])
     owned = gathered.piece >> shift == options["skypix"]
     stars = gathered.stars
-    references = read_references_about(
-        options.get("reference_stars"), stars.ra_deg, stars.dec_deg, gathered.piece
-    )
+    path = options.get("reference_stars")
+    references = read_references_about(path, stars.ra_deg, stars.dec_deg, gathered.piece)
+    instrument = read_solved_instrument(path)
     return AstrometricSurvey(
-        camera, found, faults, gathered.observations, stars, owned, gathered.color, references
+        camera,
+        found,
+        faults,
+        gathered.observations,
+        stars,
+        owned,
+        gathered.color,
+        references,
+        instrument.maps if instrument else (),
     )
 
 

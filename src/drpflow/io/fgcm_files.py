@@ -19,6 +19,7 @@ from drpflow.io.fgcm_sources import gather_sources
 from drpflow.io.look_up_table_files import read_look_up_table
 from drpflow.io.reference_regions import read_references_about
 from drpflow.io.schemas import load_schema
+from drpflow.io.solved_instrument import read_solved_instrument
 from drpflow.io.tables import read_table, write_table
 from drpflow.io.visit_info_files import path_of, read_visits
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from drpflow.data.look_up_table import LookUpTable
     from drpflow.data.photometric_tables import Observations, Stars
     from drpflow.data.reference_stars import ReferenceStars
+    from drpflow.data.solved_instrument import SolvedInstrument
     from drpflow.data.star_color import ColorMeaning
     from drpflow.data.transmission import TransmissionCurve
     from drpflow.data.visit_info import VisitInfo
@@ -66,6 +68,7 @@ class Inputs(NamedTuple):
     pixels: list[int]
     references: ReferenceStars | None
     n_elsewhere: int
+    instrument: SolvedInstrument | None
 
 
 def read_inputs(options: Mapping[str, Any], visits: list[int], pixels: list[int]) -> Inputs:
@@ -115,6 +118,7 @@ def read_inputs(options: Mapping[str, Any], visits: list[int], pixels: list[int]
         pixels,
         references,
         gathered.dropped,
+        read_solved_instrument(path),
     )
 
 

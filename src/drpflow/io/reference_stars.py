@@ -29,7 +29,7 @@ from drpflow.io.healpix_names import (
 from drpflow.io.tables import open_parquet, write_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import pyarrow.parquet as pq
@@ -94,7 +94,12 @@ def read_reference_stars(
 
 
 def write_reference_stars(
-    path: Path, stars: ReferenceStars, order: int | None = None, *, note: str = ""
+    path: Path,
+    stars: ReferenceStars,
+    order: int | None = None,
+    *,
+    note: str = "",
+    about: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a catalogue, atomically file by file, rows sorted so that neighbours lie together.
 
@@ -108,6 +113,8 @@ def write_reference_stars(
         HEALPix order of the folder's files.
     note
         What users of the catalogue should know; stored in the metadata of the table.
+    about
+        What else these hold.
 
     Raises
     ------
@@ -120,18 +127,18 @@ def write_reference_stars(
         raise ValueError("a catalogue is written with positions as seen from the barycentre")
     fine = healpy.ang2pix(1 << _SORT_ORDER, stars.ra, stars.dec, nest=True, lonlat=True)
     stars = stars.select(np.lexsort((stars.id, fine)))
+    meta = ({"note": note} if note else {}) | dict(about or {})
     if order is None:
-        _write_file(path, stars, note)
+        _write_file(path, stars, meta)
         return
     pixel = healpy.ang2pix(1 << order, stars.ra, stars.dec, nest=True, lonlat=True)
     for number in np.unique(pixel):
-        _write_file(pixel_path(path, order, int(number)), stars.select(pixel == number), note)
+        _write_file(pixel_path(path, order, int(number)), stars.select(pixel == number), meta)
 
 
-def _write_file(path: Path, stars: ReferenceStars, note: str) -> None:
+def _write_file(path: Path, stars: ReferenceStars, meta: Mapping[str, Any]) -> None:
     columns = stars.to_columns()
     units = UNITS | {name: "nJy" for name in columns if name.startswith("flux_")}
-    meta = {"note": note} if note else {}
     table = Table.from_columns(columns, units=units, meta=meta)
     write_table(path, table, dataset="reference_stars", row_group_rows=_ROW_GROUP)
 

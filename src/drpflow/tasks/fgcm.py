@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from drpflow.data.look_up_table import LookUpTable
     from drpflow.data.photometric_tables import Observations, Stars, Visits
     from drpflow.data.reference_stars import ReferenceStars
+    from drpflow.data.solved_instrument import HeldParameter, SolvedInstrument
     from drpflow.data.visit_info import VisitInfo
 
     Floats: TypeAlias = NDArray[np.float64]
@@ -81,6 +82,8 @@ class Survey:
         Reference stars, None without a catalogue.
     n_elsewhere
         Detections on visits that cannot be read, or on detectors that the camera has not.
+    instrument
+        That of the earlier solution of which the reference stars are, None with another catalogue.
     """
 
     camera: Camera
@@ -93,6 +96,7 @@ class Survey:
     pixels: Sequence[int]
     references: ReferenceStars | None
     n_elsewhere: int = 0
+    instrument: SolvedInstrument | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +165,10 @@ def fgcm(
         config.sources.match_radius_arcsec,
     )
     check_usable(observations)
-    result = calibrate(observations, visits, detectors, stars, table, config, progress)
+    held: tuple[HeldParameter, ...] = ()
+    if survey.instrument is not None:
+        config, held = in_own_system(config), survey.instrument.photometry
+    result = calibrate(observations, visits, detectors, stars, table, config, progress, held)
     flag = flags_of(result)
     without = reasons(result, observations, stars, config)
     made = _Products(result, flag, visits, camera, table, without)
@@ -183,6 +190,16 @@ def fgcm(
         _problem(lost),
         color_meaning(result),
     )
+
+
+def in_own_system(config: FgcmTaskConfig) -> FgcmTaskConfig:
+    """Return the configuration for reference magnitudes that an earlier solution has made.
+
+    They are in the passbands of the camera, for stars of any colour, and neighbours share no error
+    but those that the earlier visits have.
+    """
+    exact = {"color_term_sigma": 0.0, "systematic_mag": 0.0, "color_percentile": (0.0, 100.0)}
+    return config.model_copy(update={"reference": config.reference.model_copy(update=exact)})
 
 
 def _calibratable(survey: Survey) -> tuple[list[VisitInput], Observations, dict[int, str]]:

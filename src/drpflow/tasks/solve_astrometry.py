@@ -98,6 +98,7 @@ def solve_astrometry(
         config,
         start=_start(chosen, detectors),
         progress=progress,
+        held=survey.maps,
     )
     for row in np.flatnonzero(~solution.visits.solved):
         lost[int(visits.id[row])] = solution.visits.reason[row]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drpflow.algorithms.astrometric_fit.factored import Factored
+    from drpflow.algorithms.astrometric_fit.held_maps import HeldMaps
     from drpflow.algorithms.astrometric_fit.layout import Layout
     from drpflow.algorithms.astrometric_fit.priors import Sizes
     from drpflow.algorithms.astrometric_fit.rows import SortedRows, Tables
@@ -57,6 +58,8 @@ class Fit:
         Parameters.
     rows, sky, model, found
         As the kernels want them.
+    held
+        Static maps that an earlier solution has found.
     tells_mean
         Of which of (pm_ra, pm_dec, parallax) a catalogue tells the mean.
     sizes
@@ -80,6 +83,7 @@ class Fit:
     sky: astrometric_model.Sky
     model: astrometric_model.Model
     found: astrometric_model.Found
+    held: HeldMaps
     tells_mean: Bools
     sizes: Sizes
     variable: Bools
@@ -194,6 +198,7 @@ class Fit:
             epoch=np.where(self.kept(), epoch, -1),
             n_shared=self.layout.n_shared,
             max_dense=self.config.solver.max_dense_parameters,
+            known_epochs=self.held.epochs(self.layout),
         )
 
     def fresh_factor(self, tolerance: float) -> Factored:
@@ -309,6 +314,7 @@ def begin(
     layout: Layout,
     planes: Planes,
     sky: astrometric_model.Sky,
+    held: HeldMaps,
     tells_mean: Bools,
     epoch_mjd: float,
     config: SolveAstrometryConfig,
@@ -346,6 +352,7 @@ def begin(
         sky=sky,
         model=model,
         found=found,
+        held=held,
         tells_mean=tells_mean,
         sizes=expected_sizes(config),
         variable=np.zeros(s, bool),

@@ -18,13 +18,18 @@ def describe_held(fit: Fit, draws: Draws) -> list[str]:
 
     Terms that visits share with static maps are exact, whatever the data.
     """
-    m = fit.config.model
+    m, known = fit.config.model, fit.held.known
     shared = min(m.detector_order, m.visit_order)
     first = (
         f"terms of order 0 to {shared} that all visits of an epoch have in common: held at the "
         "start in the visits, found in the static maps"
     )
-    held = [first]
+    held = [first] if not known.all() else []
+    if known.any():
+        held.append(
+            f"static maps of {int(known.sum())} detectors: held at those of an earlier solution, "
+            "as well as these are known"
+        )
     if not fit.anchors().any():
         held.append(
             "position, rotation, scale and mean motion of the whole: held by the priors of the "

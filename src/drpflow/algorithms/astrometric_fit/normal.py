@@ -62,6 +62,8 @@ class System:
         them: their means over the visits stay where they are.
     max_dense
         Parameters up to which the factor is of the whole matrix.
+    known_epochs
+        Epochs whose static maps are known from elsewhere: there, means over the visits are free.
     """
 
     rows: astrometric_model.Rows
@@ -72,6 +74,7 @@ class System:
     epoch: NDArray[np.int32]
     n_shared: int
     max_dense: int
+    known_epochs: frozenset[int] = frozenset()
 
     def split(self, vector: Floats) -> tuple[Floats, Floats]:
         """Return c and q of a parameter vector, views."""
@@ -103,6 +106,8 @@ class System:
 
         As much as the data say of the term in one visit: stiff, and well conditioned.
         """
+        if epoch in self.known_epochs:
+            return 0.0
         visits = self.epoch == epoch
         information = self.found.sums[visits, 3].mean() / 2
         return float(max(information, 1e-6)) / int(visits.sum())
@@ -110,7 +115,7 @@ class System:
     def gradient(self) -> Floats:
         """Return the descent direction -dχ²/2 of the last pass, priors included."""
         data = join(self.found.gradient_c, self.found.gradient_q)
-        return -data - self.prior.times(join(self.model.c, self.model.q))
+        return -data - self.prior.times(join(self.model.c - self.prior.mean, self.model.q))
 
     def noise(self, rng: np.random.Generator, grown: Floats | float = 1.0) -> Floats:
         """Return a random vector with the covariance S: S⁻¹ times it has the parameters'.

@@ -46,7 +46,7 @@ def expected_sizes(config: SolveAstrometryConfig) -> Sizes:
 
 @dataclass(frozen=True, eq=False)
 class MapPrior:
-    """Precisions of the maps' parameters about zero.
+    """Precisions of the maps' parameters, those of static maps about a mean, others about zero.
 
     Parameters
     ----------
@@ -54,11 +54,14 @@ class MapPrior:
         Of each parameter, (M, 2, K) and (V, 2, L + 1).
     cross
         Between the two refractions of each visit, (V,).
+    mean
+        Means of static maps, (M, 2, K).
     """
 
     c: Floats
     q: Floats
     cross: Floats
+    mean: Floats
 
     @property
     def diagonal(self) -> Floats:
@@ -92,7 +95,7 @@ def map_priors(fit: Fit) -> MapPrior:
     c, terms = term_precisions(fit, fit.sizes)
     precision = refraction_precision(fit)
     q = np.concatenate([terms, precision[:, [0, 1], [0, 1]][:, :, None]], axis=2)
-    return MapPrior(c, q, precision[:, 0, 1])
+    return MapPrior(c, q, precision[:, 0, 1], fit.held.mean_mas)
 
 
 def term_precisions(fit: Fit, sizes: Sizes) -> tuple[Floats, Floats]:
@@ -102,7 +105,10 @@ def term_precisions(fit: Fit, sizes: Sizes) -> tuple[Floats, Floats]:
     degree_q = layout.visit_basis.exponents.sum(axis=1)
     c = 1 / sizes.detector_mas[degree_c] ** 2
     q = 1 / sizes.visit_mas[degree_q] ** 2
-    return np.tile(c, (layout.n_maps, 2, 1)), np.tile(q, (len(fit.tables.visits), 2, 1))
+    maps = np.tile(c, (layout.n_maps, 2, 1))
+    known = fit.held.known
+    maps[known] = (fit.held.error_mas[known] ** -2.0)[:, None, None]
+    return maps, np.tile(q, (len(fit.tables.visits), 2, 1))
 
 
 def refraction_precision(fit: Fit) -> Floats:

@@ -45,16 +45,17 @@ class _Found(NamedTuple):
 def find_sizes(fit: Fit) -> tuple[Sizes, bool]:
     """Return the sizes of the terms that the maps of a fit have, and whether they stay.
 
-    Those of a visit's order 0 and 1, which the pointing decides, stay as expected.
+    Those of a visit's order 0 and 1, which the pointing decides, stay as expected; maps that are
+    known from elsewhere tell nothing.
     """
-    layout, now = fit.layout, fit.sizes
+    layout, now, free = fit.layout, fit.sizes, ~fit.held.known
     draws, kept = draw(fit, rough=True), fit.kept()
     unknown = open_orders(fit, draws)
     detector = _by_order(
-        fit.model.c,
-        (draws.c**2).mean(axis=0),
+        fit.model.c[free],
+        (draws.c[:, free] ** 2).mean(axis=0),
         layout.map_basis[0].exponents.sum(axis=1),
-        layout.map_order,
+        layout.map_order[free],
         now.detector_mas,
         unknown.detector,
     )

@@ -8,6 +8,7 @@ import numpy as np
 
 from drpflow.algorithms.astrometric_fit.connect import isolated_visits, visit_groups
 from drpflow.algorithms.astrometric_fit.fit import begin
+from drpflow.algorithms.astrometric_fit.held_maps import held_maps, note_on_change, with_all_terms
 from drpflow.algorithms.astrometric_fit.layout import make_layout
 from drpflow.algorithms.astrometric_fit.rows import Tables, sort_rows
 from drpflow.algorithms.astrometric_fit.sky import DAYS_PER_YEAR, make_sky, tells_mean_motion
@@ -19,7 +20,7 @@ from drpflow.errors import AlgorithmError
 from drpflow.kernels.astrometric_model import EXCLUDED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from drpflow.config.solve_astrometry import SolveAstrometryConfig
     from drpflow.data.astrometric_tables import Detectors, Observations, Stars, Visits
     from drpflow.data.sky_wcs import SkyWcs
+    from drpflow.data.solved_instrument import HeldMap
 
     Floats: TypeAlias = NDArray[np.float64]
     Ints: TypeAlias = NDArray[np.int32]
@@ -43,6 +45,7 @@ def solve(
     *,
     start: Start | None = None,
     progress: Callable[[Pass], None] | None = None,
+    held: Sequence[HeldMap] = (),
 ) -> AstrometrySolution:
     """Solve for the maps of all detectors and visits and the motions of all stars together.
 
@@ -57,6 +60,9 @@ def solve(
         the pointings of `visits` is the start.
     progress
         Called after each pass.
+    held
+        Static maps that an earlier solution has found: priors, with their errors, unless
+        the observations contradict them.
 
     Returns
     -------
@@ -81,14 +87,30 @@ def solve(
     planes = find_planes(rows, tables, start)
     layout = make_layout(rows, tables, config.model)
     tells_mean = tells_mean_motion(tables.stars, config)
-    fit = begin(tables, rows, layout, planes, sky, tells_mean, epoch_mjd, config)
-    for visit, reason in _unfit_visits(fit, _visits_with(start)).items():
-        fit.drop(visit, reason)
-    history = fit.run(progress or (lambda _: None))
+
+    def run(held: Sequence[HeldMap]) -> tuple[Fit, tuple[Pass, ...]]:
+        """Return a fit that has ended, and its passes."""
+        known = held_maps(held, layout, tables, config.model)
+        own = with_all_terms(layout, known)
+        fit = begin(tables, rows, own, planes, sky, known, tells_mean, epoch_mjd, config)
+        for visit, reason in _unfit_visits(fit, _visits_with(start)).items():
+            fit.drop(visit, reason)
+        return fit, fit.run(progress or (lambda _: None))
+
+    fit, history = run(held)
+    change = ""
+    if fit.held.known.any():
+        free, passes = run(())
+        change = note_on_change(fit, free)
+        fit, history = (free, passes) if change else (fit, history)
     if not fit.kept().any():
         raise _nothing_left(fit)
     groups = visit_groups(rows, fit.counted(), fit.anchors(), fit.kept())
-    notes = rows.unusable.notes() + _notes(fit, groups, moving=moving, span=span)
+    notes = (
+        ([change] if change else [])
+        + rows.unusable.notes()
+        + _notes(fit, groups, moving=moving, span=span)
+    )
     return make_solution(fit, groups, epoch_mjd, len(observations), notes, history)
 
 

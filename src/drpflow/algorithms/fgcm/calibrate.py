@@ -13,6 +13,7 @@ import numpy as np
 
 from drpflow.algorithms.fgcm.cycles import Cycle, GlobalFit, Solution
 from drpflow.algorithms.fgcm.groups import connect
+from drpflow.algorithms.fgcm.held import note_on_change
 from drpflow.algorithms.fgcm.layout import Block, Layout
 from drpflow.algorithms.fgcm.model import Model, band_passbands
 from drpflow.algorithms.fgcm.notes import notes
@@ -26,13 +27,14 @@ from drpflow.data.photometric_tables import check_tables
 from drpflow.errors import AlgorithmError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from drpflow.algorithms.fgcm.model import Table
     from drpflow.config.fgcm import FgcmConfig
     from drpflow.data.photometric_tables import Detectors, Observations, Stars, Visits
+    from drpflow.data.solved_instrument import HeldParameter
 
     Floats: TypeAlias = NDArray[np.float64]
     Ints: TypeAlias = NDArray[np.int32]
@@ -46,6 +48,7 @@ def calibrate(
     look_up_table: Table,
     config: FgcmConfig,
     progress: Callable[[Cycle], None] | None = None,
+    held: Sequence[HeldParameter] = (),
 ) -> FgcmResult:
     """Calibrate all visits together.
 
@@ -59,6 +62,9 @@ def calibrate(
         Parameters.
     progress
         Called after each cycle.
+    held
+        Parameters of the instrument that an earlier solution has found: priors, with their errors,
+        unless the observations contradict them.
 
     Returns
     -------
@@ -84,13 +90,18 @@ def calibrate(
         )
     layout = Layout.of(visits, detectors, config, rows.regions)
     model = Model(visits, detectors, look_up_table, layout, config)
-    solution = GlobalFit(rows, model, visits, stars, config).run(progress or (lambda _: None))
+    told_of = progress or (lambda _: None)
+    solution = GlobalFit(rows, model, visits, stars, config, held).run(told_of)
+    change = note_on_change(solution)
+    if change:
+        solution = GlobalFit(rows, model, visits, stars, config).run(told_of)
     group = connect(rows, len(visits), len(detectors), len(visits.bands))
     second = second_flux(solution, observations, stars, config)
     reference_slope = _reference_slopes(solution)
     found = zero_points(solution, group, reference_slope, config, second)
     rejected = _with_outliers(rejected, solution)
     told = notes(solution, found.n_star, group, rejected, len(observations))
+    told = ((change,) if change else ()) + told
     shell = _result(solution, found, group, reference_slope, rejected, told)
     final = standard_stars(shell, observations, stars, solution, config)
     better = with_own_slopes(final, solution, config)

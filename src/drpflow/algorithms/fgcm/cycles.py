@@ -14,6 +14,7 @@ import numpy as np
 
 from drpflow.algorithms.fgcm.clouds import Clouds, gray_of, update_clouds, with_clouds
 from drpflow.algorithms.fgcm.gross import gross_outliers
+from drpflow.algorithms.fgcm.held import held_rows, with_held, without_held
 from drpflow.algorithms.fgcm.layout import Block, Layout, Night, Prior, first_prior
 from drpflow.algorithms.fgcm.model import LEAST_TAU
 from drpflow.algorithms.fgcm.noise import Noise, Weigher
@@ -24,7 +25,7 @@ from drpflow.algorithms.fgcm.slopes import sensitivities, slopes_of_stars
 from drpflow.algorithms.fgcm.solver import Posterior, Problem, Quadratic, Residuals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from drpflow.algorithms.fgcm.rows import Rows
     from drpflow.config.fgcm import FgcmConfig
     from drpflow.data.photometric_tables import Stars, Visits
+    from drpflow.data.solved_instrument import HeldParameter
 
     Floats: TypeAlias = NDArray[np.float64]
     Bools: TypeAlias = NDArray[np.bool_]
@@ -109,6 +111,8 @@ class Solution:
         catalogue, (S, B).
     slope, slope_measured
         F' of the stars without κ, and where it is their own, (S, B).
+    held_rows
+        Parameters that an earlier solution has found, indices.
     converged
         Whether zero points had settled when the cycles ended.
     history
@@ -131,6 +135,7 @@ class Solution:
     mags: Floats
     slope: Floats
     slope_measured: Bools
+    held_rows: NDArray[np.intp]
     converged: bool
     history: tuple[Cycle, ...]
     held: Bools
@@ -148,6 +153,8 @@ class GlobalFit:
         Tables.
     config
         Parameters.
+    instrument
+        Parameters of the instrument that an earlier solution has found.
     """
 
     rows: Rows
@@ -155,6 +162,7 @@ class GlobalFit:
     visits: Visits
     stars: Stars
     config: FgcmConfig
+    instrument: Sequence[HeldParameter] = ()
     history: list[Cycle] = field(default_factory=list)
     halvings: int = 0
 
@@ -165,10 +173,13 @@ class GlobalFit:
         layout.block(Block.THROUGHPUT, self.prior.mean)[:, 0] = first_throughput(
             self.rows, layout, self.model.light
         )
+        held = held_rows(self.instrument, layout, self.visits, self.model.detectors)
+        self.held_rows = np.array(sorted(held), np.intp)
+        self.prior = with_held(self.prior, held, self.config)
         self.parameters = self.prior.mean.copy()
         self.clouds = Clouds.start(layout, self.config.gray)
         self.held = np.zeros(layout.nights.size, np.bool_)
-        self.pools: list[Pool] = pools_of(layout, self.config)
+        self.pools: list[Pool] = without_held(pools_of(layout, self.config), held)
         self.noise = Noise.start(layout.n_bands, layout.n_visits, self.config)
         self.weigher = Weigher(self.rows, layout.n_bands, layout.n_detectors, self.config)
         self.shared = 0.0
@@ -443,6 +454,7 @@ class GlobalFit:
             self.mags,
             self.slope,
             self.slope_measured,
+            self.held_rows,
             self.settled,
             tuple(self.history),
             self.held.copy(),

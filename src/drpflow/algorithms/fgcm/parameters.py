@@ -21,10 +21,11 @@ _NIGHT = (
     ("aerosol_alpha", ""),
     ("night_gray", "mag"),
 )
+SENSITIVITY, PASSBAND_SHIFT, STAR_FLAT = "sensitivity", "passband_shift", "star_flat_"
 _BAND = (
     ("seeing", "mag"),
     ("seeing_square", "mag"),
-    ("sensitivity", ""),
+    (SENSITIVITY, ""),
     ("reference_color_term", ""),
 )
 
@@ -54,8 +55,8 @@ def parameter_table(solution: Solution) -> tuple[Parameter, ...]:
     add(Block.BAND, _BAND, [{"band": band} for band in visits.bands])
     ids = [int(i) for i in model.detectors.id]
     owners = [owner | {"detector": i} for owner in filters for i in ids]
-    terms = [("star_flat_" + name, "mag") for name in _terms(layout.flat_order)]
-    add(Block.FLAT, (*terms, ("passband_shift", "nm")), owners)
+    terms = [(name, "mag") for name in star_flat_names(layout.flat_order)]
+    add(Block.FLAT, (*terms, (PASSBAND_SHIFT, "nm")), owners)
     return tuple(out)
 
 
@@ -70,8 +71,8 @@ def _night_filters(solution: Solution) -> list[dict[str, Any]]:
     return owners
 
 
-def _terms(order: int) -> list[str]:
-    """Return names of the terms: powers of u and v."""
+def star_flat_names(order: int) -> list[str]:
+    """Return names of the terms of a star flat, which end in the powers of u and v."""
     degree = degrees(order)
     second = np.concatenate([np.arange(n + 1) for n in range(order + 1)])
-    return [f"{n - j}{j}" for n, j in zip(degree, second, strict=True)]
+    return [f"{STAR_FLAT}{n - j}{j}" for n, j in zip(degree, second, strict=True)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from drpflow.algorithms.turbulence.spectrum import Spectrum
 from drpflow.data.displacement_map import TURBULENCE, DisplacementMap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from drpflow.config.turbulence import TurbulenceConfig
     from drpflow.data.astrometric_tables import Detectors, Observations, Stars, Visits
     from drpflow.data.sky_wcs import SkyWcs
+    from drpflow.data.solved_instrument import HeldMap
 
     Floats: TypeAlias = NDArray[np.float64]
     Ints: TypeAlias = NDArray[np.int64]
@@ -100,12 +101,14 @@ def solve_with_turbulence(
     *,
     start: Mapping[tuple[int, int], SkyWcs] | None = None,
     progress: Callable[[Pass], None] | None = None,
+    held: Sequence[HeldMap] = (),
 ) -> TurbulenceSolution:
     """Solve, and take out the turbulence of the visits in which that helps.
 
     Parameters and faults are those of :func:`drpflow.algorithms.astrometric_fit.solve`.
     """
-    solution = solve(observations, visits, detectors, stars, config, start=start, progress=progress)
+    of_all: dict[str, Any] = {"progress": progress, "held": held}
+    solution = solve(observations, visits, detectors, stars, config, start=start, **of_all)
     still, found = solution, tuple(_none() for _ in range(len(visits)))
     moved = np.zeros((2, len(observations)))
     for _ in range(config.turbulence.rounds):
@@ -117,9 +120,7 @@ def solve_with_turbulence(
             break
         moved = _displacements(observations, before[0], found)
         corrected = _corrected(observations, detectors, moved)
-        solution = solve(
-            corrected, visits, detectors, stars, config, start=solution.wcs, progress=progress
-        )
+        solution = solve(corrected, visits, detectors, stars, config, start=solution.wcs, **of_all)
     wcs = {(v, d): with_turbulence(item, found[v].field) for (v, d), item in solution.wcs.items()}
     values = {f.name: getattr(solution, f.name) for f in fields(AstrometrySolution)}
     values |= {
