@@ -98,8 +98,8 @@ def _best(
     """Return the WCS of each detector that is known best."""
     best: dict[int, tuple[float, int, float]] = {}
     for visit, mjd in visits:
-        data_id = {"visit": visit, "skypix": piece}
-        table = store.get(name, columns=["detector", "wcs_error"], **data_id).to_dict()
+        columns = ["detector", "wcs_error"]
+        table = store.get(name, columns=columns, visit=visit, skypix=piece).to_dict()
         for detector, error in zip(table["detector"], table["wcs_error"], strict=True):
             told = float(error), visit, mjd
             if np.isfinite(error) and told < best.get(int(detector), (np.inf, 0, 0.0)):

@@ -122,8 +122,8 @@ def with_all_terms(layout: Layout, held: HeldMaps) -> Layout:
 def _same(basis: Basis2D, other: Basis2D) -> bool:
     """Return whether the terms of two bases are the same."""
     a, b = basis.domain, other.domain
-    edges = [(c.x_min, c.x_max, c.y_min, c.y_max) for c in (a, b)]
-    near = np.allclose(*edges, rtol=0, atol=_SAME * min(a.half_size))
+    first, second = (np.array([c.x_min, c.x_max, c.y_min, c.y_max]) for c in (a, b))
+    near = bool(np.abs(first - second).max() <= _SAME * min(a.half_size))
     # An order of 0 is stored as 1.
     return near and max(basis.order, 1) == other.order
 

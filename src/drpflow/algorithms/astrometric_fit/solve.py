@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -25,11 +25,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drpflow.algorithms.astrometric_fit.fit import Fit
+    from drpflow.algorithms.astrometric_fit.layout import Layout
     from drpflow.algorithms.astrometric_fit.result import AstrometrySolution, Pass
+    from drpflow.algorithms.astrometric_fit.rows import SortedRows
+    from drpflow.algorithms.astrometric_fit.start import Planes
     from drpflow.config.solve_astrometry import SolveAstrometryConfig
     from drpflow.data.astrometric_tables import Detectors, Observations, Stars, Visits
     from drpflow.data.sky_wcs import SkyWcs
     from drpflow.data.solved_instrument import HeldMap
+    from drpflow.kernels.astrometric_model import Sky
 
     Floats: TypeAlias = NDArray[np.float64]
     Ints: TypeAlias = NDArray[np.int32]
@@ -87,31 +91,61 @@ def solve(
     planes = find_planes(rows, tables, start)
     layout = make_layout(rows, tables, config.model)
     tells_mean = tells_mean_motion(tables.stars, config)
-
-    def run(held: Sequence[HeldMap]) -> tuple[Fit, tuple[Pass, ...]]:
-        """Return a fit that has ended, and its passes."""
-        known = held_maps(held, layout, tables, config.model)
-        own = with_all_terms(layout, known)
-        fit = begin(tables, rows, own, planes, sky, known, tells_mean, epoch_mjd, config)
-        for visit, reason in _unfit_visits(fit, _visits_with(start)).items():
-            fit.drop(visit, reason)
-        return fit, fit.run(progress or (lambda _: None))
-
-    fit, history = run(held)
-    change = ""
-    if fit.held.known.any():
-        free, passes = run(())
-        change = note_on_change(fit, free)
-        fit, history = (free, passes) if change else (fit, history)
+    given = _Given(tables, rows, layout, planes, sky, tells_mean, epoch_mjd, config)
+    started, report = _visits_with(start), progress or (lambda _: None)
+    fit, history, change = _fitted(given, held, started, report)
     if not fit.kept().any():
         raise _nothing_left(fit)
     groups = visit_groups(rows, fit.counted(), fit.anchors(), fit.kept())
-    notes = (
-        ([change] if change else [])
-        + rows.unusable.notes()
-        + _notes(fit, groups, moving=moving, span=span)
-    )
+    notes = change + rows.unusable.notes() + _notes(fit, groups, moving=moving, span=span)
     return make_solution(fit, groups, epoch_mjd, len(observations), notes, history)
+
+
+class _Given(NamedTuple):
+    """What a fit begins with, but for held maps."""
+
+    tables: Tables
+    rows: SortedRows
+    layout: Layout
+    planes: Planes
+    sky: Sky
+    tells_mean: NDArray[np.bool_]
+    epoch_mjd: float
+    config: SolveAstrometryConfig
+
+
+def _fitted(
+    given: _Given,
+    held: Sequence[HeldMap],
+    started: set[int],
+    progress: Callable[[Pass], None],
+) -> tuple[Fit, tuple[Pass, ...], list[str]]:
+    """Return a fit that has ended, its passes, and a note if the held maps are not believed.
+
+    With such maps, the fit without them is made too, and judges.
+    """
+    fit, history = _run(given, held, started, progress)
+    if not fit.held.known.any():
+        return fit, history, []
+    free, passes = _run(given, (), started, progress)
+    change = note_on_change(fit, free)
+    return (free, passes, [change]) if change else (fit, history, [])
+
+
+def _run(
+    given: _Given,
+    held: Sequence[HeldMap],
+    started: set[int],
+    progress: Callable[[Pass], None],
+) -> tuple[Fit, tuple[Pass, ...]]:
+    """Return a fit that has ended, and its passes."""
+    tables, rows, layout, planes, sky, tells_mean, epoch_mjd, config = given
+    known = held_maps(held, layout, tables, config.model)
+    layout = with_all_terms(layout, known)
+    fit = begin(tables, rows, layout, planes, sky, known, tells_mean, epoch_mjd, config)
+    for visit, reason in _unfit_visits(fit, started).items():
+        fit.drop(visit, reason)
+    return fit, fit.run(progress)
 
 
 def _sorted_start(start: Start | None, tables: Tables) -> Start | None:

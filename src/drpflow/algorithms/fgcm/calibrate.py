@@ -90,25 +90,42 @@ def calibrate(
         )
     layout = Layout.of(visits, detectors, config, rows.regions)
     model = Model(visits, detectors, look_up_table, layout, config)
-    told_of = progress or (lambda _: None)
-    solution = GlobalFit(rows, model, visits, stars, config, held).run(told_of)
-    change = note_on_change(solution)
-    if change:
-        solution = GlobalFit(rows, model, visits, stars, config).run(told_of)
+    fit = GlobalFit(rows, model, visits, stars, config, held)
+    solution, change = _solved(fit, progress or (lambda _: None))
     group = connect(rows, len(visits), len(detectors), len(visits.bands))
     second = second_flux(solution, observations, stars, config)
     reference_slope = _reference_slopes(solution)
     found = zero_points(solution, group, reference_slope, config, second)
     rejected = _with_outliers(rejected, solution)
-    told = notes(solution, found.n_star, group, rejected, len(observations))
-    told = ((change,) if change else ()) + told
+    told = change + notes(solution, found.n_star, group, rejected, len(observations))
     shell = _result(solution, found, group, reference_slope, rejected, told)
+    return _with_stars(shell, observations, stars, solution, config)
+
+
+def _with_stars(
+    shell: FgcmResult,
+    observations: Observations,
+    stars: Stars,
+    solution: Solution,
+    config: FgcmConfig,
+) -> FgcmResult:
+    """Return a result with standard magnitudes."""
     final = standard_stars(shell, observations, stars, solution, config)
     better = with_own_slopes(final, solution, config)
     if better is not None:
         shell = replace(shell, stars=better)
         final = standard_stars(shell, observations, stars, solution, config)
     return replace(shell, stars=final)
+
+
+def _solved(fit: GlobalFit, progress: Callable[[Cycle], None]) -> tuple[Solution, tuple[str, ...]]:
+    """Return the solution, without held parameters if it contradicts them, and a note on that."""
+    solution = fit.run(progress)
+    change = note_on_change(solution)
+    if not change:
+        return solution, ()
+    free = GlobalFit(fit.rows, fit.model, fit.visits, fit.stars, fit.config)
+    return free.run(progress), (change,)
 
 
 def _with_outliers(rejected: Rejected, solution: Solution) -> Rejected:
