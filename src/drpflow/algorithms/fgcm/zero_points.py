@@ -109,11 +109,9 @@ def zero_points(
     model, layout = solution.problem.model, solution.problem.model.layout
     v, d, k = layout.n_visits, layout.n_detectors, layout.n_local
     patches = _all_patches(solution, second, config)
-    beyond, beyond_variance = np.zeros((v, d)), np.zeros((v, d))
-    for visit, found in patches.items():
-        beyond[visit], beyond_variance[visit] = found.local[:, 0], found.variance
-    even = (solution.clouds.clear > 0.5) & ~np.isin(np.arange(v), list(patches))
-    beyond[even] -= solution.shared.offset[: v * d].reshape(v, d)[even]
+    patchy = np.isin(np.arange(v), list(patches))
+    even = (solution.clouds.clear > 0.5) & ~patchy
+    beyond, beyond_variance = _beyond(solution, patches, even)
     local = solution.state.local[: v * d].reshape(v, d, k)
     own = layout.block(Block.GRAY, solution.parameters)
     n_fit, n_star = _count(solution, solution.weight >= 0), _count(solution, solution.weight > 0)
@@ -126,7 +124,6 @@ def zero_points(
     i10 = solution.state.i10[: v * d].reshape(v, d)
     color = _A * (np.log1p(slope * i10) - np.log1p(slope * standard))
     variance, common = _variances(solution, group, slope, standard)
-    patchy = np.isin(np.arange(v), list(patches))
     of_images = np.where(even, _left_by_images(solution), 0.0)[:, None]
     variance = _without_own_polynomial(variance, patchy, solution) + of_images
     error = np.sqrt(np.maximum(variance, 0.0) + beyond_variance)
@@ -146,6 +143,20 @@ def zero_points(
         tied(rows, group, solution.weight, d),
         np.full((v, d), np.nan) if second is None else second.offset,
     )
+
+
+def _beyond(solution: Solution, patches: dict[int, Patches], even: Bools) -> tuple[Floats, Floats]:
+    """Return what detector images have beyond the model of their visit, and its variance, (V, D).
+
+    That is what patches of clouds tell, and in even visits what the stars of an image share; what
+    the latter leaves in the variance is :func:`_left_by_images`.
+    """
+    v, d = solution.problem.model.layout.n_visits, solution.problem.model.layout.n_detectors
+    beyond, variance = np.zeros((v, d)), np.zeros((v, d))
+    for visit, found in patches.items():
+        beyond[visit], variance[visit] = found.local[:, 0], found.variance
+    beyond[even] -= solution.shared.offset[: v * d].reshape(v, d)[even]
+    return beyond, variance
 
 
 def _count(solution: Solution, wanted: Bools) -> Ints:
