@@ -140,6 +140,26 @@ class OneNodeSlurm:
         )
         return done.stdout.strip()
 
+    def lose_node(self) -> None:
+        """Kill the daemon of the node, without a word; jobs are the caller's."""
+        daemon = self._daemons.pop()
+        daemon.kill()
+        daemon.wait()
+        words = ("State=DOWN", "Reason=vanished")
+        self.call("scontrol", "update", f"NodeName={self._host}", *words)
+
+    def bring_back_node(self) -> None:
+        """Start the daemon of the node again."""
+        self._start_node()
+        self.call("scontrol", "update", f"NodeName={self._host}", "State=RESUME")
+
+    def _start_node(self) -> None:
+        self._daemon("slurmd", "-D", "-d", str(self._program("slurmstepd")))
+
+    @property
+    def _host(self) -> str:
+        return socket.gethostname().partition(".")[0]
+
     def _start(self) -> None:
         for name in ("state", "spool", "cgroup", "bin"):
             (self.folder / name).mkdir(exist_ok=True)
@@ -153,7 +173,7 @@ class OneNodeSlurm:
         self._wait((self.folder / "munge.socket").exists)
         self._daemon("slurmctld", "-D", "-i")
         self._wait(lambda: "UP" in self.call("scontrol", "ping"))
-        self._daemon("slurmd", "-D", "-d", str(self._program("slurmstepd")))
+        self._start_node()
         self._wait(lambda: self.call("sinfo", "--noheader", "--format=%T") == "idle")
         self._wait(lambda: self.call("srun", "--ntasks=1", "echo", "up") == "up")
 
@@ -167,7 +187,7 @@ class OneNodeSlurm:
         libraries = sorted(self._root.glob("usr/lib/*/slurm*/auth_munge.so"))
         ports = _free_ports(2)
         text = CONFIG.format(
-            host=socket.gethostname().partition(".")[0],
+            host=self._host,
             user=getpass.getuser(),
             folder=self.folder,
             controller_port=ports[0],

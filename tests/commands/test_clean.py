@@ -121,9 +121,9 @@ def test_raw_data_stay_wherever_they_are(survey: SmallSurvey) -> None:
 
 
 def test_not_while_a_run_is_alive(survey: SmallSurvey, capsys: pytest.CaptureFixture[str]) -> None:
-    claim(survey.folder)
+    mine, _ = claim(survey.folder)
     try:
         assert cli.main(["clean", "products", "--yes"]) == 2
     finally:
-        release(survey.folder)
+        release(survey.folder, mine)
     assert "runs this workflow already" in capsys.readouterr().err

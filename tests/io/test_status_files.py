@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 import pytest
 
 from drpflow.errors import InputError
 from drpflow.io.atomic import write_json
-from drpflow.io.status_files import read_all_outcomes, read_outcomes
+from drpflow.io.status_files import read_all_outcomes, read_outcome, read_outcomes, write_outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,4 +49,30 @@ def test_other_files_are_named(tmp_path: Path, text: str) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(text)
     with pytest.raises(InputError, match=r"visit=1\.json: it is no status file"):
+        read_all_outcomes(tmp_path)
+
+
+def test_a_single_bit_does_not_change_unseen(tmp_path: Path) -> None:
+    path = tmp_path / "status/isr/visit=1.json"
+    values = {"task": "isr", "data_id": {"visit": 1}, "files": {"a.fits": [4, "00000000"]}}
+    write_outcome(path, values | RECORD | {"hint": "größer"})
+    whole = path.read_bytes()
+    assert read_outcome(tmp_path, path).hint == "größer"
+    for place in range(len(whole)):
+        for bit in (1, 32):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
+            with pytest.raises(InputError, match="Delete it"):
+                read_outcome(tmp_path, path)
+
+
+def test_a_file_that_cannot_be_read_is_not_called_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "isr", 2, 1)
+
+    def refuse(path: str, mode: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(InputError, match=r"detector=1\.json: Permission denied\. Give yourself"):
         read_all_outcomes(tmp_path)

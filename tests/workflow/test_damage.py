@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from drpflow.errors import InputError
 from drpflow.io.atomic import content_of
 from drpflow.workflow.damage import Damage, find_damage, set_aside
 
@@ -88,6 +90,23 @@ def test_what_is_deleted(root: Path) -> None:
 def test_a_status_file_that_was_cut_short(root: Path, text: str) -> None:
     (root / STATUS).write_text(text)
     assert "no status file" in found(root)[STATUS]
+
+
+@pytest.mark.parametrize("change", [{"task": "isr"}, {"data_id": {"visit": 3}}])
+def test_the_status_file_of_another_job(root: Path, change: dict[str, object]) -> None:
+    (root / STATUS).write_text(json.dumps(RECORD | change))
+    assert found(root)[STATUS].startswith("is that of")
+
+
+def test_a_status_file_that_may_not_be_read_is_not_made_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, mode: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(InputError, match=r"Permission denied\. Give yourself"):
+        found(root)
 
 
 def test_status_of_an_earlier_drpflow_tells_nothing(root: Path) -> None:

@@ -34,7 +34,7 @@ def test_claim_and_release(tmp_path: Path) -> None:
     assert dead is None
     assert mine.alive()
     assert json.loads((tmp_path / NOTE).read_text())["pid"] == os.getpid()
-    owner.release(tmp_path)
+    owner.release(tmp_path, mine)
     assert not (tmp_path / NOTE).exists()
 
 
@@ -89,6 +89,35 @@ def test_a_stubborn_orphan_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     time.sleep(0.3)
     assert owner.end_orphans(dead) == 1
     assert deaf.poll() is not None
+
+
+def test_orphans_outlive_a_run_that_is_killed_before_it_has_ended_them(tmp_path: Path) -> None:
+    first = replace(owner.Owner.here(), marker="run-21", started=time.time() - 1)
+    write_note(tmp_path, replace(first, pid=2**22))
+    second, dead = owner.claim(tmp_path)
+    assert dead is not None
+    write_note(tmp_path, replace(second, pid=2**22, before=vars(dead)))
+    mine, dead = owner.claim(tmp_path)
+    assert dead is not None
+    owner.release(tmp_path, mine)  # an error, or an interrupt, before it has ended them
+    mine, dead = owner.claim(tmp_path)
+    assert dead is not None
+    marked = sleeper("run-21")
+    try:
+        time.sleep(0.3)
+        assert owner.end_orphans(dead) == 1
+    finally:
+        marked.kill()
+        marked.wait()
+    owner.settle(tmp_path, mine)
+    assert json.loads((tmp_path / NOTE).read_text())["before"] is None
+
+
+def test_jobs_in_a_queue_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    dead = owner.Owner("here", 1, time.time(), "run-22", slurm_run="a-name")
+    with pytest.raises(InputError, match="named a-name, and scancel is not here"):
+        owner.end_orphans(dead)
 
 
 def test_older_processes_are_never_orphans() -> None:

@@ -128,7 +128,12 @@ def write_json(path: str | Path, obj: Any) -> None:
     ValueError
         If `obj` holds NaN or infinity.
     """
-    write_text(path, json.dumps(obj, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, json_text(obj))
+
+
+def json_text(obj: Any) -> str:
+    """Return an object as indented JSON with a closing newline; see :func:`write_json`."""
+    return json.dumps(obj, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def remove_strays(folder: str | Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 Every job writes one, last of all, with the outcome ``done``, ``partial`` or ``failed``
 (:mod:`drpflow.workflow.task_runner`). A job without a status file has not ended, or ended with
-an error, which its log then tells.
+an error, which its log then tells. The last line of the file is a checksum of those before it.
 """
 
 from __future__ import annotations
@@ -10,18 +10,22 @@ from __future__ import annotations
 import json
 import os
 import re
+import zlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from drpflow.errors import InputError
-from drpflow.io.atomic import Content
+from drpflow.errors import InputError, machine_fault
+from drpflow.io.atomic import Content, json_text, write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 _FOLDER = "status"
+_NEEDED: Final = frozenset({"task", "data_id", "outcome", "reason", "hint", "numbers"})
+_KNOWN: Final = _NEEDED | {"files", "crc32"}
+_CHECKSUM: Final = b' "crc32": "'
 
 
 @dataclass(frozen=True)
@@ -164,15 +168,38 @@ def read_all_outcomes(root: str | Path) -> list[Outcome]:
     return [outcome for task in tasks for outcome in read_outcomes(root, task)]
 
 
+def write_outcome(path: str | Path, values: Mapping[str, Any]) -> None:
+    """Write a status file, atomically, with the checksum that tells whether it is whole.
+
+    Raises
+    ------
+    ValueError
+        If `values` hold NaN or infinity.
+    """
+    head = json_text(values).encode().removesuffix(b"\n}\n") + b",\n"
+    write_bytes(path, head + _last_lines(head))
+
+
+def _last_lines(head: bytes) -> bytes:
+    return _CHECKSUM + f'{zlib.crc32(head):08x}"\n}}\n'.encode()
+
+
 def _read(path: str | Path) -> dict[str, Any]:
     try:
         with open(path, "rb") as stream:  # noqa: PTH123 - texts, see above
-            values: dict[str, Any] = json.loads(stream.read())
-        missing = {"task", "data_id", "outcome", "reason", "hint", "numbers"} - values.keys()
+            content = stream.read()
+        values: dict[str, Any] = json.loads(content)
+        strange = values.keys() - _KNOWN or _NEEDED - values.keys()
     except (OSError, ValueError, AttributeError) as error:
+        if fault := machine_fault(error):
+            raise InputError(path, *fault.removeprefix(f"{path}: ").split(". ", 1)) from error
         raise InputError(path, f"it is no status file ({error})", "Delete it") from None
-    if missing:
-        raise InputError(path, f"it is no status file: no {min(missing)!r}", "Delete it")
+    if strange:
+        raise InputError(path, f"it is no status file: {min(strange)!r}", "Delete it")
+    head, mark, last = content.rpartition(_CHECKSUM)
+    # Those of drpflow 0.1 have none.
+    if mark and mark + last != _last_lines(head):
+        raise InputError(path, "it has changed since it was written", "Delete it")
     return values
 
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from drpflow.errors import InputError
+from drpflow.errors import InputError, machine_fault
 from drpflow.io.atomic import Content, content_of
 from drpflow.io.status_files import read_outcome
+from drpflow.workflow.task_runner import data_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -59,6 +60,11 @@ def find_damage(root: Path, jobs: Iterable[str], *, thorough: bool = False) -> I
         Status files of the jobs to look at, there or not.
     thorough
         Read all products, instead of those alone that are newer than their status file.
+
+    Raises
+    ------
+    InputError
+        If a status file cannot be read for a reason that lies in the machine.
     """
     for job in jobs:
         status = Path(job)
@@ -67,10 +73,16 @@ def find_damage(root: Path, jobs: Iterable[str], *, thorough: bool = False) -> I
         except (FileNotFoundError, NotADirectoryError):
             continue
         try:
-            files = read_outcome(root, status).files
+            outcome = read_outcome(root, status)
         except InputError as error:
+            if machine_fault(error):
+                raise
             yield Damage(status, {status: error.problem})
             continue
+        if outcome.task not in status.parts or outcome.data_id != data_id_of(status):
+            yield Damage(status, {status: f"is that of {outcome.task} {outcome.where}"})
+            continue
+        files = outcome.files
         known = {root / name: content for name, content in files.items()}
         faults = {path: _fault(root, path, known[path], newest, thorough) for path in known}
         if any(faults.values()):

@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from drpflow.errors import InputError
 from drpflow.io.atomic import write_json
@@ -49,6 +49,8 @@ class Owner:
         Value of the environment variable :data:`MARKER` of everything it starts.
     slurm_run
         Name of its jobs in SLURM's queue, if it has sent any there.
+    before
+        A run that was killed before it, whose orphans nobody has ended yet.
     """
 
     host: str
@@ -56,6 +58,7 @@ class Owner:
     started: float
     marker: str
     slurm_run: str = ""
+    before: Owner | None = None
 
     @classmethod
     def here(cls) -> Owner:
@@ -64,6 +67,10 @@ class Owner:
 
         host, pid, started = socket.gethostname(), os.getpid(), psutil.Process().create_time()
         return cls(host, pid, started, f"{host}:{pid}:{started:.2f}")
+
+    def line(self) -> list[Owner]:
+        """Return this run and those before it."""
+        return [self, *(self.before.line() if self.before else [])]
 
     def alive(self) -> bool:
         """Return whether the process runs, which only its own machine can tell."""
@@ -91,7 +98,8 @@ def claim(folder: Path, *, take_over: bool = False) -> tuple[Owner, Owner | None
     owner
         This process.
     dead
-        The owner before, if that one was killed; see :func:`end_orphans`.
+        The owner before, if that one was killed; see :func:`end_orphans`. The note names it until
+        :func:`settle` is called, for whoever comes if this process is killed as well.
 
     Raises
     ------
@@ -102,7 +110,9 @@ def claim(folder: Path, *, take_over: bool = False) -> tuple[Owner, Owner | None
     dead = _read(note)
     if dead is not None:
         _refuse_if_alive(folder, dead, take_over=take_over)
-        note.unlink(missing_ok=True)
+        owner = replace(Owner.here(), before=dead)
+        write_json(note, asdict(owner))
+        return owner, dead
     owner = Owner.here()
     note.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -130,6 +140,13 @@ def refuse_while_running(folder: Path) -> None:
     has_stale_lock(folder)
 
 
+def settle(folder: Path, owner: Owner) -> Owner:
+    """Forget those before `owner`, whose orphans have ended; return it without them."""
+    alone = replace(owner, before=None)
+    write_json(folder / _NOTE, asdict(alone))
+    return alone
+
+
 def note_slurm_run(folder: Path, owner: Owner, slurm_run: str) -> Owner:
     """Note the name that the jobs of `owner` bear in SLURM's queue; return the owner with it."""
     noted = replace(owner, slurm_run=slurm_run)
@@ -137,9 +154,12 @@ def note_slurm_run(folder: Path, owner: Owner, slurm_run: str) -> Owner:
     return noted
 
 
-def release(folder: Path) -> None:
-    """Give up a folder."""
-    (folder / _NOTE).unlink(missing_ok=True)
+def release(folder: Path, owner: Owner) -> None:
+    """Give up a folder; those before `owner` that nobody has settled own it again."""
+    if owner.before is not None:
+        write_json(folder / _NOTE, asdict(owner.before))
+    else:
+        (folder / _NOTE).unlink(missing_ok=True)
 
 
 def has_stale_lock(folder: Path) -> bool:
@@ -178,8 +198,8 @@ def end_orphans(dead: Owner, spare: int | None = None) -> int:
     """
     import psutil
 
-    if dead.slurm_run:
-        subprocess.run(["scancel", "--name", dead.slurm_run], check=False)
+    for name in filter(None, (owner.slurm_run for owner in dead.line())):
+        _cancel(name)
     orphans = [process for process in _orphans(dead) if process.pid != spare]
     for process in orphans:
         with suppress(psutil.Error):
@@ -189,6 +209,22 @@ def end_orphans(dead: Owner, spare: int | None = None) -> int:
             process.kill()
     _still_running(orphans)
     return len(orphans)
+
+
+def _cancel(slurm_run: str) -> None:
+    """Cancel the jobs of a run in SLURM's queue.
+
+    Raises
+    ------
+    InputError
+        If there is no SLURM here.
+    """
+    try:
+        subprocess.run(["scancel", "--name", slurm_run], check=False)
+    except FileNotFoundError:
+        problem = f"a run that was killed has sent jobs to SLURM, named {slurm_run}, and scancel"
+        remedy = "Run where SLURM can be reached"
+        raise InputError("scancel", f"{problem} is not here", remedy) from None
 
 
 def _still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
@@ -218,10 +254,11 @@ def _orphans(dead: Owner) -> list[psutil.Process]:
     import psutil
 
     found = []
+    started = min(owner.started for owner in dead.line()) - _START_TOLERANCE_S
+    markers = {owner.marker for owner in dead.line()}
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            younger = process.create_time() >= dead.started - _START_TOLERANCE_S
-            if younger and process.environ().get(MARKER) == dead.marker:
+            if process.create_time() >= started and process.environ().get(MARKER) in markers:
                 found.append(process)
     return found
 
@@ -229,12 +266,17 @@ def _orphans(dead: Owner) -> list[psutil.Process]:
 def _read(note: Path) -> Owner | None:
     """Return the owner that a note tells of; a note cut short by a power failure tells nothing."""
     try:
-        return Owner(**json.loads(note.read_text()))
+        return _owner(json.loads(note.read_text()))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError):
         note.unlink()
         return None
+
+
+def _owner(values: dict[str, Any]) -> Owner:
+    before = values.pop("before", None)
+    return Owner(**values, before=_owner(before) if before else None)
 
 
 def _refuse_if_alive(folder: Path, owner: Owner, *, take_over: bool) -> None:

@@ -125,12 +125,13 @@ def run_snakemake(request: Request, prepare: Callable[[], Iterable[str]] = tuple
     try:
         display.say("$ " + shlex.join(request.command()))
         _recover(request, dead, display)
+        owner = ownership.settle(folder, owner)
         for message in prepare():
             display.say(message)
         return _Watch(request, owner, display).run()
     finally:
         display.close()
-        ownership.release(folder)
+        ownership.release(folder, owner)
 
 
 def last_lines(log: Path, count: int = _LOG_LINES) -> list[str]:

@@ -40,7 +40,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from drpflow.errors import AlgorithmError, InputError, machine_fault
-from drpflow.io.atomic import noted_files, write_json
+from drpflow.io.atomic import noted_files
+from drpflow.io.status_files import write_outcome
 from drpflow.workflow import batch
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _run_job(task: Task, args: argparse.Namespace) -> int:
         if args.status:
             root = _root(args.status)
             status["files"] = {os.path.relpath(p, root): files[p] for p in sorted(files)}
-            write_json(args.status, status)
+            write_outcome(args.status, status)
     except Exception as error:
         if fault := machine_fault(error):
             log.error("%s %s: %s", task.name, data_id, fault)  # noqa: TRY400 - no defect
