@@ -65,4 +65,4 @@ upgrade: $(VENV)/bin/python  ## newest versions that pyproject.toml allows, into
 	  > constraints.new && mv constraints.new constraints.txt
 
 clean:  ## remove the demo, the trials and their products
-	rm -rf $(DEMO) $(FAULTS) $(FAULTS).trial .snakemake
+	rm -rf $(DEMO) $(FAULTS) $(FAULTS).trial $(FAULTS).half.* $(FAULTS).wrong .snakemake

@@ -38,7 +38,17 @@ class Run(Protocol):
 
 _PR_CAPBSET_DROP = 24
 _RIGHTS_OF_ROOT = (1, 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-VICTIMS = ("a job", "a job and its shell", "snakemake", "drpflow", "drpflow and snakemake", "all")
+VICTIMS = (
+    "a job",
+    "the shell about a job",
+    "a job and its shell",
+    "snakemake",
+    "drpflow",
+    "drpflow and snakemake",
+    "all",
+)
+# A kill of a job costs no new start of a run.
+_JOB_WEIGHT = 2
 
 
 def forget(survey: Run, tasks: Iterable[str]) -> None:
@@ -84,52 +94,87 @@ def is_mark(name: str | Path) -> bool:
 
 @dataclass
 class Killed:
-    """What a kill has hit."""
-
-    victim: str
-    pids: tuple[int, ...] = ()
-    left: list[psutil.Process] = field(default_factory=list)
-    ended: bool = False
-
-
-def start(survey: Run, *words: str) -> subprocess.Popen[str]:
-    """Start a run whose words go nowhere."""
-    return subprocess.Popen(
-        survey.command("run", "--cores", "1", *words),
-        cwd=survey.folder,
-        env=survey.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-
-
-def kill_at_random(survey: Run, rng: random.Random, longest_s: float) -> Killed:
-    """Run, and kill -9 something at some moment; return when the run has ended.
+    """What a kill has hit.
 
     Parameters
     ----------
-    survey
-        The survey.
-    rng
-        Chooses what is killed, and when.
-    longest_s
-        Latest moment, counted from the first job.
+    victim
+        One of :data:`VICTIMS`; empty if the run had ended before.
+    pids
+        The processes.
+    left
+        Processes of the run that were not hit.
+    scripts
+        Scripts of the jobs that ran at that moment.
     """
-    victim, wait_s = rng.choice(VICTIMS), rng.uniform(0.0, longest_s)
-    process = start(survey)
-    _wait_for_job(process)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(wait_s)
-        return Killed(victim, ended=True)
-    family = _wait_for_family(process, victim)
-    hit = _chosen(process.pid, family, victim)
-    for pid in hit:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait()
-    left = [p for p in family if p.pid not in hit and p.is_running()]
-    return Killed(victim, tuple(hit), left)
+
+    victim: str = ""
+    pids: tuple[int, ...] = ()
+    left: list[psutil.Process] = field(default_factory=list)
+    scripts: tuple[str, ...] = ()
+
+
+@dataclass
+class Running:
+    """A run that has been started, whose words go nowhere, or into `said`."""
+
+    process: subprocess.Popen[str]
+
+    @classmethod
+    def start(cls, survey: Run, *words: str, said: Path | None = None) -> Running:
+        with Path(said or os.devnull).open("w") as stream:
+            return cls(
+                subprocess.Popen(
+                    survey.command("run", "--cores", "1", *words),
+                    cwd=survey.folder,
+                    env=survey.environment(),
+                    stdout=stream,
+                    stderr=stream,
+                    text=True,
+                )
+            )
+
+    @property
+    def code(self) -> int | None:
+        """Exit code; None as long as it runs."""
+        return self.process.poll()
+
+    def wait_for_job(self) -> None:
+        """Wait until there is a job, or the run has ended."""
+        while self.code is None and not any(map(_is_job, _family(self.process.pid))):
+            time.sleep(0.05)
+
+    def kill(self, rng: random.Random, wait_s: float) -> Killed:
+        """Kill -9 something at random some time from now.
+
+        The run ends by that, unless a job alone was hit: Snakemake then goes on with what does not
+        depend on it.
+        """
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(wait_s)
+            return Killed()
+        family = _family(self.process.pid)
+        jobs = [p for p in family if _is_job(p)]
+        weights = [(_JOB_WEIGHT if jobs else 0) if "job" in v else 1 for v in VICTIMS]
+        (victim,) = rng.choices(VICTIMS, weights)
+        hit = _chosen(self.process.pid, family, victim)
+        scripts = tuple(map(_script, jobs))
+        for pid in hit:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if "job" not in victim:
+            self.process.wait()
+        left = [p for p in family if p.pid not in hit and p.is_running()]
+        return Killed(victim, tuple(hit), left, scripts)
+
+
+def kill_at_random(survey: Run, rng: random.Random, longest_s: float) -> Killed:
+    """Run, kill -9 something some time after the first job began, and wait for the run's end."""
+    run = Running.start(survey)
+    run.wait_for_job()
+    killed = run.kill(rng, rng.uniform(0.0, longest_s))
+    run.process.wait()
+    return killed
 
 
 def _family(pid: int) -> list[psutil.Process]:
@@ -138,24 +183,16 @@ def _family(pid: int) -> list[psutil.Process]:
     return []
 
 
-def _is_job(process: psutil.Process) -> bool:
+def _script(process: psutil.Process) -> str:
+    """Return the script that a process runs; empty if that is no job."""
     with suppress(psutil.Error):
-        return any(word.endswith(".py") and "scripts/" in word for word in process.cmdline()[:2])
-    return False
+        words = process.cmdline()[:2]
+        return next((Path(w).stem for w in words if w.endswith(".py") and "scripts/" in w), "")
+    return ""
 
 
-def _wait_for_job(process: subprocess.Popen[str]) -> None:
-    while process.poll() is None and not any(map(_is_job, _family(process.pid))):
-        time.sleep(0.05)
-
-
-def _wait_for_family(process: subprocess.Popen[str], victim: str) -> list[psutil.Process]:
-    """Return all processes of a run, with a job among them where that is the victim."""
-    while True:
-        family = _family(process.pid)
-        if process.poll() is not None or "job" not in victim or any(map(_is_job, family)):
-            return family
-        time.sleep(0.02)
+def _is_job(process: psutil.Process) -> bool:
+    return bool(_script(process))
 
 
 def _chosen(run: int, family: list[psutil.Process], victim: str) -> list[int]:
@@ -163,6 +200,8 @@ def _chosen(run: int, family: list[psutil.Process], victim: str) -> list[int]:
     jobs = [p for p in family if _is_job(p)]
     if victim == "a job":
         return [p.pid for p in jobs[:1]]
+    if victim == "the shell about a job":
+        return [p.ppid() for p in jobs[:1] if p.is_running()]
     if victim == "a job and its shell":
         return [*(p.ppid() for p in jobs[:1] if p.is_running()), *(p.pid for p in jobs[:1])]
     if victim == "snakemake":

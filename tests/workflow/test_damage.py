@@ -12,7 +12,7 @@ import pytest
 
 from drpflow.errors import InputError
 from drpflow.io.atomic import content_of
-from drpflow.workflow.damage import Damage, find_damage, set_aside
+from drpflow.workflow.damage import Damage, find_damage, find_damage_of_task, set_aside
 
 STATUS = "status/fgcm/run.json"
 RECORD = {"task": "fgcm", "data_id": {}, "outcome": "done", "reason": "", "hint": "", "numbers": {}}
@@ -76,6 +76,30 @@ def test_bytes_that_change_by_themselves_show_where_all_are_read(root: Path) -> 
     alter_unseen(root / NAMES[1])
     assert not found(root)
     assert found(root, thorough=True) == {NAMES[1]: "has other bytes"}
+
+
+def test_files_that_have_changed_places(tmp_path: Path) -> None:
+    """By renaming: each keeps its time, by which only the earlier job's shows."""
+    jobs, products = [], []
+    for visit in (1, 2):
+        product, job = tmp_path / f"pvi/{visit}", tmp_path / f"status/isr/visit={visit}.json"
+        job.parent.mkdir(parents=True, exist_ok=True)
+        product.parent.mkdir(exist_ok=True)
+        product.write_text(f"visit {visit}")
+        record = RECORD | {"task": "isr", "data_id": {"visit": visit}}
+        job.write_text(json.dumps(record | {"files": {f"pvi/{visit}": content_of(product)}}))
+        for path, time_s in ((product, 10 * visit), (job, 10 * visit + 1)):
+            os.utime(path, (time_s, time_s))
+        jobs.append(str(job))
+        products.append(product)
+    assert not list(find_damage_of_task(tmp_path, jobs))
+    aside = tmp_path / "aside"
+    products[0].rename(aside)
+    products[1].rename(products[0])
+    aside.rename(products[1])
+    assert [list(d.faults) for d in find_damage(tmp_path, jobs)] == [products[:1]]
+    found = list(find_damage_of_task(tmp_path, jobs))
+    assert [list(damage.faults) for damage in found] == [products[:1], products[1:]]
 
 
 def test_what_is_deleted(root: Path) -> None:

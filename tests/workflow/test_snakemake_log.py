@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from drpflow.workflow.snakemake_log import Failed, Finished, Parser, Planned, Started, Text
+from drpflow.workflow.snakemake_log import (
+    Failed,
+    Finished,
+    Parser,
+    Planned,
+    Started,
+    Text,
+    find_machine_fault,
+)
 
 SAMPLE = """\
 Building DAG of jobs...
@@ -73,3 +81,16 @@ def test_other_lines_are_kept() -> None:
 
 def test_a_block_at_the_end_is_not_lost() -> None:
     assert events("Job stats:\njob count\n--- ---\nisr  7\n") == [Planned({"isr": 7})]
+
+
+def test_a_fault_of_the_machine_is_one_sentence() -> None:
+    lines = [
+        "FileNotFoundError: [Errno 2] No such file or directory: 'a'",
+        "Traceback",
+        "OSError: ",
+    ]
+    assert not find_machine_fault(lines)
+    lines[2] += "[Errno 28] No space left on device: '.snakemake/locks/0'"
+    said = find_machine_fault(lines)
+    assert said.startswith(".snakemake/locks/0: No space left on device. Free some space")
+    assert find_machine_fault(["[Errno 28] No space left on device"]).startswith("No space left")

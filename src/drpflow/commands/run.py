@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from drpflow.commands.output import console, errors
 from drpflow.errors import InputError
 from drpflow.workflow.runner import DEFAULT_CONFIG, Request, run_snakemake
+from drpflow.workflow.snakemake_log import find_machine_fault
 
 if TYPE_CHECKING:
     import argparse
@@ -195,16 +196,12 @@ def _check_folders(plan: Plan) -> None:
 
 
 def _damage(plan: Plan, *, thorough: bool = False) -> Iterator[Damage]:
-    from drpflow.workflow.damage import find_damage
+    from drpflow.workflow.damage import find_damage_of_task
     from drpflow.workflow.status import expected_jobs
 
     for task in plan.tasks:
         jobs = sorted(expected_jobs(plan, task))
-        found = list(find_damage(Path(plan.root), jobs, thorough=thorough))
-        # Of two files that were exchanged, the one may be newer than its job, the other is not.
-        if found and not thorough:
-            found = list(find_damage(Path(plan.root), jobs, thorough=True))
-        yield from found
+        yield from find_damage_of_task(Path(plan.root), jobs, thorough=thorough)
 
 
 def _repair(plan: Plan, *, thorough: bool, dry: bool) -> Iterator[str]:
@@ -255,5 +252,6 @@ def _summarize(plan: Plan, result: Result) -> None:
     if report.is_file():
         out.print(f"report:   {report}", markup=False, highlight=False)
     if result.code and not result.failed:
-        for line in result.lines:
+        fault = find_machine_fault(result.lines)
+        for line in [f"snakemake: {fault}"] if fault else result.lines:
             errors().print(line, markup=False, highlight=False)

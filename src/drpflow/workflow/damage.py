@@ -22,7 +22,7 @@ from drpflow.io.status_files import read_outcome
 from drpflow.workflow.task_runner import data_id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 ASIDE: Final = "damaged"
 """Folder below the output root to which damaged products are moved."""
@@ -87,6 +87,18 @@ def find_damage(root: Path, jobs: Iterable[str], *, thorough: bool = False) -> I
         faults = {path: _fault(root, path, known[path], newest, thorough) for path in known}
         if any(faults.values()):
             yield Damage(status, {p: why for p, why in faults.items() if why}, tuple(known))
+
+
+def find_damage_of_task(
+    root: Path, jobs: Sequence[str], *, thorough: bool = False
+) -> Iterator[Damage]:
+    """Yield the jobs of one task of which a product is damaged; see :func:`find_damage`.
+
+    Where there is one, all products of the task are read: of two files that have changed places,
+    the one is newer than the job that it is now found at, the other is not.
+    """
+    found = list(find_damage(root, jobs, thorough=thorough))
+    yield from find_damage(root, jobs, thorough=True) if found else ()
 
 
 def _fault(root: Path, path: Path, written: Content, newest_ns: int, thorough: bool) -> str:

@@ -6,18 +6,22 @@ and compares.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from drpflow.errors import machine_fault
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _STATS_ROW: Final = re.compile(r"^(\w+)\s+(\d+)$")
 _START: Final = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):$")
 _FIELD: Final = re.compile(r"^ {4}(\w+): (.*)$")
 _FINISHED: Final = re.compile(r"^Finished jobid: (\d+) \(Rule: (\w+)\)$")
 _ERROR: Final = re.compile(r"^Error in rule (\w+)(?:, jobid: \d+)?:$")
+_FAULT: Final = re.compile(r"\[Errno (\d+)\] [^'\"]*(?:['\"]([^'\"]*)['\"])?")
 
 
 @dataclass(frozen=True)
@@ -114,3 +118,20 @@ class Parser:
         if match := _FIELD.match(line):
             self._fields[match[1]] = match[2]
         return line.startswith("    ")
+
+
+def find_machine_fault(lines: Iterable[str]) -> str:
+    """Return a sentence on the last fault of the machine that Snakemake has told; empty if none.
+
+    Parameters
+    ----------
+    lines
+        Lines of its text.
+    """
+    faults = [""]
+    for line in lines:
+        for match in _FAULT.finditer(line):
+            number = int(match[1])
+            fault = machine_fault(OSError(number, os.strerror(number), match[2]))
+            faults += [fault] if fault else []
+    return faults[-1]

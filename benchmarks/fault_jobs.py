@@ -1,0 +1,144 @@
+"""Jobs that are killed by hand, in processes that begin with all modules loaded.
+
+A trial takes as long as the work itself, so that there may be hundreds of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import time
+import traceback
+from base64 import urlsafe_b64decode
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fault_folder import digest, tell
+
+from drpflow.workflow.task_runner import start_process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fault_folder import Row, Trials
+
+
+def kill_jobs(trials: Trials, number: int) -> None:
+    """Kill jobs by hand, then do them again."""
+    if not number:
+        return
+    load_modules()
+    trials.renew(temporary=True)
+    jobs, lasted = find_jobs(trials.work.folder), {}
+    for _ in range(number):
+        words, outputs = trials.rng.choice(jobs)
+        with trials.trial("a job by hand") as row:
+            if words not in lasted:
+                lasted[words] = _do(trials, words, outputs, row)
+            for name in outputs:
+                (trials.work.folder / name).unlink(missing_ok=True)
+            pid = fork_job(trials.work.folder, words)
+            time.sleep(trials.rng.uniform(0, 1.1 * lasted[words]))
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            wrong = [name for name in outputs if _wrong(trials, name)]
+            row.wrong += len(wrong)
+            if wrong:
+                tell(f"WRONG after the kill {words[:60]} {wrong}")
+            _do(trials, words, outputs, row)
+
+
+def _wrong(trials: Trials, name: str) -> bool:
+    """Return whether a file is there and is not what it must be."""
+    root = trials.work.root
+    path = Path(name).relative_to(root.name)
+    wrong = (root / path).exists() and digest(root, path) != trials.right[str(path)]
+    if wrong:
+        trials.keep(trials.work, [str(path)])
+    return wrong
+
+
+def _do(trials: Trials, words: str, outputs: list[str], row: Row) -> float:
+    """Do a job to its end, and look at its products and for what is left; return seconds."""
+    begun = time.monotonic()
+    _, status = os.waitpid(fork_job(trials.work.folder, words), 0)
+    lasted = time.monotonic() - begun
+    row.failed += status != 0
+    faults = []
+    for name in outputs:
+        path = trials.work.folder / name
+        row.missing += not path.exists()
+        faults += [name] if _wrong(trials, name) else []
+        faults += map(str, path.parent.glob(f".{path.name}.*.tmp"))
+    row.wrong += len(faults)
+    if faults:
+        tell(f"WRONG {words[:60]} {faults}")
+    return lasted
+
+
+def find_jobs(folder: Path) -> list[tuple[str, list[str]]]:
+    """Return command and files of the jobs whose inputs are still there, from Snakemake's notes."""
+    files: dict[str, list[str]] = defaultdict(list)
+    notes = folder / ".snakemake/metadata"
+    for note in sorted(notes.rglob("*")):
+        if note.is_file():
+            record = json.loads(note.read_text())
+            coded = "".join(part.lstrip("@") for part in note.relative_to(notes).parts)
+            name = urlsafe_b64decode(coded).decode()
+            if all((folder / given).exists() for given in record["input"]):
+                files[record["shellcmd"]].append(name)
+    whole = {
+        job: names for job, names in files.items() if all((folder / n).is_file() for n in names)
+    }
+    return sorted(whole.items())
+
+
+def fork_job(folder: Path, words: str) -> int:
+    """Begin a job as Snakemake would, in a process with all modules loaded; return its id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        os.chdir(folder)
+        _, script, *rest = shlex.split(words.replace("$DRPFLOW_SCRIPTS/", ""))
+        end = rest.index(">")
+        log = os.open(rest[end + 1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        code = load_task(script)(rest[:end])
+    except Exception:  # noqa: BLE001 - whatever it is, this process ends here
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def load_task(script: str) -> Callable[[list[str]], int]:
+    import importlib.util
+
+    from drpflow.paths import share_root
+    from drpflow.workflow.task_runner import main
+
+    spec = importlib.util.spec_from_file_location("job", share_root() / "scripts" / script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return lambda words: main(module.TASK, words)
+
+
+def load_modules() -> None:
+    """Load what jobs load, but compile nothing and start no thread."""
+    import pkgutil
+    from importlib import import_module
+
+    import drpflow.io
+    import drpflow.tasks
+
+    start_process(1)
+    for package in (drpflow.tasks, drpflow.io):
+        for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+            import_module(module.name)
