@@ -116,8 +116,24 @@ def test_orphans_outlive_a_run_that_is_killed_before_it_has_ended_them(tmp_path:
 def test_jobs_in_a_queue_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     dead = owner.Owner("here", 1, time.time(), "run-22", slurm_run="a-name")
-    with pytest.raises(InputError, match="named a-name, and scancel is not here"):
+    with pytest.raises(InputError, match=r"scancel: it is not here; .* named a-name\. Run where"):
         owner.end_orphans(dead)
+
+
+def test_jobs_in_a_queue_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are gone when the queue says so, which here is the third time that it is asked."""
+    asked = tmp_path / "asked"
+    for name, text in (
+        ("scancel", f'echo "$@" > {tmp_path}/cancelled'),
+        ("squeue", f"echo >> {asked}; [ $(wc -l < {asked}) -gt 2 ] || echo 17"),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(owner, "_POLL_QUEUE_S", 0.01)
+    owner.end_orphans(owner.Owner("here", 1, time.time(), "run-23", slurm_run="a-name"))
+    assert (tmp_path / "cancelled").read_text().split() == ["--name", "a-name"]
+    assert asked.read_text().count("\n") == 3
 
 
 def test_older_processes_are_never_orphans() -> None:

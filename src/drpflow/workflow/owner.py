@@ -31,6 +31,8 @@ _NOTE: Final = Path(".snakemake") / "drpflow-owner.json"
 _START_TOLERANCE_S: Final = 1.0
 _GRACE_S: Final = 10.0
 _POLL_S: Final = 0.05
+_GRACE_QUEUE_S: Final = 60.0
+_POLL_QUEUE_S: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,10 @@ def end_orphans(dead: Owner, spare: int | None = None) -> int:
 
 
 def _cancel(slurm_run: str) -> None:
-    """Cancel the jobs of a run in SLURM's queue.
+    """Cancel the jobs of a run in SLURM's queue, and wait until they are gone.
+
+    Snakemake within a job that is ended deletes what the job was making, which another one must
+    not be making by then. Jobs on a node that does not answer are not waited for.
 
     Raises
     ------
@@ -221,10 +226,16 @@ def _cancel(slurm_run: str) -> None:
     """
     try:
         subprocess.run(["scancel", "--name", slurm_run], check=False)
+        deadline = time.monotonic() + _GRACE_QUEUE_S
+        queue = ["squeue", "--noheader", f"--name={slurm_run}", "--format=%i"]
+        while (
+            time.monotonic() < deadline
+            and subprocess.run(queue, check=False, capture_output=True).stdout.strip()
+        ):
+            time.sleep(_POLL_QUEUE_S)
     except FileNotFoundError:
-        problem = f"a run that was killed has sent jobs to SLURM, named {slurm_run}, and scancel"
-        remedy = "Run where SLURM can be reached"
-        raise InputError("scancel", f"{problem} is not here", remedy) from None
+        problem = f"it is not here; a run that was killed has sent jobs to SLURM, named {slurm_run}"
+        raise InputError("scancel", problem, "Run where SLURM can be reached") from None
 
 
 def _still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
