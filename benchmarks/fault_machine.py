@@ -40,9 +40,9 @@ UNREADABLE_FILES = ("results/source/*/*.parquet", "results/status/isr/*/*.json")
 
 def full_disk(trials: Trials, number: int) -> None:
     """Run without the room for all that is written; then enlarge the disk."""
-    sources = [*half_ways(trials), None]
+    sources = [*reversed(half_ways(trials)), None]
     for i in range(number):
-        source = sources[-1 - i % len(sources)]
+        source = sources[i % len(sources)]
         trials.renew(source)
         if source is None:
             forget(trials.work, LATE)

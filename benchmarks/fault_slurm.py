@@ -109,7 +109,7 @@ def _jobs(slurm: OneNodeSlurm) -> list[psutil.Process]:
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             values = process.environ()
-            of_node = process.name() == "slurmstepd" or "SLURM_JOB_ID" in values
+            of_node = process.name().startswith("slurmstepd") or "SLURM_JOB_ID" in values
             if of_node and str(slurm.folder) in " ".join(values.values()):
                 found.append(process)
     return [process for process in found if process.pid != os.getpid()]
