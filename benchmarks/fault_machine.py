@@ -29,8 +29,8 @@ SHUT = (
     ".snakemake",
     "results/status",
     "results/status/fitStellarMotions",
-    "results/logs",
-    "results/benchmarks",
+    "results/logs/fitStellarMotions",
+    "results/benchmarks/fitStellarMotions",
     "results/stellar_motions",
 )
 UNREADABLE = ("config/config.yaml", "camera.yaml", "sheets/exposures.tsv")
