@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from fault_folder import Folder, Trials
 
 _LIMIT_BYTES = 30_000
-_PAGE = 4096
 _FULL = r".*(No space left|File too large|Disk quota).*"
 _DENIED = r".*[Pp]ermission denied.*"
 # What may not be written to, while stellar motions are to be fitted.
@@ -74,21 +73,19 @@ def small_disk(
     """
     disk = work.folder.with_name("disk")
     disk.mkdir(exist_ok=True)
-    paths = list(work.folder.rglob("*"))
-    pages = len(paths) + sum(-(-p.stat().st_size // _PAGE) for p in paths if p.is_file())
-    size = f"size={pages * _PAGE + room_bytes}"
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", disk], check=False)
+    made = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], check=False)
     if made.returncode:
         yield work, with_small_files(_LIMIT_BYTES), lambda: None
         return
     try:
         shutil.copytree(work.folder, disk / "run", symlinks=True)
-        larger = ["mount", "-o", "remount,size=4g", str(disk)]
-        yield (
-            replace(work, folder=disk / "run"),
-            None,
-            lambda: subprocess.run(larger, check=True) and None,
-        )
+        resize = ["mount", "-o", "remount,size={}", str(disk)]
+
+        def set_size(size: int) -> None:
+            subprocess.run([word.format(size) for word in resize], check=True)
+
+        set_size(shutil.disk_usage(disk).used + room_bytes)
+        yield replace(work, folder=disk / "run"), None, lambda: set_size(4 << 30)
     finally:
         subprocess.run(["umount", disk], check=True)
 
