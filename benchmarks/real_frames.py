@@ -83,7 +83,7 @@ def collect(store: Store, stars: ReferenceStars, band: str) -> tuple[Repeats, in
     center = float(np.median(stars.ra)), float(np.median(stars.dec))
     places = _plane(stars.ra, stars.dec, center)
     tree = cKDTree(places)
-    ids = store.query("post_isr_image")
+    ids = store.query("post_isr_thumbnail")
     frames = [_frame(store, data_id, tree, center) for data_id in ids]
     seen = np.array([frame for frame in frames if frame is not None])
     flux = stars.flux_njy[band]

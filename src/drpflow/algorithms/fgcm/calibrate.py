@@ -121,11 +121,11 @@ def _with_stars(
 def _solved(fit: GlobalFit, progress: Callable[[Cycle], None]) -> tuple[Solution, tuple[str, ...]]:
     """Return the solution, without held parameters if it contradicts them, and a note on that."""
     solution = fit.run(progress)
-    change = note_on_change(solution)
-    if not change:
+    if not solution.held_rows.size:
         return solution, ()
-    free = GlobalFit(fit.rows, fit.model, fit.visits, fit.stars, fit.config)
-    return free.run(progress), (change,)
+    free = GlobalFit(fit.rows, fit.model, fit.visits, fit.stars, fit.config).run(progress)
+    change = note_on_change(solution, free)
+    return (free, (change,)) if change else (solution, ())
 
 
 def _with_outliers(rejected: Rejected, solution: Solution) -> Rejected:

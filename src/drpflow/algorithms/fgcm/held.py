@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 # No parameter is known better: a precision must be finite.
 _LEAST_ERROR = 1e-7
-# Changes from what was held, rms in units of its errors, that no equal instrument gives: what new
-# data add to a prior moves it by less than its error.
-_CHANGED = 2.0
+# Differences between what was held and what new data alone tell, rms of one kind of parameter in
+# units of their errors, that an equal instrument gives one time in 400 if all of a kind go together.
+_CHANGED = 3.0
 
 
 def held_rows(
@@ -73,20 +73,43 @@ def with_held(prior: Prior, held: dict[int, HeldParameter], config: FgcmConfig) 
     return Prior(mean, precision)
 
 
-def note_on_change(solution: Solution) -> str:
-    """Return a sentence if the instrument is not that which was held, or an empty text."""
+def note_on_change(solution: Solution, free: Solution) -> str:
+    """Return a sentence if the instrument is not that which was held, or an empty text.
+
+    Held parameters are compared with those of a free solution. The residuals of the other do not
+    tell: what contradicts the instrument becomes noise, outliers or what images share.
+
+    Parameters
+    ----------
+    solution
+        With held parameters.
+    free
+        Of the same observations without.
+    """
     rows = solution.held_rows
     if not rows.size:
         return ""
-    moved = (solution.parameters - solution.prior.mean) * np.sqrt(solution.prior.precision)
-    change = float(np.sqrt(np.mean(moved[rows] ** 2)))
+    kinds = _kinds(solution)[rows]
+    variance = 1 / solution.prior.precision[rows] + np.diag(free.covariance)[rows]
+    ratio = (free.parameters - solution.prior.mean)[rows] ** 2 / variance
+    change = max(float(np.sqrt(np.mean(ratio[kinds == kind]))) for kind in np.unique(kinds))
     if change < _CHANGED:
         return ""
     return (
-        "star flats and passbands are not those of the earlier solution (they move by "
-        f"{change:.1f} times their errors): found anew. Has the instrument changed? If so, give "
+        "star flats and passbands are not those of the earlier solution (they differ by "
+        f"{change:.1f} times the errors): found anew. Has the instrument changed? If so, give "
         "the time in instrument.epochs_mjd"
     )
+
+
+def _kinds(solution: Solution) -> Rows:
+    """Return a number for each kind of parameter of the instrument, (size,)."""
+    layout = solution.problem.model.layout
+    kinds = np.zeros(layout.size, np.intp)
+    for kind, block in enumerate((Block.FLAT, Block.BAND), start=1):
+        view = layout.block(block, kinds)
+        view[:] = kind * layout.size + np.arange(view.shape[-1])
+    return kinds
 
 
 def without_held(pools: list[Pool], held: dict[int, HeldParameter]) -> list[Pool]:
