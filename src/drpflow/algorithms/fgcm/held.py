@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # No parameter is known better: a precision must be finite.
 _LEAST_ERROR = 1e-7
 # Differences between what was held and what new data alone tell, rms of one kind of parameter in
-# units of their errors, that an equal instrument gives one time in 400 if all of a kind go together.
+# units of their errors. An equal instrument gives them one time in 400 if a kind goes together.
 _CHANGED = 3.0
 
 
