@@ -35,7 +35,7 @@ demo: $(VENV)/.demo  ## simulate a survey, calibrate it, score it against its tr
 	@$(BIN)/drpflow ingest $(DEMO)/raw --camera $(DEMO)/camera.yaml \
 	  --calibrations $(DEMO)/calib --output $(DEMO)/sheets
 	@$(BIN)/drpflow run --cores $(CORES)
-	@$(BIN)/drpflow score $(DEMO)/truth --tables-only
+	@$(BIN)/drpflow score $(DEMO)/truth
 
 test: $(VENV)/.dev lint  ## style and type checks, then the whole suite
 	@$(BIN)/python -m pytest -n $(CORES) --no-loadscope-reorder

@@ -114,6 +114,19 @@ def scores(truth: TruthTables, frame: Frame) -> dict[str, Score]:
     return {s.metric: s for s in source_rows("finalizeImage", tally, final=True)}
 
 
+def test_without_masks_nothing_is_called_false(truth: TruthTables, frame: Frame) -> None:
+    """A cosmic ray that nobody knows of is not a detection of nothing."""
+    sizes, dead = galaxy_sizes(truth.table("galaxies")), np.zeros_like(frame.flagged("TRAIL"))
+    table = table_of(frame, np.random.default_rng(9))
+    table["x"][0], table["y"][0] = 26.5, 26.5
+    names = []
+    for known in (True, False):
+        tally = SourceTally()
+        add_frame(tally, frame, table, dead, None, sizes, masks_known=known)
+        names.append([s.metric for s in source_rows("finalizeImage", tally, final=True)])
+    assert set(names[0]) - set(names[1]) == {"detections of nothing, outside masks"}
+
+
 def test_lost_sources_are_counted(scores: dict[str, Score], frame: Frame) -> None:
     one = scores["complete at S/N 10"]
     assert one.number - one.number * one.value / 100 == pytest.approx(LOST, abs=1.01)

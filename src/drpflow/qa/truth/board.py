@@ -134,6 +134,7 @@ class Board:
 
     def _add_sources(self, frame: Frame, dead: Any, exposure: Exposure | None) -> None:
         """Add first and final sources of a frame."""
+        known = dead is not None
         if dead is None:
             shape = exposure.shape if exposure is not None else _shape(frame)
             dead = np.zeros(shape, bool)
@@ -141,14 +142,14 @@ class Board:
         first = self._first(frame)
         if first is not None:
             njy = frame.reference_njy if clear else None
-            add_frame(self.first, frame, first, dead, njy, self.sizes)
+            add_frame(self.first, frame, first, dead, njy, self.sizes, masks_known=known)
         if frame.visit in final_visits(self.store):
             table = _of_detector(
                 read_final(self.store, frame.visit, _FINAL_COLUMNS), frame.detector
             )
             njy = 10 ** (0.4 * (NJY_ZERO_POINT_MAG - frame.sources["mag"]))
             if len(table["x"]):
-                add_frame(self.final, frame, table, dead, njy, self.sizes)
+                add_frame(self.final, frame, table, dead, njy, self.sizes, masks_known=known)
 
     def _first(self, frame: Frame) -> Columns | None:
         if not self.store.exists(_FIRST, visit=frame.visit):

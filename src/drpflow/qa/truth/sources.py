@@ -114,6 +114,8 @@ def add_frame(
     dead: Bools,
     true_njy: Floats | None,
     sizes: tuple[NDArray[np.int64], Floats],
+    *,
+    masks_known: bool = True,
 ) -> None:
     """Add the sources of a detector image.
 
@@ -129,14 +131,18 @@ def add_frame(
         Fluxes that the calibration should give the true sources, None if they are not known.
     sizes
         Of the galaxies (:func:`galaxy_sizes`).
+    masks_known
+        Whether `dead` tells where a detection may be of a cosmic ray or a trail; if not, those of
+        nothing are not counted.
     """
     t = {n: v[table["detect_isPrimary"] & ~table["sky_source"]] for n, v in table.items()}
     image = frame.visit * 1024 + frame.detector
     depth = Depth(frame, dead)
     for name, (hits, tries) in depth.completeness(t["x"], t["y"]).items():
         tally.count(f"complete at {name}", hits, tries)
-    near = away_from(t["x"], t["y"], dead, depth.reach)
-    tally.count("false", depth.false(t["x"], t["y"]), int(near.sum()))
+    if masks_known:
+        near = away_from(t["x"], t["y"], dead, depth.reach)
+        tally.count("false", depth.false(t["x"], t["y"]), int(near.sum()))
     s = frame.sources
     seen = np.flatnonzero(s["snr"] >= 2)
     radius = match_radius_pix(frame.fwhm_pix)
