@@ -153,7 +153,8 @@ def why(survey: SmallSurvey) -> Counter[str]:
     result = survey.drpflow("why")
     assert result.returncode == 0, result.stderr
     lines = [line.strip() for line in result.stdout.splitlines()]
-    counted = Counter(line.split()[0] for line in lines if re.fullmatch(r"\w+ \w+=[\w=, ]+", line))
+    named = (line for line in lines if re.fullmatch(r"\w+ \w+=[\w=,; ]+", line))
+    counted = Counter(name for line in named for name in [line.split()[0]] * len(line.split(";")))
     counted.update(line for line in lines if line in ("fgcm", "fgcmMakeLookUpTable", "makeReport"))
     for line in lines:
         if line.startswith("since their inputs are made again: "):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -150,15 +149,27 @@ def test_words_for_snakemake(by_detector: Plan) -> None:
     assert str(Shard(())) == ""
 
 
-# What every job does instead of its task; the text also serves as a status file.
-_DONE = json.dumps(
-    {"task": "", "data_id": {}, "outcome": "done", "reason": "", "hint": "", "numbers": {}}
-)
-_DONE = _DONE.replace("{", "{{").replace("}", "}}").replace('"', r"\"")
-FAKE = f"""\
+# What every job does instead of its task: empty folders, and files that serve as status files.
+FAKE_TASK = r"""
+task=$1
+shift
+for path; do
+    case $path in
+    *.json)
+        key='\([a-z_]*\)'
+        id=$(echo "${path#*/status/*/}" | sed -e 's/\.json$//' -e 's/^run$//' \
+            -e "s,$key=\([0-9]*\)\(/\|$\),\"\1\": \2\3,g" \
+            -e "s,$key=\([^/]*\),\"\1\": \"\2\",g" -e 's,/,\, ,g')
+        echo "{\"task\": \"$task\", \"data_id\": {$id}, \"outcome\": \"done\"," \
+            '"reason": "", "hint": "", "numbers": {}}' > "$path" ;;
+    *.*) echo done > "$path" ;;
+    *) mkdir -p "$path" ;;
+    esac
+done
+"""
+FAKE = """\
     shell:
-        "for f in {{output:q}}; do"
-        " case $f in *.*) echo '{_DONE}' > $f;; *) mkdir -p $f;; esac; done"
+        "sh {workflow.basedir}/fake_task.sh {rule} {output:q}"
 """
 
 
@@ -166,6 +177,7 @@ FAKE = f"""\
 def fake(tmp_path: Path) -> SmallSurvey:
     """A small survey whose tasks do nothing and take no time."""
     survey = SmallSurvey.make(tmp_path)
+    (survey.code / "fake_task.sh").write_text(FAKE_TASK)
     for path in (survey.code / "workflow/rules").glob("*.smk"):
         body = re.sub(r"(?m)^    shell:\n(?:        .*\n)+", lambda _: FAKE, path.read_text())
         path.write_text(body)
