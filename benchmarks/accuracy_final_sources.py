@@ -161,6 +161,12 @@ def _fluxes(lines: Lines, scores: SourceScores) -> None:
             ("y", scores["pull_y"], "0.95 to 1.1"),
         ):
             lines.add(f"pull of {label}, {name}", pull_figure(pull[which]), limits)
+    _kron_and_sizes(lines, scores)
+
+
+def _kron_and_sizes(lines: Lines, scores: SourceScores) -> None:
+    """Add Kron fluxes of stars, and sizes of faint ones."""
+    star, snr = scores["star"], scores["snr"]
     for low, high in ((20, 50), (100, 500)):
         which = star & (snr >= low) & (snr < high)
         lines.add(
