@@ -99,17 +99,19 @@ def asked(survey: SmallSurvey, run: str, **sections: object) -> None:
 
 @contextmanager
 def with_later_visits(survey: SmallSurvey) -> Iterator[None]:
+    """Visits 13 and 14 in the sheets, their frames on the disk; the config as it was."""
     with restored(*sheet_files(survey), survey.folder / "config/config.yaml"):
         survey.write_sheets((*VISITS, *LATER))
         for visit in LATER:
             for d in (0, 1):
-                survey.write_raw(visit, d)
+                if not survey.raw_path(visit, d).exists():
+                    survey.write_raw(visit, d)
         yield
 
 
 @pytest.fixture(scope="module")
-def extended(finished: SmallSurvey) -> Iterator[SmallSurvey]:
-    """A survey that another visit extends, up to the global steps."""
+def extended(finished: SmallSurvey) -> SmallSurvey:
+    """A survey that another visit extended, up to the global steps; sheets and config as before."""
     with with_later_visits(finished):
         before = finished.products()
         write_catalog(finished)
@@ -117,7 +119,7 @@ def extended(finished: SmallSurvey) -> Iterator[SmallSurvey]:
         result = finished.drpflow("run", "calibration", "--cores", "2")
         assert result.returncode == 0, result.stdout + result.stderr
         assert finished.products() == before
-        yield finished
+    return finished
 
 
 def test_a_night_added(finished: SmallSurvey) -> None:
@@ -135,7 +137,7 @@ def test_a_night_added(finished: SmallSurvey) -> None:
 def test_a_change(extended: SmallSurvey, case: str) -> None:
     catalog, code = extended.folder / CATALOG, extended.code / ISR_CODE
     raw = {v: extended.raw_path(v, 1) for v in (11, 13)}
-    with restored(catalog, code, *raw.values()):
+    with with_later_visits(extended), restored(catalog, code, *raw.values()):
         if case.startswith("a raw frame"):
             extended.write_raw(11 if "earlier" in case else 13, 1, extra_adu=50)
         elif case.startswith("a function"):
