@@ -221,8 +221,16 @@ def wait_for(condition, process: subprocess.Popen[str], what: str) -> None:
     raise AssertionError(f"no {what}")
 
 
+def unlocking(run: subprocess.Popen[str]) -> bool:
+    """Return whether Snakemake takes away the lock of a killed run."""
+    with suppress(psutil.Error):
+        children = psutil.Process(run.pid).children()
+        return any("--unlock" in child.cmdline() for child in children)
+    return False
+
+
 def test_kill_9_and_the_same_command_again(finished: SmallSurvey, tmp_path: Path) -> None:
-    """Killed twice in the middle: first drpflow alone, then Snakemake as well."""
+    """Killed in the middle, first drpflow alone, then Snakemake as well; then while it unlocks."""
     survey = clone(finished, tmp_path / "run")
     images = survey.folder / "results/post_isr_image"
 
@@ -259,9 +267,14 @@ def test_kill_9_and_the_same_command_again(finished: SmallSurvey, tmp_path: Path
     second.wait()
     assert list((survey.folder / ".snakemake/locks").iterdir())
 
+    third = start()
+    wait_for(lambda: unlocking(third), third, "unlocking")
+    third.kill()
+    third.wait()
+
     last = survey.drpflow("run", "--cores", "2")
     assert last.returncode == 0, last.stdout + last.stderr
-    assert f"process {second.pid} was killed in this folder" in last.stderr
+    assert f"process {third.pid} was killed in this folder; ended 1" in last.stderr
     assert survey.products() == finished.products()
 
 

@@ -124,7 +124,7 @@ def run_snakemake(request: Request, prepare: Callable[[], Iterable[str]] = tuple
     display = make_display()
     try:
         display.say("$ " + shlex.join(request.command()))
-        _recover(request, dead, display)
+        _recover(request, owner, dead, display)
         owner = ownership.settle(folder, owner)
         for message in prepare():
             display.say(message)
@@ -142,14 +142,17 @@ def last_lines(log: Path, count: int = _LOG_LINES) -> list[str]:
         return []
 
 
-def _recover(request: Request, dead: ownership.Owner | None, display: Display) -> None:
+def _recover(
+    request: Request, owner: ownership.Owner, dead: ownership.Owner | None, display: Display
+) -> None:
     """End the orphans of a killed run and take away Snakemake's lock."""
     if dead is not None:
         count = ownership.end_orphans(dead)
         display.say(f"process {dead.pid} was killed in this folder; ended {count} of its jobs")
     if ownership.has_stale_lock(Path.cwd()):
         unlock = [*_python_command(request), "--unlock", "--quiet", "all"]
-        done = subprocess.run(unlock, check=False, capture_output=True, text=True)
+        environment = _environment(owner)
+        done = subprocess.run(unlock, env=environment, check=False, capture_output=True, text=True)
         if done.returncode:
             last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
             problem = f"snakemake cannot remove its lock ({last[0]})"
@@ -159,6 +162,11 @@ def _recover(request: Request, dead: ownership.Owner | None, display: Display) -
 def _python_command(request: Request) -> list[str]:
     """Return the command with the Snakemake of this very Python."""
     return [sys.executable, "-m", *request.command()]
+
+
+def _environment(owner: ownership.Owner) -> dict[str, str]:
+    """Return the variables of all that a run starts, by which it is known as that run's."""
+    return os.environ | {ownership.MARKER: owner.marker}
 
 
 class _Watch:
@@ -173,14 +181,13 @@ class _Watch:
     def run(self) -> Result:
         """Run Snakemake to its end and return what came of it."""
         parser = Parser()
-        environment = os.environ | {ownership.MARKER: self._owner.marker}
         with subprocess.Popen(
             _python_command(self._request),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env=environment,
+            env=_environment(self._owner),
         ) as process:
             previous = signal.signal(signal.SIGTERM, _interrupt)
             watcher = threading.Thread(target=self._end_jobs_with, args=(process,), daemon=True)
