@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from drpflow.config.isr import CalibrationKind, IsrConfig
-from drpflow.workflow.task_runner import Failure, Task, main
+from drpflow.workflow.task_runner import Failure, Partial, Task, main
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         parser.add_argument(f"--{name}-hdu", help="its HDU, if not the usual one")
 
 
-def run(args: Namespace) -> dict[str, float | int | str]:
+def run(args: Namespace) -> dict[str, float | int | str] | Partial:
     from drpflow.algorithms.isr.context import frame_context
     from drpflow.io.isr_files import read_geometry, read_pixels, write_outputs
     from drpflow.tasks.isr import isr, make_thumbnail
@@ -41,7 +41,7 @@ def run(args: Namespace) -> dict[str, float | int | str]:
     result = isr(given.frame.data, *of_it, args.config, context)
     thumbnail = make_thumbnail(result.exposure)
     write_outputs(of, result.exposure, thumbnail, result.statistics, vars(args))
-    return result.numbers
+    return Partial(result.numbers, result.problem) if result.problem else result.numbers
 
 
 def write_stub(args: Namespace, failure: Failure) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -210,6 +211,24 @@ def test_noisy_and_dead_amplifiers_are_bad(detector: Detector) -> None:
     assert list(result.statistics["is_usable"]) == [True, False, False, True]
     assert "too noisy" in str(result.numbers[f"fault_{noisy.name}"])
     assert result.numbers[f"fault_{dead.name}"] == "dead"
+    assert result.problem is not None
+    told = rf"2 of 4 amplifiers are lost: {noisy.name} is too noisy.*, {dead.name} is dead$"
+    assert re.match(told, result.problem.message)
+
+    # What the calibrations know already is told to nobody.
+    always = Defects(np.array([amp.data_section for amp in (noisy, dead)]))
+    assert isr(raw, detector, VISIT, calibrations(defects=always), config()).problem is None
+
+
+def test_a_sky_that_takes_most_of_the_range_is_told(detector: Detector) -> None:
+    full = min(a.saturation * a.gain for a in detector.amplifiers)
+    for level, told in ((0.3 * full, False), (0.7 * full, True)):
+        raw = expose(detector, np.full((NY, NX), level))
+        problem = isr(raw, detector, VISIT, calibrations(), config()).problem
+        assert (problem is not None) == told
+    assert problem is not None
+    assert "the level of the sky takes" in problem.message
+    assert "isr.max_sky_fraction" in problem.hint
 
 
 def test_no_usable_amplifier_is_a_declared_failure(detector: Detector) -> None:
@@ -218,6 +237,8 @@ def test_no_usable_amplifier_is_a_declared_failure(detector: Detector) -> None:
         isr(raw, detector, VISIT, calibrations(), config())
     assert error.value.numbers == {"amplifiers": 4}
     assert error.value.hint
+    with pytest.raises(AlgorithmError, match=r"no amplifier is usable: \w+ is saturated"):
+        isr(np.full_like(raw, 65535), detector, VISIT, calibrations(), config())
 
 
 def test_missing_calibrations(detector: Detector) -> None:

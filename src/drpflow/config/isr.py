@@ -216,6 +216,9 @@ class IsrConfig(StrictModel):
     max_read_noise_electron: float = param(
         25.0, "an amplifier that is noisier is BAD", unit="electron", gt=0
     )
+    max_sky_fraction: float = param(
+        0.5, "a frame whose sky takes more of the range of its amplifiers is told of", gt=0
+    )
     overscan: OverscanConfig = Field(
         default_factory=OverscanConfig, description="bias level of the amplifiers"
     )

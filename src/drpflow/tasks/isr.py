@@ -29,6 +29,7 @@ from drpflow.algorithms.isr.checks import (
     check_raw,
     check_raw_unit,
     check_required,
+    unusual,
 )
 from drpflow.algorithms.isr.context import FrameContext
 from drpflow.algorithms.isr.crosstalk import ghosts_of_saturation, remove_crosstalk
@@ -79,11 +80,14 @@ class IsrResult:
         Columns of the table ``isr_statistics``, a row an amplifier.
     numbers
         Figures for the status file.
+    problem
+        What the observer should know of the frame, if anything.
     """
 
     exposure: Exposure
     statistics: dict[str, Any]
     numbers: dict[str, float | int | str]
+    problem: AlgorithmError | None = None
 
 
 @dataclass(eq=False)
@@ -95,6 +99,8 @@ class _Planes:
     mask: Mask
     amplifiers: list[AmplifierSignal] = field(default_factory=list)
     numbers: dict[str, float | int | str] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+    """By amplifier, of those that the calibrations do not know as bad."""
 
 
 def isr(
@@ -147,7 +153,8 @@ def isr(
         planes.image, planes.mask, detector, noise, planes.amplifiers, offsets
     )
     exposure = _exposure(planes, detector, visit_info, context)
-    return IsrResult(exposure, statistics, planes.numbers)
+    problem = unusual(planes.faults, statistics, config.max_sky_fraction)
+    return IsrResult(exposure, statistics, planes.numbers, problem)
 
 
 def _from_raw(
@@ -385,6 +392,8 @@ def _finish(planes: _Planes, detector: Detector, config: IsrConfig) -> NDArray[n
         if a.fault:
             x0, x1, y0, y1 = a.amp.data_section
             box = slice(y0, y1), slice(x0, x1)
+            if not mask[box].any("BAD").all():
+                planes.faults[a.amp.name] = a.fault
             image[box] = np.nan
             variance[box] = np.nan
             mask.array[box] |= mask.bit(("BAD", "NO_DATA"))

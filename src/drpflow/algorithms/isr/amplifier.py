@@ -79,7 +79,8 @@ def read_amplifier(
         An amplifier whose overscan is noisier has a fault.
     """
     pixels = raw_section(raw, amp, amp.raw_data_section).astype(np.float32, order="C")
-    fault = "" if np.nanmin(pixels, initial=np.inf) < np.nanmax(pixels, initial=-np.inf) else "dead"
+    constant = not np.nanmin(pixels, initial=np.inf) < np.nanmax(pixels, initial=-np.inf)
+    fault = "dead" if constant else ""
     try:
         serial = _serial(raw, amp, overscan)
     except AlgorithmError as error:
@@ -91,6 +92,8 @@ def read_amplifier(
         adc_maximum_adu=levels.adc_maximum_adu,
         suspect_fraction=levels.suspect_fraction,
     )
+    if saturated.all():
+        fault = "saturated"
     if serial is None:
         pixels -= np.float32(overscan.pedestal_adu)
     else:

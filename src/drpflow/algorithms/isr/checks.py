@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drpflow.errors import InputError
+from drpflow.errors import AlgorithmError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from drpflow.algorithms.isr.readout import Raw
     from drpflow.config.isr import SerialOverscanConfig
@@ -144,6 +144,37 @@ def check_overscan(detector: Detector, serial: SerialOverscanConfig) -> None:
                 f"leave fewer than 2 of the {width} overscan columns of amplifier {amp.name}",
                 "Make them smaller",
             )
+
+
+def unusual(
+    faults: Mapping[str, str], statistics: Mapping[str, np.ndarray], max_sky_fraction: float
+) -> AlgorithmError | None:
+    """Return what the observer should know of a frame that can be used in spite of it.
+
+    Parameters
+    ----------
+    faults
+        Amplifiers without data, by name, that the calibrations do not know as bad: why.
+    statistics
+        The table ``isr_statistics``.
+    max_sky_fraction
+        Largest part of an amplifier's range that the level of the sky may take.
+    """
+    n_amplifiers = len(statistics["amplifier"])
+    range_electron = statistics["saturation_adu"] * statistics["gain"]
+    known = np.isfinite(statistics["median_electron"])
+    parts = (statistics["median_electron"] / range_electron)[known]
+    part = float(np.median(parts)) if parts.size else 0.0
+    numbers = {"faulty_amplifiers": len(faults), "sky_fraction": part}
+    told, hints = [], []
+    if faults:
+        each = ", ".join(f"{name} is {fault}" for name, fault in faults.items())
+        told.append(f"{len(faults)} of {n_amplifiers} amplifiers are lost: {each}")
+        hints.append("defects would name amplifiers that are always bad")
+    if part > max_sky_fraction:
+        told.append(f"the level of the sky takes {part:.0%} of the range of the amplifiers")
+        hints.append("isr.max_sky_fraction is the limit")
+    return AlgorithmError("; ".join(told), numbers, "; ".join(hints)) if told else None
 
 
 def _extent(amp: Amplifier) -> tuple[int, int]:
