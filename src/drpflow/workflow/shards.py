@@ -27,6 +27,9 @@ TARGET: Final = "shard"
 # To plan a job of all detectors of a visit, which has the files of all of them, takes half the
 # time and 0.6 of the memory of planning a job for each (benchmarks/bench_dag.py, 62 detectors).
 _LOAD_OF_DETECTOR: Final = 0.6
+# A job of a final image has the pieces of the sky and the warp masks about it as inputs, and takes
+# 71 kB to plan where one of the first look takes 38 kB (the same).
+_LOAD_OF_FINAL_IMAGE: Final = 1.8
 
 Part: TypeAlias = "int | tuple[int, int]"
 """What a stage is cut into: a visit, a piece of the sky, or a tract and patch."""
@@ -50,11 +53,14 @@ class Stage(NamedTuple):
         Its tasks, in the order of the flow.
     cut
         What it can be cut into; nothing where it takes all visits together.
+    load
+        Memory for planning a job, that of a job of the first look being 1.
     """
 
     name: str
     tasks: tuple[str, ...]
     cut: Literal["visit", "association", "astrometry", "patch"] | None
+    load: float = 1.0
 
 
 STAGES: Final = (
@@ -71,7 +77,12 @@ STAGES: Final = (
     Stage("visit-summaries", ("updateVisitSummary",), "visit"),
     Stage("coadd-plans", ("planCoaddition",), None),
     Stage("coadds", ("makeWarp", "compareWarpAssembleCoadd"), "patch"),
-    Stage("final-images", ("finalizeImage", "consolidateSourceTable", "compressImage"), "visit"),
+    Stage(
+        "final-images",
+        ("finalizeImage", "consolidateSourceTable", "compressImage"),
+        "visit",
+        _LOAD_OF_FINAL_IMAGE,
+    ),
     Stage("objects", ("matchSource", "fitStellarMotions"), "association"),
     Stage("report", ("makeReport",), None),
 )
@@ -226,10 +237,11 @@ def _sizes(plan: Plan, stage: Stage) -> Iterator[tuple[Part, _Size]]:
         per_visit = len(stage.tasks) - per_detector
         batched = plan.batch.visits if plan.by_visit else frozenset()
         for visit, detectors in plan.survey.detectors.items():
-            jobs = load = len(detectors)
+            jobs = load = per_visit + per_detector * len(detectors)
             if visit in batched:
-                jobs, load = 1, math.ceil(_LOAD_OF_DETECTOR * load)
-            yield int(visit), _Size(*(per_visit + per_detector * n for n in (jobs, load)))
+                jobs = per_visit + per_detector
+                load = per_visit + per_detector * math.ceil(_LOAD_OF_DETECTOR * len(detectors))
+            yield int(visit), _Size(jobs, math.ceil(stage.load * load))
         return
     for part, n_jobs in _counts(plan, stage):
         yield part, _Size(n_jobs, n_jobs)
