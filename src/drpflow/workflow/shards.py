@@ -30,6 +30,8 @@ _LOAD_OF_DETECTOR: Final = 0.6
 # A job of a final image has the pieces of the sky and the warp masks about it as inputs, and takes
 # 71 kB to plan where one of the first look takes 38 kB (the same).
 _LOAD_OF_FINAL_IMAGE: Final = 1.8
+# For each visit that touches a piece of the sky, its job has some files; 15 kB (the same).
+_LOAD_OF_VISIT: Final = 0.4
 
 Part: TypeAlias = "int | tuple[int, int]"
 """What a stage is cut into: a visit, a piece of the sky, or a tract and patch."""
@@ -216,13 +218,14 @@ def _rules(plan: Plan, shard: Shard) -> list[str]:
 
 def _chunks(stage: Stage, sizes: dict[Part, _Size], largest: int) -> Iterator[Shard]:
     """Return a stage in shards of about equal load, its parts in their order."""
-    total = sum(size.load for size in sizes.values())
-    wanted = total / -(-total // largest)
+    left = sum(size.load for size in sizes.values())
     taken: list[Part] = []
     n_jobs = load = 0
     for part, size in sizes.items():
+        wanted = left / -(-left // largest)
         if taken and (load + size.load > largest or load + size.load / 2 > wanted):
             yield Shard((stage,), tuple(taken), n_jobs)
+            left -= load
             taken, n_jobs, load = [], 0, 0
         taken.append(part)
         n_jobs += size.n_jobs
@@ -243,15 +246,19 @@ def _sizes(plan: Plan, stage: Stage) -> Iterator[tuple[Part, _Size]]:
                 load = per_visit + per_detector * math.ceil(_LOAD_OF_DETECTOR * len(detectors))
             yield int(visit), _Size(jobs, math.ceil(stage.load * load))
         return
+    if stage.cut == "association":
+        n_tasks = len(stage.tasks)
+        for piece, visits in plan.overlaps.visits.items():
+            load = math.ceil(n_tasks * (1 + _LOAD_OF_VISIT * len(visits)))
+            yield int(piece), _Size(n_tasks, load)
+        return
     for part, n_jobs in _counts(plan, stage):
         yield part, _Size(n_jobs, n_jobs)
 
 
 def _counts(plan: Plan, stage: Stage) -> Iterator[tuple[Part, int]]:
-    """Return each part of a stage that is not cut by visits with the number of its jobs."""
-    if stage.cut == "association":
-        yield from ((int(piece), len(stage.tasks)) for piece in plan.overlaps.visits)
-    elif stage.cut == "astrometry":
+    """Return each part of the other stages with the number of its jobs."""
+    if stage.cut == "astrometry":
         yield from ((int(piece), len(stage.tasks)) for piece in plan.astrometry.visits)
     elif stage.cut == "patch":
         sizes: dict[Part, int] = {}
