@@ -31,6 +31,7 @@ def survey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallSurvey:
             product("initial_pvi", visit=visit, detector=detector, root=tmp_path)
             record("isr", visit=visit, detector=detector, root=tmp_path)
         product("fgcm_photo_calib", visit=visit, root=tmp_path)
+    record("fgcm", root=tmp_path)
     product("initial_pvi", visit=13, detector=0, root=tmp_path)
     parts = tmp_path / "results/initial_pvi/visit=13/initial_pvi_13_0.parts"
     write(parts / "wcs.fits")
@@ -76,7 +77,7 @@ def test_nobody_to_ask(survey: SmallSurvey, capsys: pytest.CaptureFixture[str]) 
     told = capsys.readouterr()
     assert "nobody can be asked. Add --yes" in told.err
     assert "$ snakemake all --delete-all-output" in told.out
-    assert "fgcm_photo_calib 3, initial_pvi 7, isolated_stars 2, logs 6, status 6" in told.out
+    assert "fgcm_photo_calib 3, initial_pvi 7, isolated_stars 2, logs 7, status 7" in told.out
     assert files(survey) == before
 
 
@@ -86,6 +87,7 @@ def test_dropped_visits_and_pieces(survey: SmallSurvey) -> None:
     left = files(survey)
     assert not [name for name in left if name.startswith("results") and "visit=13" in name]
     assert "results/isolated_stars/skypix=65875/isolated_stars.parquet" in left
+    assert "results/status/fgcm/run.json" in left
     assert "results/initial_pvi/visit=12/initial_pvi_12_1.fits" in left
     assert "results/initial_pvi/visit=13/initial_pvi_13_0.parts/wcs.fits" in gone
     assert not (survey.folder / "results/initial_pvi/visit=13").exists()

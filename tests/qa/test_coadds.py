@@ -99,6 +99,14 @@ def test_patches_are_put_together(bands: dict[str, BandCoadd]) -> None:
     assert not half[:, box.width // 2 + 10 :].any()
 
 
+def test_bands_on_other_patches(tmp_path: Path) -> None:
+    store = write_coadds(tmp_path)
+    for name in ("coadd", "coadd_n_image"):
+        store.path(name, tract=0, patch=0, band="g").unlink()
+    (tract,) = read_tracts(store)
+    assert [band.band for band in tract.bands] == ["g", "i"]
+
+
 def test_depth_and_seeing(bands: dict[str, BandCoadd]) -> None:
     """Five times the noise of a matched filter, 4 π σ² pixels wide."""
     flux = 5 * NOISE_NJY * np.sqrt(4 * np.pi) * SIGMA_PIX

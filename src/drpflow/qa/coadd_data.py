@@ -91,11 +91,14 @@ def read_tracts(store: Store) -> Iterator[TractCoadds]:
         bands = places.setdefault(int(data_id["tract"]), {})
         bands.setdefault(str(data_id["band"]), []).append(int(data_id["patch"]))
     for tract, bands in sorted(places.items()):
-        first = store.get(COADD, tract=tract, patch=min(bands.values())[0], band=min(bands))
+        band = min(bands)
+        first = store.get(COADD, tract=tract, patch=bands[band][0], band=band)
         shape = _tract_shape(first)
         block = max(1, -(-max(shape) // _LONG_SIDE))
         scale = float(first.wcs.pixel_scale_arcsec(*first.box.center)) if first.wcs else np.nan
-        made = [_band(store, tract, band, bands[band], shape, block, scale) for band in bands]
+        made = [
+            _band(store, tract, band, bands[band], shape, block, scale) for band in sorted(bands)
+        ]
         yield TractCoadds(tract, block, scale, made)
 
 

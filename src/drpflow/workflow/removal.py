@@ -101,8 +101,14 @@ def _dropped(plan: Plan, root: Path) -> Iterator[Path]:
 
     def is_strange(path: Path, data_id: Mapping[str, int | str]) -> bool:
         level = skypix_level(plan.table, path.as_posix())
-        strange_piece = level is not None and str(data_id["skypix"]) not in pieces[level]
-        return strange_piece or ("visit" in data_id and data_id["visit"] not in visits)
+        # A task that takes all pieces together has products of each, and no piece of its own.
+        if (
+            level is not None
+            and "skypix" in data_id
+            and str(data_id["skypix"]) not in pieces[level]
+        ):
+            return True
+        return "visit" in data_id and data_id["visit"] not in visits
 
     for name in plan.table.datasets:
         template = plan.table.template(name)
