@@ -29,6 +29,19 @@ def sleeper(marker: str | None, command: str = "import time; time.sleep(60)") ->
     return subprocess.Popen([sys.executable, "-c", command], env=environment)
 
 
+def killed(folder: Path) -> None:
+    """Take from this process the lock that one which is killed loses."""
+    owner._held.pop(folder).close()
+
+
+def write_programs(folder: Path, monkeypatch: pytest.MonkeyPatch, **texts: str) -> None:
+    """Shell scripts that are found before all other programs."""
+    for name, text in texts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
 def test_claim_and_release(tmp_path: Path) -> None:
     mine, dead = owner.claim(tmp_path)
     assert dead is None
@@ -42,6 +55,16 @@ def test_a_live_owner_is_respected(tmp_path: Path) -> None:
     owner.claim(tmp_path)
     with pytest.raises(InputError, match=f"process {os.getpid()} runs this workflow already"):
         owner.claim(tmp_path)
+
+
+def test_a_live_owner_is_respected_whatever_the_clock_says(tmp_path: Path) -> None:
+    mine, _ = owner.claim(tmp_path)
+    write_note(tmp_path, replace(mine, started=1000.0))
+    for refused in (owner.claim, owner.refuse_while_running):
+        with pytest.raises(InputError, match=f"process {os.getpid()} runs this workflow already"):
+            refused(tmp_path)
+    owner.release(tmp_path, mine)
+    owner.refuse_while_running(tmp_path)
 
 
 def test_a_process_id_used_again_is_no_owner(tmp_path: Path) -> None:
@@ -96,6 +119,7 @@ def test_orphans_outlive_a_run_that_is_killed_before_it_has_ended_them(tmp_path:
     write_note(tmp_path, replace(first, pid=2**22))
     second, dead = owner.claim(tmp_path)
     assert dead is not None
+    killed(tmp_path)
     write_note(tmp_path, replace(second, pid=2**22, before=vars(dead)))
     mine, dead = owner.claim(tmp_path)
     assert dead is not None
@@ -113,6 +137,22 @@ def test_orphans_outlive_a_run_that_is_killed_before_it_has_ended_them(tmp_path:
     assert json.loads((tmp_path / NOTE).read_text())["before"] is None
 
 
+def test_who_leaves_jobs_behind_leaves_the_note(tmp_path: Path) -> None:
+    """Interrupted twice, say."""
+    mine, _ = owner.claim(tmp_path)
+    left = sleeper(mine.marker)
+    try:
+        time.sleep(0.3)
+        owner.release(tmp_path, mine)
+        write_note(tmp_path, owner.Owner(**json.loads((tmp_path / NOTE).read_text()) | {"pid": 1}))
+        _, dead = owner.claim(tmp_path)
+        assert dead is not None
+        assert owner.end_orphans(dead) == 1
+    finally:
+        left.kill()
+        left.wait()
+
+
 def test_jobs_in_a_queue_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     dead = owner.Owner("here", 1, time.time(), "run-22", slurm_run="a-name")
@@ -123,28 +163,72 @@ def test_jobs_in_a_queue_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> No
 def test_jobs_in_a_queue_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are gone when the queue says so, which here is the third time that it is asked."""
     asked = tmp_path / "asked"
-    for name, text in (
-        ("scancel", f'echo "$@" > {tmp_path}/cancelled'),
-        ("squeue", f"echo >> {asked}; [ $(wc -l < {asked}) -gt 2 ] || echo 17"),
-    ):
-        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    write_programs(
+        tmp_path,
+        monkeypatch,
+        scancel=f'echo "$@" > {tmp_path}/cancelled',
+        squeue=f"echo >> {asked}; [ $(wc -l < {asked}) -gt 2 ] || echo 17",
+    )
     monkeypatch.setattr(owner, "_POLL_QUEUE_S", 0.01)
     owner.end_orphans(owner.Owner("here", 1, time.time(), "run-23", slurm_run="a-name"))
     assert (tmp_path / "cancelled").read_text().split() == ["--name", "a-name"]
     assert asked.read_text().count("\n") == 3
 
 
-def test_older_processes_are_never_orphans() -> None:
+def test_a_queue_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody takes that for a queue without jobs."""
+    write_programs(tmp_path, monkeypatch, scancel="exit 1", squeue="echo no answer >&2; exit 1")
+    dead = replace(owner.Owner.here(), pid=2**22, marker="run-24", slurm_run="a-name")
+    with pytest.raises(InputError, match=r"squeue: it fails \(no answer\); .* named a-name"):
+        owner.end_orphans(dead)
+    write_note(tmp_path, dead)
+    with pytest.raises(InputError, match=r"jobs of process \d+, which was killed, still run"):
+        owner.refuse_while_running(tmp_path)
+
+
+def test_jobs_in_a_queue_are_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_programs(tmp_path, monkeypatch, squeue="echo 17")
+    dead = replace(owner.Owner.here(), pid=2**22, marker="run-25", slurm_run="a-name")
+    write_note(tmp_path, dead)
+    with pytest.raises(InputError, match="still run"):
+        owner.refuse_while_running(tmp_path)
+
+
+def test_a_clock_that_was_set_back_hides_no_orphan() -> None:
     marked = sleeper("run-20")
     try:
+        time.sleep(0.3)
         later = psutil.Process(marked.pid).create_time() + 100
-        assert owner.end_orphans(owner.Owner("here", 1, later, "run-20")) == 0
-        assert marked.poll() is None
+        assert owner.end_orphans(owner.Owner("here", 1, later, "run-20")) == 1
+        assert marked.poll() is not None
     finally:
         marked.kill()
         marked.wait()
+
+
+def test_the_snakemake_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it works is not to be seen; whose the lock is, is."""
+    cwd = psutil.Process.cwd
+    locks = tmp_path / ".snakemake/locks"
+    locks.mkdir(parents=True)
+    (locks / "0.input.lock").write_text("")
+    (tmp_path / "snakemake").write_text("import time; time.sleep(60)")
+    process = subprocess.Popen([sys.executable, "snakemake"], cwd=tmp_path)
+    try:
+        time.sleep(0.3)
+
+        def shown(asked: psutil.Process) -> str:
+            if asked.pid == process.pid:
+                raise psutil.AccessDenied(asked.pid)
+            return cwd(asked)
+
+        monkeypatch.setattr(psutil.Process, "cwd", shown)
+        with pytest.raises(InputError, match="works in this folder"):
+            owner.has_stale_lock(tmp_path)
+    finally:
+        process.kill()
+        process.wait()
+    assert owner.has_stale_lock(tmp_path)
 
 
 def test_a_plain_snakemake_at_work_is_respected(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 ``drpflow run`` writes a note with its process id, the start time of that process and a marker
 into ``.snakemake/drpflow-owner.json``; the marker is also an environment variable of all that
-it starts. After a ``kill -9`` the note stays: the process it names is gone (or its id belongs
-to a process of another start time), and whatever still carries the marker is an orphan.
+it starts. As long as it lives it holds a lock on the file beside the note. After a ``kill -9``
+the note stays, the lock is gone, and whatever still carries the marker is an orphan. On file
+systems without locks the note alone tells: the process that it names is gone, or its id belongs
+to a process of another start time.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -16,7 +19,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from drpflow.errors import InputError
 from drpflow.io.atomic import write_json
@@ -26,9 +29,14 @@ if TYPE_CHECKING:
 
 MARKER: Final = "DRPFLOW_RUN"
 _NOTE: Final = Path(".snakemake") / "drpflow-owner.json"
+# Locked as long as its owner lives, whatever clocks, process ids and their namespaces do.
+_LOCK: Final = Path(".snakemake") / "drpflow-owner.lock"
+_held: dict[Path, TextIO] = {}
+"""Locks of this process, by folder."""
 # Process start times come from the clock tick count since boot; two readings of one start
 # differ by less than this.
 _START_TOLERANCE_S: Final = 1.0
+_WAIT: Final = "Wait for it to end, or end it, and run again"
 _GRACE_S: Final = 10.0
 _POLL_S: Final = 0.05
 _GRACE_QUEUE_S: Final = 60.0
@@ -109,20 +117,42 @@ def claim(folder: Path, *, take_over: bool = False) -> tuple[Owner, Owner | None
         If another run owns the folder.
     """
     note = folder / _NOTE
-    dead = _read(note)
-    if dead is not None:
-        _refuse_if_alive(folder, dead, take_over=take_over)
+    held = _hold(folder)
+    try:
+        dead = _read(note)
+        if dead is not None:
+            _refuse_if_alive(folder, dead, take_over=take_over)
         owner = replace(Owner.here(), before=dead)
         write_json(note, asdict(owner))
-        return owner, dead
-    owner = Owner.here()
-    note.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with note.open("x") as stream:
-            json.dump(asdict(owner), stream)
-    except FileExistsError:
-        raise InputError(folder, "another run began just now", "Wait for it to end") from None
+    except BaseException:
+        held.close()
+        raise
+    _held[folder.resolve()] = held
     return owner, dead
+
+
+def _hold(folder: Path) -> TextIO:
+    """Lock a folder until the file that is returned is closed, or this process ends.
+
+    Raises
+    ------
+    InputError
+        If another process holds it.
+    """
+    path = folder / _LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stream = path.open("a")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stream.close()
+        found = _read(folder / _NOTE)
+        who = f"process {found.pid}" if found else "another process"
+        place = f" on {found.host}" if found and found.host != socket.gethostname() else ""
+        raise InputError(folder, f"{who}{place} runs this workflow already", _WAIT) from None
+    except OSError:
+        pass  # a file system without locks
+    return stream
 
 
 def refuse_while_running(folder: Path) -> None:
@@ -133,11 +163,13 @@ def refuse_while_running(folder: Path) -> None:
     InputError
         Then.
     """
+    if (folder / _LOCK).exists():
+        _hold(folder).close()
     found = _read(folder / _NOTE)
     if found is not None:
         _refuse_if_alive(folder, found, take_over=False)
-        if _orphans(found):
-            problem = f"jobs of process {found.pid}, which was killed, still run here"
+        if _has_left(found):
+            problem = f"jobs of process {found.pid}, which was killed, still run"
             raise InputError(folder, problem, "`drpflow run` ends them, or wait for them to end")
     has_stale_lock(folder)
 
@@ -157,11 +189,17 @@ def note_slurm_run(folder: Path, owner: Owner, slurm_run: str) -> Owner:
 
 
 def release(folder: Path, owner: Owner) -> None:
-    """Give up a folder; those before `owner` that nobody has settled own it again."""
+    """Give up a folder; those before `owner` that nobody has settled own it again.
+
+    The note of a run that leaves jobs behind stays, so that the next one ends them.
+    """
+    note = folder / _NOTE
     if owner.before is not None:
-        write_json(folder / _NOTE, asdict(owner.before))
-    else:
-        (folder / _NOTE).unlink(missing_ok=True)
+        write_json(note, asdict(owner.before))
+    elif not _has_left(_read(note) or owner):
+        note.unlink(missing_ok=True)
+    if held := _held.pop(folder.resolve(), None):
+        held.close()
 
 
 def has_stale_lock(folder: Path) -> bool:
@@ -222,20 +260,39 @@ def _cancel(slurm_run: str) -> None:
     Raises
     ------
     InputError
-        If there is no SLURM here.
+        If SLURM cannot be reached.
     """
     try:
         subprocess.run(["scancel", "--name", slurm_run], check=False)
-        deadline = time.monotonic() + _GRACE_QUEUE_S
-        queue = ["squeue", "--noheader", f"--name={slurm_run}", "--format=%i"]
-        while (
-            time.monotonic() < deadline
-            and subprocess.run(queue, check=False, capture_output=True).stdout.strip()
-        ):
-            time.sleep(_POLL_QUEUE_S)
     except FileNotFoundError:
-        problem = f"it is not here; a run that was killed has sent jobs to SLURM, named {slurm_run}"
-        raise InputError("scancel", problem, "Run where SLURM can be reached") from None
+        raise _no_slurm("scancel", "is not here", slurm_run) from None
+    deadline = time.monotonic() + _GRACE_QUEUE_S
+    while _is_queued(slurm_run) and time.monotonic() < deadline:
+        time.sleep(_POLL_QUEUE_S)
+
+
+def _is_queued(slurm_run: str) -> bool:
+    """Return whether SLURM's queue holds jobs of a run.
+
+    Raises
+    ------
+    InputError
+        If SLURM does not say.
+    """
+    words = ["squeue", "--noheader", f"--name={slurm_run}", "--format=%i"]
+    try:
+        done = subprocess.run(words, check=False, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise _no_slurm("squeue", "is not here", slurm_run) from None
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise _no_slurm("squeue", f"fails ({last[0]})", slurm_run)
+    return bool(done.stdout.strip())
+
+
+def _no_slurm(program: str, problem: str, slurm_run: str) -> InputError:
+    told = f"it {problem}; a run that was killed has sent jobs to SLURM, named {slurm_run}"
+    return InputError(program, told, "Run where and when SLURM can be reached")
 
 
 def _still_running(processes: list[psutil.Process]) -> list[psutil.Process]:
@@ -265,13 +322,22 @@ def _orphans(dead: Owner) -> list[psutil.Process]:
     import psutil
 
     found = []
-    started = min(owner.started for owner in dead.line()) - _START_TOLERANCE_S
     markers = {owner.marker for owner in dead.line()}
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.create_time() >= started and process.environ().get(MARKER) in markers:
+            if process.environ().get(MARKER) in markers:
                 found.append(process)
     return found
+
+
+def _has_left(owner: Owner) -> bool:
+    """Return whether jobs of a run live on, here or in a queue; true if nobody can tell."""
+    try:
+        return any(_is_queued(o.slurm_run) for o in owner.line() if o.slurm_run) or bool(
+            _orphans(owner)
+        )
+    except InputError:
+        return True
 
 
 def _read(note: Path) -> Owner | None:
@@ -303,7 +369,7 @@ def _refuse_if_alive(folder: Path, owner: Owner, *, take_over: bool) -> None:
         raise InputError(
             folder,
             f"process {owner.pid} runs this workflow already",
-            "Wait for it to end, or end it, and run again",
+            _WAIT,
         )
 
 
@@ -316,9 +382,17 @@ def _refuse_plain_snakemake(folder: Path) -> None:
             command = process.cmdline()
             if not any(Path(word).name == "snakemake" for word in command[:3]):
                 continue
-            if Path(process.cwd()) == folder.resolve():
-                raise InputError(
-                    folder,
-                    f"process {process.pid} ({' '.join(command[:4])}) works in this folder",
-                    "Wait for it to end, or end it, and run again",
-                )
+            if _works_in(process, folder):
+                problem = f"process {process.pid} ({' '.join(command[:4])}) works in this folder"
+                raise InputError(folder, problem, _WAIT)
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    """Return whether a Snakemake works in a folder; of another user's, by whose the lock is."""
+    import psutil
+
+    try:
+        return Path(process.cwd()) == folder.resolve()
+    except psutil.AccessDenied:
+        locks = (folder / ".snakemake" / "locks").iterdir()
+        return process.uids().real in {path.stat().st_uid for path in locks}
