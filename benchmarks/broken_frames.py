@@ -44,7 +44,23 @@ if TYPE_CHECKING:
 FULL_ADU = 65535
 BIAS_ADU, READ_NOISE_ADU = 1150, 4
 VISITS_A_NIGHT = 5
+# An amplifier of the survey: prescan, light, overscan in each row, and rows after the last one.
+CELL_PIX, PRESCAN_PIX, LIT_PIX = (144, 168), 8, 128
 INSTRUMENT = {"columns": 5, "rows": 3, "optics": {"radius_mm": 12.0}}
+
+
+def lit(change: Callable[[Pixels], Pixels]) -> Callable[[Pixels], Pixels]:
+    """Return what changes the pixels that light falls on, amplifier by amplifier."""
+
+    def changed(data: Pixels) -> Pixels:
+        data = data.copy()
+        for y in range(0, data.shape[0], CELL_PIX[0]):
+            for x in range(0, data.shape[1], CELL_PIX[1]):
+                cell = np.s_[y : y + LIT_PIX, x + PRESCAN_PIX : x + PRESCAN_PIX + LIT_PIX]
+                data[cell] = change(data[cell])
+        return data
+
+    return changed
 
 
 def pixels(change: Callable[[Pixels], Pixels]) -> Callable[[Path], None]:
@@ -110,10 +126,10 @@ WAYS: dict[str, Callable[[Path], None]] = {
     "all pixels NaN": pixels(lambda data: np.full(data.shape, np.nan, np.float32)),
     "saturated": pixels(lambda data: np.full(data.shape, FULL_ADU)),
     "no light": pixels(no_light),
-    "huge background": pixels(lambda data: data + 45000),
+    "sky of 36,000 adu": pixels(lit(lambda data: data + 36000)),
     "half of the amplifiers dead": pixels(half_dead),
-    "trailed by 60 pixels": pixels(trailed),
-    "out of focus": pixels(defocused),
+    "trailed by 60 pixels": pixels(lit(trailed)),
+    "out of focus": pixels(lit(defocused)),
 }
 
 
@@ -172,7 +188,7 @@ def write_config(folder: Path) -> None:
         "sheets": "sheets",
         "reference_stars": "reference/reference_stars.parquet",
         "batch": "visit",
-        "skyMap": {"layout": "field", "field": field, "patch_inner_pix": 400},
+        "skyMap": {"layout": "field", "field": field, "patch_inner_pix": 1600},
     }
     (folder / "config").mkdir()
     (folder / "config/config.yaml").write_text(yaml.safe_dump(values, sort_keys=False))

@@ -129,6 +129,17 @@ def test_a_fifth_of_few_stars_with_neighbours_does_not_either() -> None:
     assert 0.85 < np.std(pulls) < 1.1, "0.73"
 
 
+def test_few_bright_stars_of_which_none_agrees_with_another() -> None:
+    """As on a spoilt frame: the error says so."""
+    columns, _ = stars(5)
+    for name in ("normCompTophatFlux", "compTophatFlux", *NAMES):
+        columns[f"{name}_instFluxErr"] = 1e-4 * columns[f"{name}_instFlux"]
+    for name in ("normCompTophatFlux", "compTophatFlux"):
+        columns[f"{name}_instFlux"] *= [0.88, 0.89, 0.9, 1.21, 1.26]
+    ap_corr, _ = fit_ap_corr(columns, np.ones(5, bool), BOX, ApCorrConfig(min_stars=5))
+    assert 0.1 < ap_corr.error("psfFlux") < 0.4
+
+
 def test_outliers_and_flagged_stars_do_not_count() -> None:
     columns, _ = stars(40)
     columns["psfFlux_instFlux"][:3] *= 0.7

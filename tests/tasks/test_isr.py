@@ -212,7 +212,7 @@ def test_noisy_and_dead_amplifiers_are_bad(detector: Detector) -> None:
     assert "too noisy" in str(result.numbers[f"fault_{noisy.name}"])
     assert result.numbers[f"fault_{dead.name}"] == "dead"
     assert result.problem is not None
-    told = rf"2 of 4 amplifiers are lost: {noisy.name} is too noisy.*, {dead.name} is dead$"
+    told = rf"2 of 4 amplifiers are lost: {noisy.name} \(too noisy.*\), {dead.name} \(dead\)$"
     assert re.match(told, result.problem.message)
 
     # What the calibrations know already is told to nobody.

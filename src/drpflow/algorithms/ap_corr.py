@@ -301,7 +301,10 @@ def _fit_expecting(
         determined = np.trace(np.linalg.solve(system, normal))
         deviation = values - design @ coefficients
         clean, likelihood = _alone(deviation, variance + scatter2, share)
-        number = max(float(clean.sum()), 1.0)
+        if clean.sum() < 1:
+            # The scatter is far too small as yet for any star to be one without a neighbour.
+            clean = np.ones(len(values))
+        number = float(clean.sum())
         share = (len(values) - number + _USUAL_SHARE * _USUAL_NUMBER) / (
             len(values) + _USUAL_NUMBER
         )

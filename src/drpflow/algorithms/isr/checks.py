@@ -168,7 +168,7 @@ def unusual(
     numbers = {"faulty_amplifiers": len(faults), "sky_fraction": part}
     told, hints = [], []
     if faults:
-        each = ", ".join(f"{name} is {fault}" for name, fault in faults.items())
+        each = ", ".join(f"{name} ({fault})" for name, fault in faults.items())
         told.append(f"{len(faults)} of {n_amplifiers} amplifiers are lost: {each}")
         hints.append("defects would name amplifiers that are always bad")
     if part > max_sky_fraction:
