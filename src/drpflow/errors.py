@@ -63,8 +63,13 @@ class InputError(DrpflowError):
         self.source = str(source)
         self.problem = problem.rstrip(".")
         self.remedy = remedy.rstrip(".")
+        super().__init__(f"{self.source}: {self.without_source}")
+
+    @property
+    def without_source(self) -> str:
+        """Problem and remedy, for a table that names the file by itself."""
         end = "" if self.problem.endswith("?") else "."
-        super().__init__(f"{self.source}: {self.problem}{end} {self.remedy}.")
+        return f"{self.problem}{end} {self.remedy}."
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
         return type(self), (self.source, self.problem, self.remedy)

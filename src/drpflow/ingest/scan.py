@@ -66,7 +66,7 @@ class Scan:
     def reject(self, path: str, hdu: int | str, fault: InputError) -> None:
         """Add a refusal."""
         category = fault.category if isinstance(fault, RejectedError) else "unreadable"
-        self.rejected.append(RejectedRow(path, hdu, f"{fault.problem}. {fault.remedy}."))
+        self.rejected.append(RejectedRow(path, hdu, fault.without_source))
         self.categories[category] += 1
 
 
