@@ -113,6 +113,16 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
+def raise_machine_fault(error: BaseException) -> None:
+    """Raise an error again if a fault of the machine is behind it.
+
+    For whoever goes on without a product that cannot be read: of one that a fault of the machine
+    hides, nothing is known.
+    """
+    if machine_fault(error):
+        raise error
+
+
 def machine_fault(error: BaseException, *, rights: bool = True) -> str:
     """Return a sentence on the fault of the machine behind an error; empty where there is none.
 

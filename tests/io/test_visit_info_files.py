@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,14 @@ def test_metadata_of_something_else(tmp_path: Path) -> None:
 def test_paths() -> None:
     path = path_of("a/visit={visit}/skypix={skypix}.fits", visit=3, skypix=71)
     assert path == Path("a/visit=3/skypix=71.fits")
+
+
+def test_a_visit_that_the_machine_hides_is_not_lost(folder: Path) -> None:
+    def shut(path: Path) -> str:
+        try:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        except OSError as error:
+            raise InputError(path, "it cannot be read", "Make it again") from error
+
+    with pytest.raises(InputError, match="it cannot be read"):
+        read_visits([3], str(folder / "info/{visit}.json"), str(folder / "{visit}.txt"), shut)

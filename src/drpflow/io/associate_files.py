@@ -11,7 +11,7 @@ from drpflow import __version__
 from drpflow.data.healpix import pixels_about, pixels_of_deg
 from drpflow.data.provenance import Provenance
 from drpflow.data.table import Table
-from drpflow.errors import AlgorithmError, DrpflowError, InputError, suggest
+from drpflow.errors import AlgorithmError, DrpflowError, InputError, raise_machine_fault, suggest
 from drpflow.io.schemas import load_schema
 from drpflow.io.tables import read_table, write_table
 from drpflow.io.visit_info_files import read_visit_info
@@ -152,6 +152,7 @@ def read_visits(
         try:
             found.append(_read_visit(files, region, columns, list(summary_columns), pieces))
         except InputError as fault:
+            raise_machine_fault(fault)
             faults.append(fault)
         except DrpflowError as fault:
             faults.append(InputError(f"visit {visit}", str(fault), "Run consolidateVisit again"))

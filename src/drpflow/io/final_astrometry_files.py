@@ -10,7 +10,7 @@ import numpy as np
 from drpflow.data.astrometric_survey import SecondSurvey, SolvedPiece
 from drpflow.data.component_table import ComponentRow, ComponentTable
 from drpflow.data.sky_wcs import SkyWcs
-from drpflow.errors import DrpflowError, InputError, MissingDatasetError
+from drpflow.errors import DrpflowError, InputError, MissingDatasetError, raise_machine_fault
 from drpflow.io import astrometric_files
 from drpflow.io.astrometric_sources import rows_of
 from drpflow.io.cache import ComponentCache
@@ -237,6 +237,7 @@ def _wcs_table(path: Path) -> ComponentTable:
             why = cells.missing("wcs", int(detector)) or ""
             rows[int(detector)] = ComponentRow({}, {"wcs": why})
         except InputError as fault:
+            raise_machine_fault(fault)
             rows[int(detector)] = ComponentRow({}, {"wcs": str(fault)})
     return ComponentTable(rows, table)
 

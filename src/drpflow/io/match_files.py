@@ -10,7 +10,7 @@ from drpflow import __version__
 from drpflow.data.healpix import pixel_centers_deg, pixel_radius_deg
 from drpflow.data.provenance import Provenance
 from drpflow.data.table import Table
-from drpflow.errors import DrpflowError, InputError
+from drpflow.errors import DrpflowError, InputError, raise_machine_fault
 from drpflow.io.reference_stars import read_reference_stars
 from drpflow.io.schemas import load_schema
 from drpflow.io.tables import open_parquet, read_table, write_table
@@ -70,6 +70,7 @@ def read_sources(
             path = path_of(options["source"], visit=visit)
             found.append((info, _about(path, region, columns)))
         except InputError as fault:
+            raise_machine_fault(fault)
             faults.append(fault)
         except DrpflowError as fault:
             remedy = "Run consolidateSourceTable again"

@@ -9,7 +9,7 @@ import numpy as np
 from drpflow import __version__
 from drpflow.data.motion_input import MATCH_COLUMNS, SOURCE_COLUMNS, MotionInput, SolvedVisits
 from drpflow.data.provenance import Provenance
-from drpflow.errors import AlgorithmError, DrpflowError, InputError, suggest
+from drpflow.errors import AlgorithmError, DrpflowError, InputError, raise_machine_fault, suggest
 from drpflow.io.match_files import JOIN, MATCHES, read_references, write_piece
 from drpflow.io.schemas import load_schema
 from drpflow.io.tables import read_table
@@ -92,6 +92,7 @@ def read_inputs(
             parts.append(_detectors(path_of(options["final_visit_summary"], visit=visit), visit))
             _fill(rows, path_of(options["source"], visit=visit), visit, flags)
         except InputError as fault:
+            raise_machine_fault(fault)
             faults.append(fault)
             continue
         except DrpflowError as fault:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from drpflow.data.visit_info import VisitInfo
-from drpflow.errors import DrpflowError, InputError
+from drpflow.errors import DrpflowError, InputError, raise_machine_fault
 from drpflow.io.records import read_component_json
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def read_visits(
             info = read_visit_info(path_of(visit_info, visit=visit))
             found.append((info, _summary(path_of(initial_visit_summary, visit=visit), part_of)))
         except InputError as fault:
+            raise_machine_fault(fault)
             faults[visit] = str(fault)
     return found, faults
 
