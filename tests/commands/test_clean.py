@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from drpflow import cli
+from drpflow.commands import clean
+from drpflow.io.atomic import write_json
 from drpflow.io.datasets import DatasetTable
-from drpflow.workflow.owner import claim, release
+from drpflow.workflow.owner import Owner, claim, release
 from tests.workflow.small_survey import SmallSurvey, camera_values
 
 VISITS = (11, 12)
@@ -129,3 +132,32 @@ def test_not_while_a_run_is_alive(survey: SmallSurvey, capsys: pytest.CaptureFix
     finally:
         release(survey.folder, mine)
     assert "runs this workflow already" in capsys.readouterr().err
+
+
+def test_not_under_a_run_that_began_while_it_asked(
+    survey: SmallSurvey, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, owners = files(survey), []
+
+    def answer(number: int) -> bool:
+        owners.append(claim(survey.folder)[0])
+        return True
+
+    monkeypatch.setattr(clean, "_confirmed", answer)
+    try:
+        assert cli.main(["clean", "products"]) == 2
+    finally:
+        release(survey.folder, owners[0])
+    assert "runs this workflow already" in capsys.readouterr().err
+    assert before <= files(survey)
+
+
+def test_a_run_on_another_machine(survey: SmallSurvey, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only what drpflow run has is advised."""
+    note = survey.folder / ".snakemake/drpflow-owner.json"
+    note.parent.mkdir(exist_ok=True)
+    write_json(note, asdict(Owner("elsewhere", 7, 1.0, "marker")))
+    assert cli.main(["clean", "products", "--yes"]) == 2
+    told = capsys.readouterr().err
+    assert "process 7 on elsewhere owns this run" in told
+    assert "if it is dead, first say drpflow run --take-over -- --dry-run" in told

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """List, ask, remove."""
     plan = open_plan(args)
-    refuse_while_running(Path.cwd())
+    _refuse_while_running()
     out = console()
     paths = sorted({path for kind in args.what for path in find(plan, kind)})
     if not paths:
@@ -52,9 +52,21 @@ def run(args: argparse.Namespace) -> int:
     if not (args.yes or _confirmed(len(paths))):
         out.print("nothing was removed")
         return 1
+    _refuse_while_running()  # nobody knows how long the answer took
     remove(paths, plan.root)
     out.print(f"removed {len(paths)} files", highlight=False)
     return 0
+
+
+def _refuse_while_running() -> None:
+    """Raise if a run is alive in the folder, or may be on another machine."""
+    try:
+        refuse_while_running(Path.cwd())
+    except InputError as error:
+        if "--take-over" not in error.remedy:
+            raise
+        remedy = "Clean there; if it is dead, first say drpflow run --take-over -- --dry-run"
+        raise InputError(error.source, error.problem, remedy) from None
 
 
 def _listed(paths: list[Path], root: Path, most: int | None) -> list[str]:
