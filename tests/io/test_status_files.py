@@ -45,11 +45,13 @@ def test_nothing_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", '{"task": "isr"}'])
 def test_other_files_are_named(tmp_path: Path, text: str) -> None:
+    """Alone; among others they count as if they were not there, since a run sees to them."""
     path = tmp_path / "status/isr/visit=1.json"
-    path.parent.mkdir(parents=True)
+    write(tmp_path, "isr", 2, 1)
     path.write_text(text)
     with pytest.raises(InputError, match=r"visit=1\.json: it is no status file"):
-        read_all_outcomes(tmp_path)
+        read_outcome(tmp_path, path)
+    assert [outcome.where for outcome in read_all_outcomes(tmp_path)] == ["visit=2, detector=1"]
 
 
 def test_a_single_bit_does_not_change_unseen(tmp_path: Path) -> None:
@@ -61,7 +63,7 @@ def test_a_single_bit_does_not_change_unseen(tmp_path: Path) -> None:
     for place in range(len(whole)):
         for bit in (1, 32):
             path.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
-            with pytest.raises(InputError, match="Delete it"):
+            with pytest.raises(InputError, match="`drpflow run` does its job again"):
                 read_outcome(tmp_path, path)
 
 

@@ -62,19 +62,22 @@ def test_kill_9_at_any_moment(finished: SmallSurvey, tmp_path: Path) -> None:
 
 
 def test_damaged_products_are_made_again(finished: SmallSurvey, tmp_path: Path) -> None:
-    """Cut short, emptied, altered; and a status file that was cut short."""
+    """Cut short, emptied, altered; and status files that were cut short, or are gone."""
     survey = copy_of(finished, tmp_path / "run")
     right, root = finished.products(), survey.folder / "results"
     cut = root / "source/visit=11/source.parquet"
     empty = next(root.glob("stellar_motions/*/*.parquet"))
     altered = root / "source/visit=12/source.parquet"
-    torn = next((root / "status/makeReport").rglob("*.json"))
+    torn = [next((root / "status" / task).rglob("*.json")) for task in ("matchSource", "makeWarp")]
+    gone = next((root / "status/associateIsolatedStars").rglob("*.json"))
     cut.write_bytes(cut.read_bytes()[:-100])
     empty.write_bytes(b"")
     content = bytearray(altered.read_bytes())
     content[len(content) // 2] ^= 1
     altered.write_bytes(content)
-    torn.write_text(torn.read_text()[:50])
+    for path in torn:
+        path.write_text(path.read_text()[:50])
+    gone.unlink()
 
     dry = survey.drpflow("run", "--cores", "2", "--", "--dry-run", "--quiet", "rules")
     assert f"{cut.relative_to(survey.folder)} has " in dry.stderr
@@ -85,10 +88,39 @@ def test_damaged_products_are_made_again(finished: SmallSurvey, tmp_path: Path) 
         (cut, "has "),
         (empty, "has 0 bytes instead of "),
         (altered, "has other bytes"),
+        (torn[0], "it is no status file"),
+        (torn[1], "it is no status file"),
+        (gone, "is missing: what its job makes is made again"),
     ):
         assert f"{path.relative_to(survey.folder)} {why}" in result.stderr
     assert (root / "damaged" / cut.relative_to(root)).is_file()
     assert products(survey) == right
+    again = survey.drpflow("run", "--cores", "2")
+    assert "Nothing to do" in again.stdout, again.stdout + again.stderr
+
+
+def test_damage_of_frames_that_have_been_archived(finished: SmallSurvey, tmp_path: Path) -> None:
+    """Good images stay, whatever is wrong with what isr has left."""
+    survey = copy_of(finished, tmp_path / "run")
+    root, raw = survey.folder / "results", survey.raw_path(11, 0)
+    status = root / "status/isr/visit=11/detector=0.json"
+    raw.unlink()
+    right = {name: d for name, d in products(survey).items() if name.startswith("initial_pvi")}
+    whole = status.read_bytes()
+    for change in (lambda: status.write_bytes(whole[:40]), status.unlink):
+        change()
+        result = survey.drpflow("run", "--cores", "2")
+        assert result.returncode == 0, result.stderr
+        assert "raw/11_0.fits is not there, of which it was made" in result.stderr
+        assert "Delete it" not in result.stdout + result.stderr
+        assert "isr: 3 of 4 done" in result.stdout
+    status.write_bytes(whole)
+    thumbnail = next((root / "post_isr_thumbnail/visit=11").glob("*_0.*"))
+    thumbnail.write_bytes(thumbnail.read_bytes()[:-5])
+    result = survey.drpflow("run", "--cores", "2")
+    assert result.returncode == 2, result.stderr
+    assert "raw/11_0.fits, of which it was made, is not there" in result.stderr
+    assert {name: d for name, d in products(survey).items() if name in right} == right
 
 
 def test_bytes_that_change_by_themselves(finished: SmallSurvey, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import deque
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,10 +19,14 @@ import psutil
 import pytest
 import yaml
 
+from drpflow import cli
+from drpflow.commands import run as run_command
+from drpflow.commands.run import is_dry_run
 from drpflow.io.datasets import DatasetTable
 from drpflow.io.status_files import write_outcome
 from drpflow.io.store import Store
 from drpflow.workflow.fingerprint import SourceTree
+from drpflow.workflow.runner import Request, Result
 from drpflow.workflow.snakemake_log import Failed, Finished, Parser, Planned
 from tests.workflow.small_survey import SmallSurvey
 
@@ -358,3 +364,31 @@ def test_a_config_file_of_another_name_is_the_only_one_read(
     assert "--config '{}'" in result.stderr
     assert "other/post_isr_image" in result.stderr
     assert "results/" not in result.stderr
+
+
+@pytest.mark.parametrize("word", ["-n", "-np", "-pn", "-nq", "--dry-run", "--dryrun", "--dry-r"])
+def test_a_dry_run_by_any_name(word: str) -> None:
+    assert is_dry_run(["--quiet", "rules", word])
+
+
+@pytest.mark.parametrize("word", ["-p", "-k", "--notemp", "-jn", "--drop-metadata", "--", "n"])
+def test_no_dry_run(word: str) -> None:
+    assert not is_dry_run([word])
+
+
+@pytest.mark.parametrize("words", [["run", "--shard", "report"], ["shards", "--run"]])
+def test_a_shard_that_fails_before_its_first_job_says_why(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+) -> None:
+    def fail(request: Request, prepare: Callable[[], Iterable[str]]) -> Result:
+        list(prepare())
+        return Result(1, lines=deque(["MissingInputException in rule makeReport"]))
+
+    survey = SmallSurvey.make(tmp_path)
+    monkeypatch.chdir(survey.folder)
+    monkeypatch.setattr(run_command, "run_snakemake", fail)
+    assert cli.main(words) == 1
+    assert "MissingInputException in rule makeReport" in capsys.readouterr().err

@@ -13,27 +13,28 @@ after -- goes to snakemake, e.g.:
 from __future__ import annotations
 
 import os
-from functools import partial
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drpflow.commands.output import console, errors
 from drpflow.errors import InputError
+from drpflow.workflow.repair import Repair
 from drpflow.workflow.runner import DEFAULT_CONFIG, Request, run_snakemake
 from drpflow.workflow.snakemake_log import find_machine_fault
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
     from drpflow.config.run import RunConfig
-    from drpflow.workflow.damage import Damage
     from drpflow.workflow.plan import Plan
     from drpflow.workflow.runner import Result
     from drpflow.workflow.shards import Shard
 
 TAKES_EXTRA = True
-_DRY = frozenset({"-n", "--dry-run", "--dryrun"})
+# -n, among Snakemake's other options of one letter that take no value.
+_DRY_LETTERS = re.compile("-[aFfklpSDt]*n")
 _LONGEST_LIST = 20
 _NO_CATALOGUE = (
     "note: no reference catalogue: neither WCS nor zero point. `drpflow reference` makes one."
@@ -107,13 +108,11 @@ def run(args: argparse.Namespace) -> int:
     if plan.run.reference_stars is None:
         errors().print(_NO_CATALOGUE, markup=False, highlight=False)
     _check_folders(plan)
-    dry = bool(_DRY & set(args.extra))
     more = _force_failed(plan) if args.retry_failed else ()
     result = start(args, plan, shard=shard, targets=tuple(args.targets), more=more)
-    if dry or shard is not None:
-        return result.code
-    _summarize(plan, result)
-    return _tell_damage(plan) or result.code
+    if shard is None and not is_dry_run(args.extra):
+        _summarize(plan, result)
+    return result.code
 
 
 def start(
@@ -124,7 +123,7 @@ def start(
     targets: tuple[str, ...] = (),
     more: tuple[str, ...] = (),
 ) -> Result:
-    """Run Snakemake to its end.
+    """Run Snakemake to its end, and tell what went wrong with it.
 
     Parameters
     ----------
@@ -143,8 +142,10 @@ def start(
 
     if shard is not None:
         targets, more = (TARGET,), snakemake_words(plan, shard)
-    dry = bool(_DRY & set(args.extra))
-    return run_snakemake(
+    dry = is_dry_run(args.extra)
+    whole = shard is not None or not targets or "all" in targets
+    repair = Repair(plan, thorough=args.verify, dry=dry, shard=shard, whole=whole)
+    result = run_snakemake(
         Request(
             config=args.config,
             cores=args.cores or (_own_cores() if args.profile == "default" else None),
@@ -154,8 +155,32 @@ def start(
             take_over=args.take_over,
             verbose=args.verbose or dry,
         ),
-        prepare=partial(_repair, plan, thorough=args.verify, dry=dry),
+        prepare=repair.begin,
     )
+    if dry:
+        return result
+    told = _faults(result)
+    if damage := list(repair.end()):
+        result.code = result.code or 1
+    for line in [*told, *damage]:
+        errors().print(line, markup=False, highlight=False)
+    return result
+
+
+def is_dry_run(words: Iterable[str]) -> bool:
+    """Return whether arguments of Snakemake ask for a dry run, alone or with other letters.
+
+    >>> is_dry_run(["-np"])
+    True
+    """
+    return any(
+        _DRY_LETTERS.match(word) or (len(word) >= len("--dry") and _is_dry_option(word))
+        for word in words
+    )
+
+
+def _is_dry_option(word: str) -> bool:
+    return any(option.startswith(word) for option in ("--dry-run", "--dryrun"))
 
 
 def open_plan(args: argparse.Namespace) -> Plan:
@@ -195,35 +220,6 @@ def _check_folders(plan: Plan) -> None:
             raise InputError(there, problem, "Give yourself the right to (chmod), or use another")
 
 
-def _damage(plan: Plan, *, thorough: bool = False) -> Iterator[Damage]:
-    from drpflow.workflow.damage import find_damage_of_task
-    from drpflow.workflow.status import expected_jobs
-
-    for task in plan.tasks:
-        jobs = sorted(expected_jobs(plan, task))
-        yield from find_damage_of_task(Path(plan.root), jobs, thorough=thorough)
-
-
-def _repair(plan: Plan, *, thorough: bool, dry: bool) -> Iterator[str]:
-    """Set damaged products aside, so that they are made again; yield what to tell of each."""
-    from drpflow.workflow.damage import ASIDE, set_aside
-
-    for damage in _damage(plan, thorough=thorough):
-        if not dry:
-            set_aside(Path(plan.root), damage)
-        what = "a run makes it again" if dry else f"moved to {plan.root}/{ASIDE} and made again"
-        yield from (f"{path} {why}: {what}" for path, why in damage.faults.items())
-
-
-def _tell_damage(plan: Plan) -> int:
-    """Name the products that were damaged while the run went on; return 1 if there are any."""
-    faults = [fault for damage in _damage(plan) for fault in damage.faults.items()]
-    for path, why in faults:
-        text = f"{path} {why} since it was made; the same command makes it again"
-        errors().print(text, markup=False, highlight=False)
-    return 1 if faults else 0
-
-
 def _force_failed(plan: Plan) -> tuple[str, ...]:
     from drpflow.workflow.status import read_status
 
@@ -251,7 +247,11 @@ def _summarize(plan: Plan, result: Result) -> None:
     report = plan.table.path(plan.root, "report")
     if report.is_file():
         out.print(f"report:   {report}", markup=False, highlight=False)
-    if result.code and not result.failed:
-        fault = find_machine_fault(result.lines)
-        for line in [f"snakemake: {fault}"] if fault else result.lines:
-            errors().print(line, markup=False, highlight=False)
+
+
+def _faults(result: Result) -> list[str]:
+    """Return what Snakemake has told before it failed, but in a job."""
+    if not result.code or result.failed:
+        return []
+    fault = find_machine_fault(result.lines)
+    return [f"snakemake: {fault}"] if fault else list(result.lines)

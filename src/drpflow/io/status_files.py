@@ -26,6 +26,7 @@ _FOLDER = "status"
 _NEEDED: Final = frozenset({"task", "data_id", "outcome", "reason", "hint", "numbers"})
 _KNOWN: Final = _NEEDED | {"files", "crc32"}
 _CHECKSUM: Final = b' "crc32": "'
+_AGAIN: Final = "`drpflow run` does its job again"
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,9 @@ class Outcome:
 def read_outcomes(root: str | Path, task: str) -> Iterator[Outcome]:
     """Yield the outcomes of a task's jobs, in the order of their paths.
 
+    A file that was cut short or altered says nothing of its job, as if it were not there; a run
+    names such files, and does their jobs again.
+
     Parameters
     ----------
     root
@@ -102,12 +106,16 @@ def read_outcomes(root: str | Path, task: str) -> Iterator[Outcome]:
     Raises
     ------
     InputError
-        If a file is no status file.
+        If a file cannot be read for a reason that lies in the machine.
     """
     root = Path(root)
     # Texts instead of Paths: there may be 100,000.
     for path in _json_files(os.path.join(root, _FOLDER, task)):  # noqa: PTH118
-        yield read_outcome(root, path)
+        try:
+            yield read_outcome(root, path)
+        except InputError as error:
+            if machine_fault(error):
+                raise
 
 
 def summarize_failures(failed: Iterable[Outcome]) -> list[tuple[str, str, list[Outcome]]]:
@@ -193,13 +201,13 @@ def _read(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, AttributeError) as error:
         if fault := machine_fault(error):
             raise InputError(path, *fault.removeprefix(f"{path}: ").split(". ", 1)) from error
-        raise InputError(path, f"it is no status file ({error})", "Delete it") from None
+        raise InputError(path, f"it is no status file ({error})", _AGAIN) from None
     if strange:
-        raise InputError(path, f"it is no status file: {min(strange)!r}", "Delete it")
+        raise InputError(path, f"it is no status file: {min(strange)!r}", _AGAIN)
     head, mark, last = content.rpartition(_CHECKSUM)
     # Those of drpflow 0.1 have none.
     if mark and mark + last != _last_lines(head):
-        raise InputError(path, "it has changed since it was written", "Delete it")
+        raise InputError(path, "it has changed since it was written", _AGAIN)
     return values
 
 

@@ -41,7 +41,7 @@ class Damage:
     faults
         What is wrong, by file.
     files
-        All that the job has written, but the status file.
+        All that the job has written, but the status file; nothing where that one is damaged.
     """
 
     status: Path
@@ -117,7 +117,8 @@ def set_aside(root: Path, damage: Damage) -> None:
     """Move what is damaged out of the way, and remove what else the job has written.
 
     Snakemake then runs the job again, and what follows from it. The status file goes last, so
-    that whoever is interrupted here finds the rest the next time.
+    that whoever is interrupted here finds the rest the next time. Of a job whose status file alone
+    is damaged nothing is known but that file: see :mod:`drpflow.workflow.repair`.
 
     Parameters
     ----------
@@ -130,10 +131,13 @@ def set_aside(root: Path, damage: Damage) -> None:
         if path.exists():
             aside = root / ASIDE / path.relative_to(root)
             aside.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(aside)
+            # Products may lie on another disk, to which a folder is a link.
+            shutil.move(path, aside)
     for path in damage.files:
         if folder := _whole_folder(root, path):
-            shutil.rmtree(folder)
+            shutil.rmtree(folder.resolve())
+            if folder.is_symlink():
+                folder.unlink()
         path.unlink(missing_ok=True)
     damage.status.unlink(missing_ok=True)
 

@@ -6,12 +6,9 @@ The text is that of Snakemake 9.27, to which drpflow is pinned; a test makes a p
 from __future__ import annotations
 
 import ast
-import json
 import os
 import re
-from base64 import urlsafe_b64encode
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -26,8 +23,6 @@ _NEXT: Final = re.compile(
 _PARAMS: Final = re.compile(r"before: (.*?) +now: (.*?) *$")
 _BATCH: Final = "OfVisit"
 _NOTHING: Final = "<nothing exclusive>"
-# Of the names of Snakemake's records: a file name has 255 characters at most.
-_LONGEST: Final = 254
 
 
 @dataclass(frozen=True)
@@ -94,25 +89,6 @@ def read_dry_run(text: str) -> Iterator[PlannedJob]:
             if "output" in fields:
                 yield _job(rule, fields)
             rule = ""
-
-
-def recorded_inputs(output: str, folder: Path = Path(".snakemake")) -> set[str] | None:
-    """Return the inputs with which a file was made, as Snakemake has noted; None if it has not.
-
-    Parameters
-    ----------
-    output
-        The file, as the rule names it.
-    folder
-        Snakemake's notes.
-    """
-    name = urlsafe_b64encode(output.encode()).decode()
-    parts = [name[i : i + _LONGEST] for i in range(0, len(name), _LONGEST)]
-    path = Path(folder, "metadata", *(f"@{part}" for part in parts[:-1]), parts[-1])
-    try:
-        return set(json.loads(path.read_text())["input"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _job(rule: str, fields: dict[str, str]) -> PlannedJob:

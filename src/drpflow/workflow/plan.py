@@ -35,6 +35,7 @@ from drpflow.workflow.plan_cache import PlanCache
 from drpflow.workflow.presence import Presence
 from drpflow.workflow.runtime import runtime_min
 from drpflow.workflow.shards import targets as shard_targets
+from drpflow.workflow.snakemake_notes import recorded_inputs
 from drpflow.workflow.survey import Survey, load_survey
 from drpflow.workflow.tract_overlaps import TractOverlaps, shorter_side_deg, suggested_field
 from drpflow.workflow.visit_batch import ANY_VISIT, VisitBatch
@@ -346,15 +347,19 @@ def load_plan(run: RunConfig, *, warn: bool = True) -> Plan:
     table = DatasetTable.load()
     _check_keep(run, table)
     _check_bright_objects(run)
+    of_isr = [name for name, entry in table.datasets.items() if entry.task == "isr"]
 
     def is_done(row: ExposureRow) -> bool:
         """Return whether isr has made a frame."""
         job = {"visit": row.visit, "detector": row.detector}
         path = table.status_path(run.output, "isr", **job)
         try:
-            return path.is_file() and not read_outcome(run.output, path).failed
-        except InputError:  # cut short: the job is done again (drpflow.workflow.damage)
-            return False
+            return not read_outcome(run.output, path).failed
+        except InputError:  # gone, or cut short: it tells nothing
+            made_of = recorded_inputs(str(path))
+            products = [table.path(run.output, name, **job) for name in of_isr]
+            there = path.is_file() or any(product.is_file() for product in products)
+            return there and (path.is_file() if made_of is None else row.path in made_of)
 
     cache = PlanCache(run)
     kept = cache.read()

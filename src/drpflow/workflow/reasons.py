@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from drpflow.errors import InputError
 from drpflow.workflow.code_notes import changed_code
-from drpflow.workflow.dry_run import recorded_inputs
+from drpflow.workflow.snakemake_notes import recorded_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -16,7 +16,7 @@ from drpflow.errors import InputError, suggest
 from drpflow.workflow.number_lists import grouped_numbers, grouped_spans, numbers, spans
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from drpflow.workflow.plan import Plan
 
@@ -114,6 +114,23 @@ class Shard:
         """Return the shard's name, from which :func:`parse` makes it again."""
         names = "+".join(stage.name for stage in self.stages)
         return f"{names} {_listed(self.parts)}".rstrip()
+
+    def has_task(self, task: str) -> bool:
+        """Return whether a task is one of its stages."""
+        return any(task in stage.tasks for stage in self.stages)
+
+    def has_job(self, task: str, data_id: Mapping[str, int | str]) -> bool:
+        """Return whether a job is one of its parts."""
+        if not self.has_task(task) or not self.parts:
+            return self.has_task(task)
+        match self.stages[0].cut:
+            case "visit":
+                part: object = data_id["visit"]
+            case "patch":
+                part = data_id["tract"], data_id["patch"]
+            case _:
+                part = data_id["skypix"]
+        return part in self.parts
 
 
 def shards(plan: Plan, largest: int = LARGEST) -> list[Shard]:
