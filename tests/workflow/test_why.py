@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.workflow.small_survey import SmallSurvey
@@ -21,6 +23,19 @@ def test_up_to_date(finished: SmallSurvey) -> None:
     assert line.startswith("$ snakemake --snakefile ")
     assert line.endswith(" --dry-run")
     assert answer == "up to date: nothing would run"
+
+
+def test_a_damaged_product(finished: SmallSurvey) -> None:
+    """Of which Snakemake knows nothing."""
+    (path,) = finished.folder.glob("results/isr_statistics/visit=11/detector=0/*")
+    with restored(path):
+        times, size = path.stat(), path.stat().st_size
+        path.write_bytes(path.read_bytes()[:-1])
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        _, first, *others = told(finished)
+    why = f"has {size - 1} bytes instead of {size}: a run makes it again"
+    assert first == "1 files of the run are damaged"
+    assert others == [f"{path.relative_to(finished.folder)} {why}"]
 
 
 def test_a_frame_and_a_key(finished: SmallSurvey) -> None:

@@ -24,6 +24,7 @@ from drpflow.errors import InputError, suggest
 from drpflow.workflow.constraints import constraints_of
 from drpflow.workflow.dry_run import read_dry_run
 from drpflow.workflow.reasons import reasons_of
+from drpflow.workflow.repair import Repair
 from drpflow.workflow.runner import Request
 from drpflow.workflow.task_runner import data_id_of
 
@@ -38,6 +39,7 @@ _NAMED = 4
 _MOST_CAUSES = 20
 # Targets that a printed command line names one by one.
 _SHOWN_TARGETS = 3
+_UP_TO_DATE = "up to date: nothing would run"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,9 +61,21 @@ def run(args: argparse.Namespace) -> int:
         shown = ["snakemake", targets[0], "...", *words[1 + len(targets) :]]
     out = console()
     out.print("$ " + shlex.join(shown), markup=False, highlight=False, soft_wrap=True)
-    for line in explain(list(read_dry_run(_dry_run(words))), plan, None if args.all else _NAMED):
+    lines = explain(list(read_dry_run(_dry_run(words))), plan, None if args.all else _NAMED)
+    if damaged := list(Repair(plan, dry=True).begin()):
+        lines = _with_damage(lines, damaged, None if args.all else _MOST_CAUSES)
+    for line in lines:
         out.print(line, markup=False, highlight=False, soft_wrap=True)
     return 0
+
+
+def _with_damage(lines: list[str], damaged: list[str], most: int | None) -> list[str]:
+    """Return what would run with what is damaged, of which Snakemake knows nothing."""
+    told = [f"  {line}" for line in damaged[:most]]
+    if len(damaged) > len(told):
+        told.append(f"  … and {len(damaged) - len(told)} more: --all")
+    others = [] if lines == [_UP_TO_DATE] else lines
+    return [f"{len(damaged)} files of the run are damaged", *told, *others]
 
 
 def find_targets(plan: Plan, target: str | None, words: Iterable[str]) -> list[str]:
@@ -158,7 +172,7 @@ def explain(jobs: list[PlannedJob], plan: Plan, most: int | None = _NAMED) -> li
         Jobs named for each cause; all if None.
     """
     if not jobs:
-        return ["up to date: nothing would run"]
+        return [_UP_TO_DATE]
     order = {task: place for place, task in enumerate(plan.tasks)}
     # Snakemake lists jobs in an order that changes from one plan to the next.
     jobs = sorted(jobs, key=lambda job: (order.get(job.task, len(order)), job.name))
