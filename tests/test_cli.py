@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -104,6 +105,16 @@ def test_help_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"numpy", "pydantic", "yaml", "rich", "astropy", "snakemake"} & set(loaded)
+
+
+def test_whoever_reads_only_the_beginning_is_told() -> None:
+    """As by other programs: under `set -o pipefail`, a run that was cut off is no success."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "drpflow.cli", "--help"]
+    result = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (result.returncode, result.stderr) == (141, "")
 
 
 def test_closed_pipe_is_no_error() -> None:

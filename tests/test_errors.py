@@ -31,6 +31,8 @@ def test_a_fault_of_the_machine_is_found_behind_an_error() -> None:
     error.__context__ = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.fits")
     assert machine_fault(error).startswith("a.fits: No space left on device. Free some space")
     assert not machine_fault(FileNotFoundError(errno.ENOENT, "no such file", "a.fits"))
+    long = OSError(errno.E2BIG, os.strerror(errno.E2BIG), "python")
+    assert machine_fault(long).startswith("python: Argument list too long. Name fewer files")
 
 
 def test_the_lack_of_a_right_counts_where_asked() -> None:

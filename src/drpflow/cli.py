@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import signal
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -37,16 +38,17 @@ def main(argv: list[str] | None = None) -> int:
     -------
     int
         Exit code: 0 for success, 2 for a fault of the user's, which is told in a sentence on
-        standard error, 130 where the user interrupted.
+        standard error, 130 where the user interrupted, 141 where the reader of the output (head,
+        less) went away before the end.
     """
     try:
         code = _dispatch(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader (head, less) has gone. Python flushes stdout once more on exit, and would
-        # complain again: give it a place to flush to.
+        # Python flushes stdout once more on exit, and would complain again: give it a place to
+        # flush to. The exit code is that of programs that SIGPIPE ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 128 + signal.SIGPIPE
     return code
 
 

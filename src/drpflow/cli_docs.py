@@ -22,7 +22,8 @@ _INTRODUCTION = """\
 Generated from the code (`python -m drpflow.cli_docs`). `drpflow COMMAND --help` says the same.
 
 The exit code is 0 for success, 2 for a fault that a sentence on standard error names, 130 after
-Ctrl-C; what else a command returns stands with it.
+Ctrl-C, 141 or 1 where the reader of the output went away before the end (`drpflow … | head`); what
+else a command returns stands with it.
 """
 
 

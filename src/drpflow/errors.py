@@ -36,6 +36,7 @@ _REMEDIES: Final = {
     errno.ETIMEDOUT: "See whether the file server is up",
     errno.ENOTCONN: "See whether the file server is up",
     errno.ENOMEM: "Run fewer jobs at a time",
+    errno.E2BIG: "Name fewer files at a time, or their rule (-- --forcerun RULE)",
     errno.EMFILE: "Raise the number of open files (ulimit -n)",
     errno.ENFILE: "Run fewer jobs at a time",
     **dict.fromkeys(_RIGHTS, "Give yourself the right to read and write it (ls -l, chmod)"),
