@@ -301,6 +301,14 @@ def test_a_job_whose_status_file_is_lost_is_done_again(made: Run) -> None:
     assert [line.split()[0] for line in Repair(made.plan).begin()] == [str(torn)]
 
 
+def test_a_damaged_status_file_is_no_reason_to_read_all_products(root: Path) -> None:
+    other = root / "status/fgcm/other.json"
+    other.write_text("")
+    alter_unseen(root / NAMES[0])
+    jobs = [str(other), str(root / STATUS)]
+    assert [damage.status for damage in find_damage_of_task(root, jobs)] == [other]
+
+
 def test_jobs_that_never_ran_have_no_lost_status(made: Run) -> None:
     made.job("isr", **FRAME)
     assert not list(Repair(made.plan).begin())

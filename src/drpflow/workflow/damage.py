@@ -94,11 +94,12 @@ def find_damage_of_task(
 ) -> Iterator[Damage]:
     """Yield the jobs of one task of which a product is damaged; see :func:`find_damage`.
 
-    Where there is one, all products of the task are read: of two files that have changed places,
+    Where a product is, all products of the task are read: of two files that have changed places,
     the one is newer than the job that it is now found at, the other is not.
     """
     found = list(find_damage(root, jobs, thorough=thorough))
-    yield from find_damage(root, jobs, thorough=True) if found else ()
+    more = not thorough and any(damage.files for damage in found)
+    yield from find_damage(root, jobs, thorough=True) if more else found
 
 
 def _fault(root: Path, path: Path, written: Content, newest_ns: int, thorough: bool) -> str:

@@ -9,7 +9,7 @@ would find nothing to work on.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from drpflow.errors import InputError
 from drpflow.workflow.damage import ASIDE, Damage, find_damage_of_task, set_aside
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from drpflow.workflow.plan import Plan
     from drpflow.workflow.shards import Shard
+
+_PUT_BACK: Final = "Put it back, and run again"
 
 
 class Finding(NamedTuple):
@@ -135,9 +137,6 @@ class Repair:
             return "a run makes it again"
         set_aside(Path(self._plan.root), finding.damage)
         return f"moved to {self._plan.root}/{ASIDE} and {self._again}"
-
-
-_PUT_BACK = "Put it back, and run again"
 
 
 def find(plan: Plan, *, thorough: bool = False) -> Iterator[Finding]:
