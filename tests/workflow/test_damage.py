@@ -266,6 +266,17 @@ def test_a_frame_without_status_that_has_been_archived(made: Run, text: str | No
     assert not Path(".snakemake/incomplete").exists()
 
 
+def test_one_archived_frame_of_a_visit_in_one_job(made: Run) -> None:
+    """The job of the visit would need it for what another detector has lost."""
+    made.survey.write_config(keep=[], batch="visit")
+    made.job("isr", **FRAME)
+    _, product = made.job("isr", visit=11, detector=1)
+    product.write_bytes(b"")
+    Path(RAW).unlink()
+    with pytest.raises(InputError, match=f"{product}: .*{RAW}"):
+        list(Repair(made.plan).begin())
+
+
 def test_frames_that_are_lost_stay_so(made: Run) -> None:
     """Made without a raw frame, or of one whose products have been deleted, or not at all."""
     Path(RAW).unlink()
