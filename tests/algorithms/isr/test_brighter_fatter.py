@@ -88,6 +88,14 @@ def test_flats_stay_flat() -> None:
     np.testing.assert_allclose(image, 5e4, rtol=1e-6)
 
 
+def test_a_bright_sky_converges_to_its_rounding() -> None:
+    """A unit in the last place of 55,000 electrons is 0.004, more than the threshold."""
+    image = np.random.default_rng(5).poisson(55e3, (256, 256)).astype(np.float32)
+    fit = correct_brighter_fatter(image, kernel())
+    assert fit.converged
+    assert image.mean() == pytest.approx(55e3, rel=1e-4)
+
+
 def test_bad_and_lost_pixels_keep_their_value_and_do_no_harm() -> None:
     truth = stars()
     observed = collect(truth, kernel()).astype(np.float32)

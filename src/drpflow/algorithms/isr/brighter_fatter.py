@@ -56,7 +56,8 @@ def correct_brighter_fatter(
         Pixels whose value says nothing of their charge. They take their neighbours' value
         while charge is moved, and keep their own. Pixels that are not finite count as bad.
     threshold_electron
-        Converged when the mean |change| of a pixel is less in each tile.
+        Converged when the mean |change| of a pixel is less in each tile, or no more than half a
+        unit in the last place of its level: rounding moves as much back and forth for ever.
     max_iterations
         Most steps.
     """
@@ -66,6 +67,8 @@ def correct_brighter_fatter(
     observed = image.copy()
     delta = np.zeros_like(image)
     kernel32 = np.ascontiguousarray(kernel, np.float32)
+    level = float(np.median(np.abs(observed)))
+    threshold = max(threshold_electron, level * np.finfo(np.float32).eps / 2)
     active = np.ones(kernels.tile_grid(*image.shape), np.bool_)
     change = np.zeros(active.shape)
     iterations = 0
@@ -73,7 +76,7 @@ def correct_brighter_fatter(
         kernels.divergence(image, kernel32, active, delta)
         change[~active] = 0.0
         kernels.apply_change(observed, delta, active, image, change)
-        active = _with_neighbours(change >= threshold_electron)
+        active = _with_neighbours(change >= threshold)
         iterations += 1
     image[unusable] = kept
     return BrighterFatterFit(iterations, float(change.max()), not active.any())
