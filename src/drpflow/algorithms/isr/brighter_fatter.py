@@ -68,7 +68,7 @@ def correct_brighter_fatter(
     delta = np.zeros_like(image)
     kernel32 = np.ascontiguousarray(kernel, np.float32)
     level = float(np.median(np.abs(observed)))
-    threshold = max(threshold_electron, level * np.finfo(np.float32).eps / 2)
+    threshold = max(threshold_electron, level * float(np.finfo(np.float32).eps) / 2)
     active = np.ones(kernels.tile_grid(*image.shape), np.bool_)
     change = np.zeros(active.shape)
     iterations = 0
