@@ -100,6 +100,7 @@ def _dropped(plan: Plan, root: Path) -> Iterator[Path]:
     }
 
     def is_strange(path: Path, data_id: Mapping[str, int | str]) -> bool:
+        """Return whether a file is of a visit or a piece of the sky that is not of the run."""
         level = skypix_level(plan.table, path.as_posix())
         # A task that takes all pieces together has products of each, and no piece of its own.
         if (
