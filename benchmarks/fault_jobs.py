@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING
 
 from fault_folder import digest, tell
 
-from drpflow.workflow.task_runner import start_process
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -138,7 +136,6 @@ def load_modules() -> None:
     import drpflow.io
     import drpflow.tasks
 
-    start_process(1)
     for package in (drpflow.tasks, drpflow.io):
         for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
             import_module(module.name)

@@ -24,12 +24,16 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-from fault_files import damage, damage_notes
-from fault_folder import Folder, Row, Trials, make_reference
-from fault_jobs import kill_jobs
-from fault_machine import full_disk, rights, unreadable_raw
-from fault_runs import HIT, half_ways, kill_runs
-from fault_slurm import vanished_nodes
+from drpflow.workflow.task_runner import start_process
+
+start_process(1)  # before numpy is loaded: of two threads, sums have other last digits
+
+from fault_files import damage, damage_notes  # noqa: E402
+from fault_folder import Folder, Row, Trials, make_reference  # noqa: E402
+from fault_jobs import kill_jobs  # noqa: E402
+from fault_machine import full_disk, rights, unreadable_raw  # noqa: E402
+from fault_runs import HIT, half_ways, kill_runs  # noqa: E402
+from fault_slurm import vanished_nodes  # noqa: E402
 
 
 def print_table(rows: dict[str, Row], hit: Counter[str]) -> None:

@@ -20,9 +20,9 @@ ALLOWED = {
     "config": FOUNDATION,
     "io": FOUNDATION | {"data", "config"},
     "ingest": FOUNDATION | {"data", "config", "io"},
-    "sim": {"errors", "progress", "config.base", "io.atomic"},
+    "sim": {"errors", "progress", "memory", "config.base", "io.atomic"},
     "qa": FOUNDATION | {"data", "config", "io", "algorithms"},
-    "workflow": FOUNDATION | {"data", "config", "io"},
+    "workflow": FOUNDATION | {"memory", "data", "config", "io"},
 }
 
 

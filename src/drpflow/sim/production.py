@@ -20,6 +20,7 @@ import numpy as np
 import drpflow
 from drpflow.errors import InputError
 from drpflow.io.atomic import remove_strays, write_json, write_text
+from drpflow.memory import keep_freed_memory
 from drpflow.progress import track
 from drpflow.sim.calibration_files import calibration_paths, write_calibrations
 from drpflow.sim.calibration_frames import calibrate_detector, finish_camera
@@ -215,6 +216,7 @@ class _Worker:
 
 def _start(config: SurveyConfig) -> None:
     """Prepare a process; a survey is built in some hundredths of a second."""
+    keep_freed_memory()
     _Worker.survey = Survey.build(config)
     _Worker.readout = Readout(config.detector, config.seed)
 

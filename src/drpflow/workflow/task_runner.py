@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from drpflow.errors import AlgorithmError, InputError, machine_fault
 from drpflow.io.atomic import noted_files
 from drpflow.io.status_files import write_outcome
+from drpflow.memory import keep_freed_memory
 from drpflow.workflow import batch
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def _root(status: Path) -> Path:
 
 
 def start_process(threads: int | None = None) -> None:
-    """Set threads, numba's cache, garbage collection, logging; call it before numpy is imported.
+    """Set threads, numba's cache, memory, logging; call it before numpy is imported.
 
     Parameters
     ----------
@@ -213,6 +214,7 @@ def start_process(threads: int | None = None) -> None:
         os.environ[name] = count
     os.environ.setdefault("NUMBA_CACHE_DIR", str(_numba_cache()))
     gc.set_threshold(_NEW_OBJECTS_BEFORE_GC)
+    keep_freed_memory()
     logging.basicConfig(
         level=os.environ.get("DRPFLOW_LOG_LEVEL", "INFO").upper(),
         format="%(levelname)s %(message)s",
