@@ -60,6 +60,15 @@ def test_long_lists_are_folded_below_their_reasons() -> None:
     assert [row[2] for row in jobs.table.rows[:12]] == [str(k) for k in range(12)], "as numbers"
 
 
+def test_causes_stand_before_what_they_cause() -> None:
+    lost = [outcome("finalizeImage", k, "failed", "no warp mask") for k in range(5)]
+    lost += [outcome("isr", k, "partial", "an amplifier is dead") for k in range(2)]
+    (block,) = attrition_section([*lost, outcome("calibrateImage", 1, "failed", "stars")]).blocks
+    assert block.table is not None
+    tasks = [row[0] for row in block.table.rows]
+    assert tasks == ["isr"] * 2 + ["calibrateImage"] + ["finalizeImage"] * 5
+
+
 def test_files_that_ingest_did_not_take() -> None:
     rows = [RejectedRow(f"raw/{k}.fits", 0, "the file is empty") for k in range(21)]
     (block,) = attrition_section([outcome("isr", 0, "done")], (), rows[:1]).blocks

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from drpflow.commands.output import console
 from drpflow.commands.run import add_run_arguments, open_plan
 from drpflow.errors import InputError
+from drpflow.io.datasets import DatasetTable
 from drpflow.io.status_files import summarize_failures, without_figures
 from drpflow.workflow.number_lists import numbers, spans
 from drpflow.workflow.status import read_status
@@ -120,12 +121,14 @@ def _print_rejected(rejected: Iterable[RejectedRow], longest: int | None) -> Non
 
 
 def _print_groups(title: str, outcomes: Iterable[Outcome], longest: int | None) -> None:
+    """Print the most frequent reasons, in the order of the flow: causes before what they cause."""
     groups = summarize_failures(outcomes)
+    places = DatasetTable.load().task_place
     out = console()
     if groups:
         number = sum(len(members) for _, _, members in groups)
         out.print(f"\n{title} ({number}):", highlight=False)
-    for task, reason, members in groups[:longest]:
+    for task, reason, members in sorted(groups[:longest], key=lambda group: places(group[0])):
         places = "; ".join(member.where for member in members[:_NAMED])
         more = f" and {len(members) - _NAMED} more" if len(members) > _NAMED else ""
         out.print(f"  {task} {places}{more}: {reason}", markup=False, highlight=False)

@@ -173,6 +173,14 @@ class DatasetTable(StrictModel):
         check_table(self)
         return self
 
+    def task_place(self, task: str) -> int:
+        """Return the place of a task in the order of the flow; unknown ones come last."""
+        return self._task_places.get(task, len(self.tasks))
+
+    @cached_property
+    def _task_places(self) -> dict[str, int]:
+        return {task: place for place, task in enumerate(self.tasks)}
+
     def dataset(self, name: str) -> DatasetType:
         """Return the row of a dataset type.
 

@@ -67,10 +67,12 @@ def attrition_section(
         *(_tile(task, ended[task], lost[task], lacking[task]) for task in in_order(ended)),
     ]
     groups = [*summarize_failures(failed), *summarize_failures(partial)]
+    groups.sort(key=lambda group: DatasetTable.load().task_place(group[0]))
     note = (
-        "Every visit and detector that was lost, as a whole or in part, where, and why."
+        "Every visit and detector that was lost, as a whole or in part, where, and why. Tasks stand"
+        " in the order of the flow: what a task has lost is often why a later one lost something."
         if groups
-        else ("Nothing was lost: every job that ended gave all it should.")
+        else "Nothing was lost: every job that ended gave all it should."
     )
     blocks = _lists(groups)
     if rejected:
@@ -94,10 +96,8 @@ def _rejected_block(rejected: Sequence[RejectedRow]) -> Block:
 
 
 def in_order(tasks: Iterable[str]) -> list[str]:
-    """Return tasks in the order in which the table of datasets declares their products."""
-    entries = DatasetTable.load().datasets.values()
-    place = {task: k for k, task in enumerate(dict.fromkeys(e.task for e in entries))}
-    return sorted(tasks, key=lambda task: (place.get(task, len(place)), task))
+    """Return tasks in the order of the flow."""
+    return sorted(tasks, key=DatasetTable.load().task_place)
 
 
 def _lists(groups: Sequence[tuple[str, str, Sequence[Outcome]]]) -> list[Block]:
