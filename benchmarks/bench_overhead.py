@@ -1,13 +1,14 @@
 """CPU time of jobs beside their work: interpreter, imports, kernels read from disk, first uses.
 
-Run ``python benchmarks/bench_overhead.py CONFIG [--batch visit] [--tasks isr ...] [--repeat 2]`` in
-a copy of a finished run whose temporary products were kept; its products are written anew.
+Run ``python benchmarks/bench_overhead.py CONFIG [--batch visit] [--tasks isr ...] [--whole]
+[--repeat 2]`` in a copy of a finished run whose temporary products were kept; its products are
+written anew.
 
 The command of one job of each rule is taken from a dry run of all jobs, and done twice in one
 process. What the second pass needs is the task's work; all else that the process has needed is
 overhead, first uses of memory included. The last line weighs rules by their number of jobs, those
-of the whole survey left out. What Snakemake and the shell take for a job is measured by
-``bench_dag.py --run``.
+of the whole survey left out but with ``--whole``. What Snakemake and the shell take for a job is
+measured by ``bench_dag.py --run``.
 """
 
 from __future__ import annotations
@@ -79,13 +80,15 @@ def main() -> None:
     parser.add_argument("config")
     parser.add_argument("--batch", choices=["detector", "visit"], default="detector")
     parser.add_argument("--tasks", nargs="+")
+    parser.add_argument("--whole", action="store_true", help="tasks of the whole survey as well")
     parser.add_argument("--repeat", type=int, default=2)
     args = parser.parse_args()
     print("| rule | jobs | CPU s a job | work | overhead |\n|---|---|---|---|---|")
     n_jobs, whole_s, overhead_s = 0, 0.0, 0.0
     for rule, job in jobs(args.config, args.batch).items():
         task = rule.removesuffix("OfVisit")
-        if task not in (args.tasks or [task]) or (not args.tasks and task in SURVEY_WIDE):
+        left_out = () if args.tasks or args.whole else SURVEY_WIDE
+        if task not in (args.tasks or [task]) or task in left_out:
             continue
         whole, work = min((cost(task, job.words) for _ in range(args.repeat)), key=sum)
         print(

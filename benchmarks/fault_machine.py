@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from fault_folder import Folder, Trials
+    from fault_folder import Folder, Row, Trials
 
 _LIMIT_BYTES = 30_000
 _FULL = r".*(No space left|File too large|Disk quota).*"
@@ -29,9 +29,10 @@ SHUT = (
     "results/status",
     "results/status/fitStellarMotions",
     "results/logs/fitStellarMotions",
-    "results/benchmarks/fitStellarMotions",
     "results/stellar_motions",
 )
+# Nobody misses what may not be written there.
+OF_NO_MATTER = "results/benchmarks/fitStellarMotions"
 UNREADABLE = ("config/config.yaml", "camera.yaml", "sheets/exposures.tsv")
 # One file each, of products and of status files.
 UNREADABLE_FILES = ("results/source/*/*.parquet", "results/status/isr/*/*.json")
@@ -45,19 +46,30 @@ def full_disk(trials: Trials, number: int) -> None:
         trials.renew(source)
         if source is None:
             forget(trials.work, LATE)
-        with (
-            trials.trial("full disk") as row,
-            small_disk(trials.work, _room_bytes(trials)) as (work, limit, enlarge),
-        ):
-            code, text = work.run(before=limit)
-            trials.refused(row, code, text, _FULL)
-            trials.compare(row, complete=False, work=work)
-            enlarge()
-            trials.complete(row, work=work)
+        room = _room_bytes(trials)
+        with trials.trial("full disk") as row:
+            while not _fill(trials, row, room):
+                room //= 4
+
+
+def _fill(trials: Trials, row: Row, room_bytes: int) -> bool:
+    """Run on a disk with so much room, and with more; return whether it was too little."""
+    with small_disk(trials.work, room_bytes) as (work, limit, enlarge):
+        code, text = work.run(before=limit)
+        if not code and room_bytes:
+            return False
+        trials.refused(row, code, text, _FULL)
+        trials.compare(row, complete=False, work=work)
+        enlarge()
+        trials.complete(row, work=work)
+    return True
 
 
 def _room_bytes(trials: Trials) -> int:
-    """Return a random part of what is missing."""
+    """Return a random part of what is missing.
+
+    It may be enough, where temporary products go meanwhile.
+    """
     missing = trials.wanted - set(map(str, trials.work.names()))
     most = sum((trials.reference.root / name).stat().st_size for name in missing)
     return int(trials.rng.uniform(0.0, 0.8) * most)
@@ -105,6 +117,13 @@ def rights(trials: Trials, wanted: bool) -> None:
         forget(trials.work, ("matchSource", "fitStellarMotions", "makeReport"))
         path = trials.rng.choice(sorted(trials.work.folder.glob(pattern)))
         _shut(trials, f"a file of {pattern.partition('/*')[0]} not readable", path, 0)
+    with trials.trial(f"{OF_NO_MATTER} not writable") as row:
+        forget(trials.work, ("fitStellarMotions", "makeReport"))
+        (trials.work.folder / OF_NO_MATTER).chmod(0o555)
+        code, _ = trials.work.run(before=without_rights)
+        (trials.work.folder / OF_NO_MATTER).chmod(0o755)
+        row.failed += code != 0
+        trials.compare(row)
     with trials.trial("the same command once rights are given back") as row:
         trials.complete(row)
 

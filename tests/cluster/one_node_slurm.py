@@ -149,9 +149,16 @@ class OneNodeSlurm:
         self.call("scontrol", "update", f"NodeName={self._host}", *words)
 
     def bring_back_node(self) -> None:
-        """Start the daemon of the node again."""
+        """Start the daemon of the node again, and wait until it takes jobs."""
         self._start_node()
-        self.call("scontrol", "update", f"NodeName={self._host}", "State=RESUME")
+        self._wait(self._is_resumed)
+
+    def _is_resumed(self) -> bool:
+        """Ask for jobs on the node, which SLURM refuses as long as its daemon has not called."""
+        with suppress(subprocess.CalledProcessError):
+            self.call("scontrol", "update", f"NodeName={self._host}", "State=RESUME")
+        state = self.call("sinfo", "--noheader", "--format=%T")
+        return "down" not in state and "*" not in state
 
     def _start_node(self) -> None:
         self._daemon("slurmd", "-D", "-d", str(self._program("slurmstepd")))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
+from drpflow.errors import machine_fault
 from drpflow.io.atomic import (
     Content,
     atomic_path,
@@ -27,6 +31,35 @@ def test_file_appears_with_its_folder(tmp_path):
     write_text(path, "électron\n")
     assert path.read_text(encoding="utf-8") == "électron\n"
     assert [p.name for p in path.parent.iterdir()] == ["b.txt"]
+
+
+def test_a_write_that_falls_short_says_why(tmp_path):
+    path = tmp_path / "image.fits"
+    path.write_text("old")
+    image = fits.PrimaryHDU(np.zeros((1000, 1000)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as told, atomic_path(path) as temporary:
+            image.writeto(temporary)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert machine_fault(told.value) == (
+        f"{path}: File too large. Raise the limit of file sizes (ulimit -f), and run again."
+    )
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_without_a_number_that_is_not_of_the_disk_stays(tmp_path):
+    def write_half() -> None:
+        with atomic_path(tmp_path / "a.fits") as temporary:
+            temporary.write_bytes(b"half")
+            raise OSError("no FITS file")
+
+    with pytest.raises(OSError, match="no FITS file"):
+        write_half()
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_there_before_the_end(tmp_path):

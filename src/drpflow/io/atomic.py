@@ -97,13 +97,32 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
         content = content_of(temporary) if _notes else None
         temporary.replace(final)
         _sync(final.parent)
-    except BaseException:
+    except BaseException as error:
+        reason = _why_it_fell_short(temporary, error)
         with suppress(FileNotFoundError):
             temporary.unlink()
+        if reason is not None:
+            raise OSError(reason.errno, reason.strerror, str(final)) from error
         raise
     if content is not None:
         for notes in _notes:
             notes[final] = content
+
+
+def _why_it_fell_short(path: Path, error: BaseException) -> OSError | None:
+    """Return what the system has against more bytes in a file; None if it takes them.
+
+    numpy, and astropy after it, tell that a file took only part of an array, but not why.
+    """
+    if not isinstance(error, OSError) or error.errno is not None or not path.exists():
+        return None
+    try:
+        with path.open("ab", buffering=0) as stream:
+            for _ in range(2):  # the first may be taken in part
+                stream.write(bytes(_CHUNK))
+    except OSError as reason:
+        return reason
+    return None
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
