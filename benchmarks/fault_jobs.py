@@ -78,7 +78,10 @@ def _do(trials: Trials, words: str, outputs: list[str], row: Row) -> float:
 
 
 def find_jobs(folder: Path) -> list[tuple[str, list[str]]]:
-    """Return command and files of the jobs whose inputs are still there, from Snakemake's notes."""
+    """Return command and files of the jobs whose inputs are still there, from Snakemake's notes.
+
+    Not of the report, which tells of whatever there is in the folder.
+    """
     files: dict[str, list[str]] = defaultdict(list)
     notes = folder / ".snakemake/metadata"
     for note in sorted(notes.rglob("*")):
@@ -86,7 +89,8 @@ def find_jobs(folder: Path) -> list[tuple[str, list[str]]]:
             record = json.loads(note.read_text())
             coded = "".join(part.lstrip("@") for part in note.relative_to(notes).parts)
             name = urlsafe_b64decode(coded).decode()
-            if all((folder / given).exists() for given in record["input"]):
+            of_report = record["rule"] == "makeReport"
+            if not of_report and all((folder / given).exists() for given in record["input"]):
                 files[record["shellcmd"]].append(name)
     whole = {
         job: names for job, names in files.items() if all((folder / n).is_file() for n in names)
