@@ -97,6 +97,8 @@ class FinalScene:
         Why components of it are missing.
     first_ap_corr
         Of ``initial_visit_summary``.
+    psf_source
+        Whose stars made the PSF.
     """
 
     root: Path
@@ -110,6 +112,7 @@ class FinalScene:
     components: dict[str, Any] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     first_ap_corr: ApCorrMap = field(default_factory=ap_corr)
+    psf_source: str = "stars"
 
     @property
     def streak_x(self) -> int:
@@ -151,6 +154,7 @@ class FinalScene:
         }
         columns = {
             "wcs_error": np.array([WCS_ERROR_ARCSEC]), "offset_err": np.array([OFFSET_ERROR_MAG]),
+            "psf_source": np.array([self.psf_source]),
         }  # fmt: skip
         for name, (components, missing, members) in rows.items():
             row = ComponentRow(components, missing)

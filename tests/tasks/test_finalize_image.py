@@ -374,6 +374,18 @@ def test_a_flux_without_correction_is_nan_and_flagged(scene: FinalScene, tmp_pat
     assert not made["psfFlux_flag_apCorr"].any()
 
 
+def test_a_psf_that_no_star_of_the_detector_has_confirmed_is_flagged(
+    scene: FinalScene, run: Run, tmp_path: Path
+) -> None:
+    assert not run["invalidPsfFlag"].any()
+    other = broken(scene, tmp_path / "results")
+    other.psf_source = "neighbors"
+    other.write_summaries()
+    made = Run(other, tmp_path / "out")
+    assert made["invalidPsfFlag"].all()
+    np.testing.assert_array_equal(made["psfFlux"], run["psfFlux"])
+
+
 @pytest.mark.parametrize("name", ["psf", "wcs", "photo_calib", "ap_corr"])
 def test_a_missing_component_leaves_complete_outputs(
     scene: FinalScene, tmp_path: Path, name: str

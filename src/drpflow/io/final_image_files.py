@@ -77,6 +77,7 @@ class FirstImageParts(NamedTuple):
     missing: dict[str, str]
     wcs_error_arcsec: float
     offset_error_mag: float
+    psf_of_others: bool
     first_ap_corr: dict[int, ApCorrMap]
     final_ap_corr: dict[int, ApCorrMap]
     artifacts: tuple[WarpMask, ...]
@@ -124,15 +125,13 @@ def read_inputs(
     background = ComponentRows(Path(options["visit_background"]), "detector", cache)
     components["background"], missing["background"] = _component(background, "background", detector)
     first = ComponentRows(Path(options["initial_visit_summary"]), "detector", cache)
-    wcs_error, offset_error = _errors(options["final_visit_summary"], detector)
     flux = _calibrated_flux(options.get("fgcm_standard_stars"), pieces)
     return FirstImageParts(
         _exposure(Path(options["initial_pvi"]), of),
         of.visit_info,
         {name: found for name, found in components.items() if found is not None},
         {name: reason for name, reason in missing.items() if reason},
-        wcs_error,
-        offset_error,
+        *_labels(options["final_visit_summary"], detector),
         _ap_corrs(first, options["initial_visit_summary"]),
         _ap_corrs(summary, options["final_visit_summary"]),
         _artifacts(options.get("warp_mask"), patches),
@@ -143,13 +142,18 @@ def read_inputs(
     )
 
 
-def _errors(path: str | Path, detector: int) -> tuple[float, float]:
-    """Return errors of WCS [arcsec] and common scale [mag] of a detector, NaN if it has no row."""
-    table = read_table(path, ["detector", "wcs_error", "offset_err"])
-    (row,) = np.nonzero(np.asarray(table["detector"]) == detector)
-    if not row.size:
-        return float("nan"), float("nan")
-    return float(table["wcs_error"][row[0]]), float(table["offset_err"][row[0]])
+def _labels(path: str | Path, detector: int) -> tuple[float, float, bool]:
+    """Return errors of WCS [arcsec] and common scale [mag], and whether the PSF is of others.
+
+    A detector without a row has neither error, and no PSF.
+    """
+    table = read_table(path, ["detector", "wcs_error", "offset_err", "psf_source"])
+    (rows,) = np.nonzero(np.asarray(table["detector"]) == detector)
+    if not rows.size:
+        return float("nan"), float("nan"), False
+    row = rows[0]
+    of_others = table["psf_source"][row] == "neighbors"
+    return float(table["wcs_error"][row]), float(table["offset_err"][row]), bool(of_others)
 
 
 def _component(rows: ComponentRows, name: str, detector: int) -> tuple[Any, str]:

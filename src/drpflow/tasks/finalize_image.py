@@ -68,6 +68,8 @@ class FirstImage:
         Standard deviation of a position by the final WCS, both coordinates together.
     offset_error_mag
         Standard deviation of what all zero points of the band have in common.
+    psf_of_others
+        Whether no star of this detector is behind its PSF.
     first_ap_corr, final_ap_corr
         Aperture corrections of the detectors of the visit, first and final.
     artifacts
@@ -82,6 +84,7 @@ class FirstImage:
     missing: Mapping[str, str] = field(default_factory=dict)
     wcs_error_arcsec: float = float("nan")
     offset_error_mag: float = float("nan")
+    psf_of_others: bool = False
     first_ap_corr: Mapping[int, ApCorrMap] = field(default_factory=dict)
     final_ap_corr: Mapping[int, ApCorrMap] = field(default_factory=dict)
     artifacts: tuple[WarpMask, ...] = ()
@@ -141,6 +144,7 @@ def finalize_image(first: FirstImage, config: FinalizeImageConfig) -> FinalizeIm
         flux_scale(first.first_ap_corr, first.final_ap_corr) if by_reference else None,
         first.wcs_error_arcsec,
         first.offset_error_mag,
+        first.psf_of_others,
     )
     catalog = make_catalog(frame, models, first.stars, config)
     numbers |= {"patches": len(first.artifacts), **pixels, **catalog.numbers}

@@ -95,6 +95,9 @@ class FinalModels:
         turbulence, NaN if it is not known.
     offset_error_mag
         Standard deviation of what all zero points of the band have in common, likewise.
+    psf_of_others
+        Whether no star of the detector is behind its PSF, which then is that of the detectors
+        about it, and may be wrong for an image that is spoilt.
     """
 
     psf: Psf
@@ -104,3 +107,4 @@ class FinalModels:
     scale: FluxScale | None = None
     wcs_error_arcsec: float = float("nan")
     offset_error_mag: float = float("nan")
+    psf_of_others: bool = False

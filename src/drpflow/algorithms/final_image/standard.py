@@ -129,7 +129,8 @@ def _flags(
     return flags | {
         "psfFlux_flag_noGoodPixels": columns["psfFlux_npix"] == 0,
         "centroid_flag_badError": ~np.isfinite(columns["xErr"] + columns["yErr"]),
-        "invalidPsfFlag": ~np.isfinite(columns["ixxPSF"] + columns["iyyPSF"]),
+        "invalidPsfFlag": ~np.isfinite(columns["ixxPSF"] + columns["iyyPSF"])
+        | models.psf_of_others,
         "blendedness_flag": ~np.isfinite(columns["blendedness"]),
         "sizeExtendedness_flag": ~np.isfinite(columns["sizeExtendedness"]),
         "deblend_parentTooBig": columns["deblend_parentTooBig"],
