@@ -123,12 +123,12 @@ def _print_rejected(rejected: Iterable[RejectedRow], longest: int | None) -> Non
 def _print_groups(title: str, outcomes: Iterable[Outcome], longest: int | None) -> None:
     """Print the most frequent reasons, in the order of the flow: causes before what they cause."""
     groups = summarize_failures(outcomes)
-    places = DatasetTable.load().task_place
+    place_of = DatasetTable.load().task_place
     out = console()
     if groups:
         number = sum(len(members) for _, _, members in groups)
         out.print(f"\n{title} ({number}):", highlight=False)
-    for task, reason, members in sorted(groups[:longest], key=lambda group: places(group[0])):
+    for task, reason, members in sorted(groups[:longest], key=lambda group: place_of(group[0])):
         places = "; ".join(member.where for member in members[:_NAMED])
         more = f" and {len(members) - _NAMED} more" if len(members) > _NAMED else ""
         out.print(f"  {task} {places}{more}: {reason}", markup=False, highlight=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drpflow.data.geometry import Box
+from drpflow.data.psf_moments import adaptive_moments
 from drpflow.data.warp_masks import KINDS, WarpMask
 from drpflow.errors import AlgorithmError
 
@@ -218,7 +219,8 @@ def _point(coadd: Exposure, cell: Box, variance: float) -> tuple[float, float]:
     if noise is not None:
         squared *= float(noise.factor(psf))
     depth = _MAG_OF_NJY - 2.5 * np.log10(_SIGMAS * np.sqrt(squared))
-    return float(depth), float(coadd.psf.compute_sigma(x, y))
+    moments, _, _ = adaptive_moments(psf)
+    return float(depth), float(moments.determinant_radius)
 
 
 def _put_artifacts(
