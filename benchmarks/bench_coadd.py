@@ -111,8 +111,10 @@ def assemble(folder: Path, side: int, visits: int) -> None:
     from drpflow.config.compare_warp_assemble_coadd import CompareWarpAssembleCoaddConfig
     from drpflow.data.warps import Warp
     from drpflow.io.exposure_fits import open_exposure
+    from drpflow.memory import keep_freed_memory
     from drpflow.tasks.compare_warp_assemble_coadd import CoaddOf, compare_warp_assemble_coadd
 
+    keep_freed_memory()  # as every job does
     tract = build_sky_map(sky_map_config(side)).tract(0)
     warps = []
     for k in range(visits):
