@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from drpflow.memory import set_thresholds
+
 ARRAY_MIB = 256
 # What a process holds when it has made and dropped a large array, less what it held before, MiB.
 HELD = f"""
@@ -35,3 +37,20 @@ def held_mib(*, keeps: bool) -> float:
 def test_the_memory_of_a_large_array_stays_for_the_next() -> None:
     assert held_mib(keeps=False) < 0.1 * ARRAY_MIB
     assert held_mib(keeps=True) > 0.9 * ARRAY_MIB
+
+
+@pytest.mark.parametrize(("largest", "kept"), [(1 << 40, 1 << 30), (1 << 25, 1 << 25), (0, None)])
+def test_a_library_that_refuses_large_arrays_keeps_smaller_ones(
+    largest: int, kept: int | None
+) -> None:
+    taken: dict[int, int] = {}
+
+    def mallopt(parameter: int, value: int) -> int:
+        if parameter == -3 and value > largest:
+            return 0
+        taken[parameter] = value
+        return 1
+
+    set_thresholds(mallopt)
+    assert taken.get(-3) == kept
+    assert (-1 in taken) == (kept is not None), "the other threshold never alone"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Parameters of mallopt(3), as <malloc.h> of the GNU C library numbers them.
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
-_LARGEST_ARRAY_BYTES: Final = 1 << 30
+# Larger arrays go back all the same. Older C libraries refuse the first of these limits.
+_LARGEST_BYTES: Final = (1 << 30, 1 << 25)
 _NEVER: Final = (1 << 31) - 1
 
 
@@ -26,5 +30,19 @@ def keep_freed_memory() -> None:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:  # musl has none
-        mallopt(_M_MMAP_THRESHOLD, _LARGEST_ARRAY_BYTES)
+        set_thresholds(mallopt)
+
+
+def set_thresholds(mallopt: Callable[[int, int], int]) -> None:
+    """Set how large an array may be, and how much may be free, before memory is given back.
+
+    The second alone would do harm: with it the library no longer raises the first by itself, from
+    the 128 kB with which it begins.
+
+    Parameters
+    ----------
+    mallopt
+        Sets a parameter of the C library; returns 0 where it refuses.
+    """
+    if any(mallopt(_M_MMAP_THRESHOLD, size) for size in _LARGEST_BYTES):
         mallopt(_M_TRIM_THRESHOLD, _NEVER)
