@@ -10,6 +10,8 @@ how to configure it.
 
 from snakemake.utils import min_version
 
+from drpflow.workflow import job_server
+
 min_version("9.27")
 
 
@@ -34,6 +36,10 @@ if PLAN.by_visit:
 
 
 include: "workflow/rules/8_report.smk"
+
+
+onstart:
+    job_server.start(workflow)
 
 
 # What isr, calibrateImage and consolidateVisit make, as far as this run keeps it.

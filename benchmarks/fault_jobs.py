@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 from fault_folder import digest, tell
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from drpflow.paths import share_root
+from drpflow.workflow.job_server import load_tasks, run_task
 
+if TYPE_CHECKING:
     from fault_folder import Row, Trials
 
 
@@ -28,17 +29,17 @@ def kill_jobs(trials: Trials, number: int) -> None:
     """Kill jobs by hand, then do them again."""
     if not number:
         return
-    load_modules()
     trials.renew(temporary=True)
+    forks = Forks(trials.work.folder)
     jobs, lasted = find_jobs(trials.work.folder), {}
     for _ in range(number):
         words, outputs = trials.rng.choice(jobs)
         with trials.trial("a job by hand") as row:
             if words not in lasted:
-                lasted[words] = _do(trials, words, outputs, row)
+                lasted[words] = _do(trials, forks, words, outputs, row)
             for name in outputs:
                 (trials.work.folder / name).unlink(missing_ok=True)
-            pid = fork_job(trials.work.folder, words)
+            pid = forks.begin(words)
             time.sleep(trials.rng.uniform(0, 1.1 * lasted[words]))
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
@@ -46,7 +47,7 @@ def kill_jobs(trials: Trials, number: int) -> None:
             row.wrong += len(wrong)
             if wrong:
                 tell(f"WRONG after the kill {words[:60]} {wrong}")
-            _do(trials, words, outputs, row)
+            _do(trials, forks, words, outputs, row)
 
 
 def _wrong(trials: Trials, name: str) -> bool:
@@ -59,10 +60,10 @@ def _wrong(trials: Trials, name: str) -> bool:
     return wrong
 
 
-def _do(trials: Trials, words: str, outputs: list[str], row: Row) -> float:
+def _do(trials: Trials, forks: Forks, words: str, outputs: list[str], row: Row) -> float:
     """Do a job to its end, and look at its products and for what is left; return seconds."""
     begun = time.monotonic()
-    _, status = os.waitpid(fork_job(trials.work.folder, words), 0)
+    _, status = os.waitpid(forks.begin(words), 0)
     lasted = time.monotonic() - begun
     row.failed += status != 0
     faults = []
@@ -98,48 +99,29 @@ def find_jobs(folder: Path) -> list[tuple[str, list[str]]]:
     return sorted(whole.items())
 
 
-def fork_job(folder: Path, words: str) -> int:
-    """Begin a job as Snakemake would, in a process with all modules loaded; return its id."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        os.chdir(folder)
-        _, script, *rest = shlex.split(words.replace("$DRPFLOW_SCRIPTS/", ""))
-        end = rest.index(">")
-        log = os.open(rest[end + 1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        code = load_task(script)(rest[:end])
-    except Exception:  # noqa: BLE001 - whatever it is, this process ends here
-        traceback.print_exc()
-    finally:
-        os._exit(code)
+class Forks:
+    """Jobs begun as the job server does it, from this process, which loads all modules."""
 
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._tasks = load_tasks()
 
-def load_task(script: str) -> Callable[[list[str]], int]:
-    import importlib.util
-
-    from drpflow.paths import share_root
-    from drpflow.workflow.task_runner import main
-
-    spec = importlib.util.spec_from_file_location("job", share_root() / "scripts" / script)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return lambda words: main(module.TASK, words)
-
-
-def load_modules() -> None:
-    """Load what jobs load, but compile nothing and start no thread."""
-    import pkgutil
-    from importlib import import_module
-
-    import drpflow.io
-    import drpflow.tasks
-
-    for package in (drpflow.tasks, drpflow.io):
-        for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-            import_module(module.name)
+    def begin(self, words: str) -> int:
+        """Begin the job of a shell command, and return its process id."""
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            os.chdir(self._folder)
+            scripts = str(share_root() / "scripts")
+            _, *command = shlex.split(words.replace("$DRPFLOW_SCRIPTS", scripts))
+            end = command.index(">")
+            log = os.open(command[end + 1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            code = run_task(self._tasks[command[0]], command[:end])
+        except Exception:  # noqa: BLE001 - whatever it is, this process ends here
+            traceback.print_exc()
+        finally:
+            os._exit(code)

@@ -40,6 +40,7 @@ _PR_CAPBSET_DROP = 24
 _RIGHTS_OF_ROOT = (1, 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
 VICTIMS = (
     "a job",
+    "the job server",
     "the shell about a job",
     "a job and its shell",
     "snakemake",
@@ -183,27 +184,57 @@ def _family(pid: int) -> list[psutil.Process]:
     return []
 
 
-def _script(process: psutil.Process) -> str:
-    """Return the script that a process runs; empty if that is no job."""
+def _words(process: psutil.Process | None) -> list[str]:
+    """Return the first words of a process's command line."""
     with suppress(psutil.Error):
-        words = process.cmdline()[:2]
-        return next((Path(w).stem for w in words if w.endswith(".py") and "scripts/" in w), "")
-    return ""
+        return process.cmdline()[:5] if process else []
+    return []
+
+
+def _script(process: psutil.Process) -> str:
+    """Return the script that a process runs, or has the job server run; empty if that is no job."""
+    names = (Path(word) for word in _words(process))
+    return next((n.stem for n in names if n.suffix == ".py" and n.parent.name == "scripts"), "")
 
 
 def _is_job(process: psutil.Process) -> bool:
     return bool(_script(process))
 
 
+def _is_server(process: psutil.Process | None) -> bool:
+    """Return whether a process is the job server, or a fork of it."""
+    return "drpflow.workflow.job_server" in _words(process)
+
+
+def _is_fork(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return _is_server(process) and _is_server(process.parent())
+    return False
+
+
+def _shell(client: psutil.Process) -> psutil.Process:
+    """Return the shell about a job; the client of the job server has taken its place."""
+    with suppress(psutil.Error):
+        parent = client.parent()
+        if parent is not None and parent.name() in {"bash", "sh"}:
+            return parent
+    return client
+
+
 def _chosen(run: int, family: list[psutil.Process], victim: str) -> list[int]:
     snakemake = [p.pid for p in family[:1]]
-    jobs = [p for p in family if _is_job(p)]
+    clients = [p for p in family if _is_job(p)]
+    forks = [p for p in family if _is_fork(p)]
+    jobs = forks or clients
+    shells = [_shell(p).pid for p in clients[:1]]
     if victim == "a job":
         return [p.pid for p in jobs[:1]]
+    if victim == "the job server":
+        return [p.pid for p in family if _is_server(p) and not _is_fork(p)]
     if victim == "the shell about a job":
-        return [p.ppid() for p in jobs[:1] if p.is_running()]
+        return shells
     if victim == "a job and its shell":
-        return [*(p.ppid() for p in jobs[:1] if p.is_running()), *(p.pid for p in jobs[:1])]
+        return [*shells, *(p.pid for p in jobs[:1])]
     if victim == "snakemake":
         return snakemake
     if victim == "drpflow":

@@ -83,14 +83,14 @@ def test_scripts_declare_their_task() -> None:
 def test_rules_are_whole(rule: str) -> None:
     body = RULES[rule]
     parts = re.findall(r"(?m)^    (\w+):", body)
-    wanted = ["output", "log", "benchmark", "conda", "threads", "resources", "params", "shell"]
+    wanted = ["output", "log", "conda", "threads", "resources", "params", "shell"]
     optional = {"input", "wildcard_constraints", "priority"}
     assert [part for part in parts if part not in optional] == wanted
     dimensions = ", ".join(TABLE.tasks[rule].dimensions)
     assert re.match(rf'    """.*\. \{{{dimensions}\}}"""', body), "docstring with dimensions"
     assert f'status=status("{rule}")' in body
     assert f'logfile("{rule}")' in body
-    assert f'timing("{rule}")' in body
+    assert f'timing=timing("{rule}")' in body
     assert f'code=PLAN.code["{rule}"]' in body
     assert f'"$DRPFLOW_SCRIPTS/{words(rule)}.py"' in body
     if rule not in WITHOUT_SECTION:

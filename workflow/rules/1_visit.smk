@@ -15,8 +15,6 @@ rule makeVisitInfo:
         status=status("makeVisitInfo"),
     log:
         logfile("makeVisitInfo"),
-    benchmark:
-        timing("makeVisitInfo")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -28,6 +26,7 @@ rule makeVisitInfo:
         row=SURVEY.visit_row,
         observatory_digest=SURVEY.observatory_digest,
         code=PLAN.code["makeVisitInfo"],
+        timing=timing("makeVisitInfo"),
     shell:
         'python "$DRPFLOW_SCRIPTS/make_visit_info.py"'
         " --row {params.row:q}"
@@ -35,6 +34,7 @@ rule makeVisitInfo:
         " --visit-info {output.visit_info:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -50,8 +50,6 @@ rule isr:
         status=status("isr"),
     log:
         logfile("isr"),
-    benchmark:
-        timing("isr")
     wildcard_constraints:
         visit=PLAN.visits_by_detector,
     conda:
@@ -66,6 +64,7 @@ rule isr:
         config=PLAN.run.section("isr"),
         camera_digest=SURVEY.camera_digest,
         code=PLAN.code["isr"],
+        timing=timing("isr"),
     shell:
         'python "$DRPFLOW_SCRIPTS/isr.py"'
         " {params.files}"
@@ -78,6 +77,7 @@ rule isr:
         " --isr-statistics {output.isr_statistics:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -96,8 +96,6 @@ rule calibrateImage:
         status=status("calibrateImage"),
     log:
         logfile("calibrateImage"),
-    benchmark:
-        timing("calibrateImage")
     wildcard_constraints:
         visit=PLAN.visits_by_detector,
     priority: FREES_DISK
@@ -114,6 +112,7 @@ rule calibrateImage:
         camera_digest=SURVEY.camera_digest,
         reference_digest=PLAN.reference_digest,
         code=PLAN.code["calibrateImage"],
+        timing=timing("calibrateImage"),
     shell:
         'python "$DRPFLOW_SCRIPTS/calibrate_image.py"'
         " --post-isr-image {input.post_isr_image:q}"
@@ -129,6 +128,7 @@ rule calibrateImage:
         " --initial-thumbnail {output.initial_thumbnail:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -145,8 +145,6 @@ rule consolidateVisit:
         status=status("consolidateVisit"),
     log:
         logfile("consolidateVisit"),
-    benchmark:
-        timing("consolidateVisit")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -160,6 +158,7 @@ rule consolidateVisit:
         camera_digest=SURVEY.visit_camera_digest,
         reference_digest=PLAN.reference_digest,
         code=PLAN.code["consolidateVisit"],
+        timing=timing("consolidateVisit"),
     shell:
         'python "$DRPFLOW_SCRIPTS/consolidate_visit.py"'
         " --camera {params.camera:q}"
@@ -172,4 +171,5 @@ rule consolidateVisit:
         " --initial-stars {output.initial_stars:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"

@@ -20,8 +20,6 @@ rule associateIsolatedStars:
         status=status("associateIsolatedStars"),
     log:
         logfile("associateIsolatedStars"),
-    benchmark:
-        timing("associateIsolatedStars")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -39,6 +37,7 @@ rule associateIsolatedStars:
         initial_stars=opened("initial_stars"),
         config=PLAN.run.section("associateIsolatedStars"),
         code=PLAN.code["associateIsolatedStars"],
+        timing=timing("associateIsolatedStars"),
     shell:
         'python "$DRPFLOW_SCRIPTS/associate_isolated_stars.py"'
         " --skypix {wildcards.skypix}"
@@ -55,4 +54,5 @@ rule associateIsolatedStars:
         " --isolated-stars-source {output.isolated_stars_source:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"

@@ -16,8 +16,6 @@ rule fgcmMakeLookUpTable:
         status=status("fgcmMakeLookUpTable"),
     log:
         logfile("fgcmMakeLookUpTable"),
-    benchmark:
-        timing("fgcmMakeLookUpTable")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -29,6 +27,7 @@ rule fgcmMakeLookUpTable:
         config=PLAN.run.section("fgcmMakeLookUpTable"),
         camera_digest=SURVEY.passband_digest,
         code=PLAN.code["fgcmMakeLookUpTable"],
+        timing=timing("fgcmMakeLookUpTable"),
     shell:
         'python "$DRPFLOW_SCRIPTS/fgcm_make_look_up_table.py"'
         " --camera {params.camera:q}"
@@ -36,6 +35,7 @@ rule fgcmMakeLookUpTable:
         " --fgcm-look-up-table {output.fgcm_look_up_table:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -57,8 +57,6 @@ rule fgcm:
         status=status("fgcm"),
     log:
         logfile("fgcm"),
-    benchmark:
-        timing("fgcm")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -81,6 +79,7 @@ rule fgcm:
         camera_digest=SURVEY.survey_camera_digest,
         reference_digest=PLAN.reference_digest,
         code=PLAN.code["fgcm"],
+        timing=timing("fgcm"),
     shell:
         'python "$DRPFLOW_SCRIPTS/fgcm.py"'
         " --camera {params.camera:q}"
@@ -100,4 +99,5 @@ rule fgcm:
         " --fgcm-parameters {output.fgcm_parameters:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"

@@ -30,8 +30,6 @@ rule solveAstrometry:
         status=status("solveAstrometry"),
     log:
         logfile("solveAstrometry"),
-    benchmark:
-        timing("solveAstrometry")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -55,6 +53,7 @@ rule solveAstrometry:
         camera_digest=SURVEY.survey_camera_digest,
         reference_digest=PLAN.reference_digest,
         code=PLAN.code["solveAstrometry"],
+        timing=timing("solveAstrometry"),
     shell:
         'python "$DRPFLOW_SCRIPTS/solve_astrometry.py"'
         " --camera {params.camera:q}"
@@ -76,4 +75,5 @@ rule solveAstrometry:
         " --solved-astrometry-residuals {output.solved_astrometry_residuals:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"

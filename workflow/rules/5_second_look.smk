@@ -26,8 +26,6 @@ rule measureSky:
         status=status("measureSky"),
     log:
         logfile("measureSky"),
-    benchmark:
-        timing("measureSky")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -37,6 +35,7 @@ rule measureSky:
     params:
         config=PLAN.run.section("measureSky"),
         code=PLAN.code["measureSky"],
+        timing=timing("measureSky"),
     shell:
         'python "$DRPFLOW_SCRIPTS/measure_sky.py"'
         " --visit {wildcards.visit}"
@@ -45,6 +44,7 @@ rule measureSky:
         " --sky-samples {output.sky_samples:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -62,8 +62,6 @@ rule makeSkyFrame:
         status=status("makeSkyFrame"),
     log:
         logfile("makeSkyFrame"),
-    benchmark:
-        timing("makeSkyFrame")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -82,6 +80,7 @@ rule makeSkyFrame:
         camera_digest=SURVEY.survey_camera_digest,
         reference_digest=PLAN.reference_digest,
         code=PLAN.code["makeSkyFrame"],
+        timing=timing("makeSkyFrame"),
     shell:
         'python "$DRPFLOW_SCRIPTS/make_sky_frame.py"'
         " --camera {params.camera:q}"
@@ -97,6 +96,7 @@ rule makeSkyFrame:
         " --sky-frame-stars {output.sky_frame_stars:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -116,8 +116,6 @@ rule modelVisitBackground:
         status=status("modelVisitBackground"),
     log:
         logfile("modelVisitBackground"),
-    benchmark:
-        timing("modelVisitBackground")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -131,6 +129,7 @@ rule modelVisitBackground:
         camera_digest=SURVEY.visit_camera_digest,
         reference_digest=PLAN.reference_digest,
         code=PLAN.code["modelVisitBackground"],
+        timing=timing("modelVisitBackground"),
     shell:
         'python "$DRPFLOW_SCRIPTS/model_visit_background.py"'
         " --camera {params.camera:q}"
@@ -147,6 +146,7 @@ rule modelVisitBackground:
         " --visit-background {output.visit_background:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -170,8 +170,6 @@ rule finalizeCharacterization:
         status=status("finalizeCharacterization"),
     log:
         logfile("finalizeCharacterization"),
-    benchmark:
-        timing("finalizeCharacterization")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -189,6 +187,7 @@ rule finalizeCharacterization:
         config=PLAN.run.section("finalizeCharacterization"),
         camera_digest=SURVEY.visit_camera_digest,
         code=PLAN.code["finalizeCharacterization"],
+        timing=timing("finalizeCharacterization"),
     shell:
         'python "$DRPFLOW_SCRIPTS/finalize_characterization.py"'
         " --camera {params.camera:q}"
@@ -208,6 +207,7 @@ rule finalizeCharacterization:
         " --final-characterization-stars {output.final_characterization_stars:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -235,8 +235,6 @@ rule finalizeAstrometry:
         status=status("finalizeAstrometry"),
     log:
         logfile("finalizeAstrometry"),
-    benchmark:
-        timing("finalizeAstrometry")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -262,6 +260,7 @@ rule finalizeAstrometry:
         camera_digest=SURVEY.survey_camera_digest,
         reference_digest=PLAN.reference_digest,
         code=PLAN.code["finalizeAstrometry"],
+        timing=timing("finalizeAstrometry"),
     shell:
         'python "$DRPFLOW_SCRIPTS/finalize_astrometry.py"'
         " --camera {params.camera:q}"
@@ -288,6 +287,7 @@ rule finalizeAstrometry:
         " --final-astrometry-residuals {output.final_astrometry_residuals:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -310,8 +310,6 @@ rule updateVisitSummary:
         status=status("updateVisitSummary"),
     log:
         logfile("updateVisitSummary"),
-    benchmark:
-        timing("updateVisitSummary")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -329,6 +327,7 @@ rule updateVisitSummary:
         passband_digest=SURVEY.passband_digest,
         reference_digest=PLAN.reference_digest,
         code=PLAN.code["updateVisitSummary"],
+        timing=timing("updateVisitSummary"),
     shell:
         'python "$DRPFLOW_SCRIPTS/update_visit_summary.py"'
         " --camera {params.camera:q}"
@@ -348,4 +347,5 @@ rule updateVisitSummary:
         " --final-visit-summary {output.final_visit_summary:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"

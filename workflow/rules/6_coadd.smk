@@ -21,8 +21,6 @@ rule planCoaddition:
         status=status("planCoaddition"),
     log:
         logfile("planCoaddition"),
-    benchmark:
-        timing("planCoaddition")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -35,6 +33,7 @@ rule planCoaddition:
         final_visit_summary=opened("final_visit_summary"),
         config=PLAN.run.section("planCoaddition"),
         code=PLAN.code["planCoaddition"],
+        timing=timing("planCoaddition"),
     shell:
         'python "$DRPFLOW_SCRIPTS/plan_coaddition.py"'
         " --tract {wildcards.tract}"
@@ -46,6 +45,7 @@ rule planCoaddition:
         " --coadd-plan {output.coadd_plan:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -63,8 +63,6 @@ rule makeWarp:
         status=status("makeWarp"),
     log:
         logfile("makeWarp"),
-    benchmark:
-        timing("makeWarp")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -76,6 +74,7 @@ rule makeWarp:
         detectors=TRACTS.warp_detectors,
         config=PLAN.run.section("makeWarp"),
         code=PLAN.code["makeWarp"],
+        timing=timing("makeWarp"),
     shell:
         'python "$DRPFLOW_SCRIPTS/make_warp.py"'
         " --tract {wildcards.tract}"
@@ -92,6 +91,7 @@ rule makeWarp:
         " --psf-matched-warp {output.psf_matched_warp:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -109,8 +109,6 @@ rule compareWarpAssembleCoadd:
         status=status("compareWarpAssembleCoadd"),
     log:
         logfile("compareWarpAssembleCoadd"),
-    benchmark:
-        timing("compareWarpAssembleCoadd")
     priority: FREES_DISK
     conda:
         "../../envs/drpflow.yaml"
@@ -128,6 +126,7 @@ rule compareWarpAssembleCoadd:
         warp_mask=TRACTS.opened(data("warp_mask")),
         config=PLAN.run.section("compareWarpAssembleCoadd"),
         code=PLAN.code["compareWarpAssembleCoadd"],
+        timing=timing("compareWarpAssembleCoadd"),
     shell:
         'python "$DRPFLOW_SCRIPTS/compare_warp_assemble_coadd.py"'
         " --tract {wildcards.tract}"
@@ -144,4 +143,5 @@ rule compareWarpAssembleCoadd:
         " --warp-mask {params.warp_mask:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"

@@ -37,8 +37,6 @@ rule finalizeImage:
         status=status("finalizeImage"),
     log:
         logfile("finalizeImage"),
-    benchmark:
-        timing("finalizeImage")
     wildcard_constraints:
         visit=PLAN.visits_by_detector,
     conda:
@@ -59,6 +57,7 @@ rule finalizeImage:
         config=PLAN.run.section("finalizeImage"),
         camera_digest=SURVEY.camera_digest,
         code=PLAN.code["finalizeImage"],
+        timing=timing("finalizeImage"),
     shell:
         'python "$DRPFLOW_SCRIPTS/finalize_image.py"'
         " {params.patches}"
@@ -81,6 +80,7 @@ rule finalizeImage:
         " --final-source-detector {output.final_source_detector:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -95,8 +95,6 @@ rule consolidateSourceTable:
         status=status("consolidateSourceTable"),
     log:
         logfile("consolidateSourceTable"),
-    benchmark:
-        timing("consolidateSourceTable")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -106,6 +104,7 @@ rule consolidateSourceTable:
     params:
         config=PLAN.run.section("consolidateSourceTable"),
         code=PLAN.code["consolidateSourceTable"],
+        timing=timing("consolidateSourceTable"),
     shell:
         'python "$DRPFLOW_SCRIPTS/consolidate_source_table.py"'
         " --visit {wildcards.visit}"
@@ -116,6 +115,7 @@ rule consolidateSourceTable:
         " --source-coverage {output.source_coverage:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -131,8 +131,6 @@ rule matchSource:
         status=status("matchSource"),
     log:
         logfile("matchSource"),
-    benchmark:
-        timing("matchSource")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -149,6 +147,7 @@ rule matchSource:
         config=PLAN.run.section("matchSource"),
         reference_digest=PLAN.reference_digest,
         code=PLAN.code["matchSource"],
+        timing=timing("matchSource"),
     shell:
         'python "$DRPFLOW_SCRIPTS/match_source.py"'
         " --skypix {wildcards.skypix}"
@@ -163,6 +162,7 @@ rule matchSource:
         " --source-matches-join {output.source_matches_join:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -181,8 +181,6 @@ rule fitStellarMotions:
         status=status("fitStellarMotions"),
     log:
         logfile("fitStellarMotions"),
-    benchmark:
-        timing("fitStellarMotions")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -201,6 +199,7 @@ rule fitStellarMotions:
         config=PLAN.run.section("fitStellarMotions"),
         reference_digest=PLAN.reference_digest,
         code=PLAN.code["fitStellarMotions"],
+        timing=timing("fitStellarMotions"),
     shell:
         'python "$DRPFLOW_SCRIPTS/fit_stellar_motions.py"'
         " --skypix {wildcards.skypix}"
@@ -218,6 +217,7 @@ rule fitStellarMotions:
         " --stellar-motions {output.stellar_motions:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -231,8 +231,6 @@ rule compressImage:
         status=status("compressImage"),
     log:
         logfile("compressImage"),
-    benchmark:
-        timing("compressImage")
     wildcard_constraints:
         visit=PLAN.visits_by_detector,
     priority: FREES_DISK
@@ -247,6 +245,7 @@ rule compressImage:
         config=PLAN.run.section("compressImage"),
         camera_digest=SURVEY.camera_digest,
         code=PLAN.code["compressImage"],
+        timing=timing("compressImage"),
     shell:
         'python "$DRPFLOW_SCRIPTS/compress_image.py"'
         " --camera {params.camera:q}"
@@ -257,6 +256,7 @@ rule compressImage:
         " --compressed-pvi {output.compressed_pvi:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -273,8 +273,6 @@ rule rebuildImage:
         status=status("rebuildImage"),
     log:
         logfile("rebuildImage"),
-    benchmark:
-        timing("rebuildImage")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -287,6 +285,7 @@ rule rebuildImage:
         compressed_pvi=filled_in("compressed_pvi"),
         camera_digest=SURVEY.camera_digest,
         code=PLAN.code["rebuildImage"],
+        timing=timing("rebuildImage"),
     shell:
         'python "$DRPFLOW_SCRIPTS/rebuild_image.py"'
         " --camera {params.camera:q}"
@@ -298,4 +297,5 @@ rule rebuildImage:
         " --rebuilt-pvi {output.rebuilt_pvi:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"

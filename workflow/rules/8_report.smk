@@ -41,8 +41,6 @@ rule makeReport:
         status=status("makeReport"),
     log:
         logfile("makeReport"),
-    benchmark:
-        timing("makeReport")
     conda:
         "../../envs/drpflow.yaml"
     threads: 1
@@ -54,6 +52,7 @@ rule makeReport:
         config=PLAN.run.section("makeReport"),
         rejected=PLAN.rejected,
         code=PLAN.code["makeReport"],
+        timing=timing("makeReport"),
     shell:
         'python "$DRPFLOW_SCRIPTS/make_report.py"'
         " --store {params.store:q}"
@@ -62,4 +61,5 @@ rule makeReport:
         " --report {output.report:q}"
         " --status {output.status:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"

@@ -24,8 +24,6 @@ rule isrOfVisit:
         status=BATCH.of_detectors(status("isr")),
     log:
         PLAN.visit_file("logs", "isr", ".log"),
-    benchmark:
-        PLAN.visit_file("benchmarks", "isr", ".tsv")
     wildcard_constraints:
         visit=BATCH.visit_pattern,
     conda:
@@ -45,6 +43,7 @@ rule isrOfVisit:
         isr_statistics=BATCH.of_visit(data("isr_statistics")),
         status=BATCH.of_visit(status("isr")),
         log=BATCH.of_visit(logfile("isr")),
+        timing=PLAN.visit_file("benchmarks", "isr", ".tsv"),
     shell:
         'python "$DRPFLOW_SCRIPTS/isr.py"'
         " {params.files}"
@@ -58,6 +57,7 @@ rule isrOfVisit:
         " --status {params.status:q}"
         " --log {params.log:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -78,8 +78,6 @@ rule calibrateImageOfVisit:
         status=BATCH.of_detectors(status("calibrateImage")),
     log:
         PLAN.visit_file("logs", "calibrateImage", ".log"),
-    benchmark:
-        PLAN.visit_file("benchmarks", "calibrateImage", ".tsv")
     wildcard_constraints:
         visit=BATCH.visit_pattern,
     priority: FREES_DISK
@@ -105,6 +103,7 @@ rule calibrateImageOfVisit:
         initial_thumbnail=BATCH.of_visit(data("initial_thumbnail")),
         status=BATCH.of_visit(status("calibrateImage")),
         log=BATCH.of_visit(logfile("calibrateImage")),
+        timing=PLAN.visit_file("benchmarks", "calibrateImage", ".tsv"),
     shell:
         'python "$DRPFLOW_SCRIPTS/calibrate_image.py"'
         " {params.detectors}"
@@ -122,6 +121,7 @@ rule calibrateImageOfVisit:
         " --status {params.status:q}"
         " --log {params.log:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -146,8 +146,6 @@ rule finalizeImageOfVisit:
         status=BATCH.of_detectors(status("finalizeImage")),
     log:
         PLAN.visit_file("logs", "finalizeImage", ".log"),
-    benchmark:
-        PLAN.visit_file("benchmarks", "finalizeImage", ".tsv")
     wildcard_constraints:
         visit=BATCH.visit_pattern,
     conda:
@@ -173,6 +171,7 @@ rule finalizeImageOfVisit:
         final_source_detector=BATCH.of_visit(data("final_source_detector")),
         status=BATCH.of_visit(status("finalizeImage")),
         log=BATCH.of_visit(logfile("finalizeImage")),
+        timing=PLAN.visit_file("benchmarks", "finalizeImage", ".tsv"),
     shell:
         'python "$DRPFLOW_SCRIPTS/finalize_image.py"'
         " {params.patches}"
@@ -196,6 +195,7 @@ rule finalizeImageOfVisit:
         " --status {params.status:q}"
         " --log {params.log:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"
 
 
@@ -209,8 +209,6 @@ rule compressImageOfVisit:
         status=BATCH.of_detectors(status("compressImage")),
     log:
         PLAN.visit_file("logs", "compressImage", ".log"),
-    benchmark:
-        PLAN.visit_file("benchmarks", "compressImage", ".tsv")
     wildcard_constraints:
         visit=BATCH.visit_pattern,
     priority: FREES_DISK
@@ -230,6 +228,7 @@ rule compressImageOfVisit:
         compressed_pvi=BATCH.of_visit(data("compressed_pvi")),
         status=BATCH.of_visit(status("compressImage")),
         log=BATCH.of_visit(logfile("compressImage")),
+        timing=PLAN.visit_file("benchmarks", "compressImage", ".tsv"),
     shell:
         'python "$DRPFLOW_SCRIPTS/compress_image.py"'
         " {params.detectors}"
@@ -242,4 +241,5 @@ rule compressImageOfVisit:
         " --status {params.status:q}"
         " --log {params.log:q}"
         " --code {params.code}"
+        " --timing {params.timing:q}"
         " > {log:q} 2>&1"

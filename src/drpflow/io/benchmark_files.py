@@ -1,4 +1,4 @@
-"""Benchmark files: time and memory of each job, as Snakemake writes them (a line of TSV a job)."""
+"""Benchmark files: time and memory of each job, a line of TSV with names of Snakemake's own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
 _FOLDER = "benchmarks"
@@ -31,9 +30,10 @@ def read_benchmarks(root: str | Path) -> dict[str, dict[str, NDArray[np.float64]
     -------
     dict
         By task: the columns ``COLUMNS`` and ``end``, when the job ended, seconds since 1970;
-        shape (N,) each, in the order of the paths. A number that Snakemake does not tell, such as
-        the memory of a job that was too short to be looked at, is NaN.
+        shape (N,) each, in the order of the paths. A number that a file does not tell is NaN.
     """
+    import numpy as np
+
     folder = Path(root) / _FOLDER
     found = {}
     for task in sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ():
@@ -46,6 +46,22 @@ def read_benchmarks(root: str | Path) -> dict[str, dict[str, NDArray[np.float64]
         if columns:
             found[task] = {name: np.array(values) for name, values in columns.items()}
     return found
+
+
+def write_benchmark(path: str | Path, cost: Mapping[str, float]) -> None:
+    """Write what a job has cost.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    cost
+        Values of ``COLUMNS``; others may follow.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = "\t".join(f"{value:.4f}" for value in cost.values())
+    path.write_text("\t".join(cost) + "\n" + values + "\n")
 
 
 def _row(path: str) -> dict[str, str]:

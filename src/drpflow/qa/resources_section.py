@@ -102,8 +102,7 @@ def resources_section(root: Path) -> Section | None:
     tasks = in_order(costs)
     total = sum(float(np.nansum(c["cpu_time"])) for c in costs.values())
     note = (
-        "Of each job by Snakemake, which looks at its processes now and then: CPU and memory of "
-        "jobs of a few seconds are lower limits. Not computing is the share of the wall time "
+        "Of each job, by the job itself at its end. Not computing is the share of the wall time "
         "beyond the CPU time: waiting for disks and for other jobs. Of a job that ran again, the "
         "last run counts."
     )

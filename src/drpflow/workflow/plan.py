@@ -29,6 +29,7 @@ from drpflow.workflow.code_notes import note_code
 from drpflow.workflow.detector_patches import DetectorPatches
 from drpflow.workflow.filter_visits import FilterVisits
 from drpflow.workflow.fingerprint import fingerprints
+from drpflow.workflow.job_server import client_prefix
 from drpflow.workflow.number_lists import spans
 from drpflow.workflow.overlaps import Overlaps, detector_circle, slack_deg
 from drpflow.workflow.plan_cache import PlanCache
@@ -447,7 +448,8 @@ def shell_prefix(workflow: Any) -> str:
         variables["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     exports = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
     # Snakemake formats the prefix, so that braces must be doubled.
-    return f"set -euo pipefail; export {exports.replace('{', '{{').replace('}', '}}')}; "
+    words = f"set -euo pipefail; export {exports}; {client_prefix()}"
+    return words.replace("{", "{{").replace("}", "}}")
 
 
 def _scripts(table: DatasetTable) -> dict[str, Path]:

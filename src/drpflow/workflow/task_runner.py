@@ -62,6 +62,8 @@ _THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
+# pyarrow loads it beside the allocator that it uses.
+_NO_THREAD_OF_JEMALLOC = ("JE_ARROW_MALLOC_CONF", "background_thread:false")
 # Modules make 150,000 objects as they are loaded, of which none dies. To search them for cycles
 # of dead ones, again and again as their number grows, takes a tenth of the time of the imports.
 _NEW_OBJECTS_BEFORE_GC = 200_000
@@ -135,7 +137,7 @@ def main(task: Task, argv: list[str] | None = None) -> int:
     if jobs is None:
         args = _parse(task, words)
         start_process(args.threads)
-        return _run_job(task, args)
+        return _run_job(task, args) or _note_cost(args.timing)
     parsed = [(job, _parse(task, job.words)) for job in jobs]
     start_process(parsed[0][1].threads)
     for job, args in parsed:
@@ -143,6 +145,19 @@ def main(task: Task, argv: list[str] | None = None) -> int:
             code = _run_job(task, args)
         if code:
             return code
+    return _note_cost(parsed[0][1].timing)
+
+
+def _note_cost(timing: Path | None) -> int:
+    """Write down what this process has cost; return 0, as the work is done in any case."""
+    if timing is not None:
+        from drpflow.io.benchmark_files import write_benchmark
+        from drpflow.workflow.process_cost import process_cost
+
+        try:
+            write_benchmark(timing, process_cost())
+        except OSError as error:
+            log.warning("time and memory are not recorded: %s", machine_fault(error) or error)
     return 0
 
 
@@ -212,6 +227,7 @@ def start_process(threads: int | None = None) -> None:
     count = str(threads or os.environ.get("OMP_NUM_THREADS") or 1)
     for name in _THREAD_VARIABLES:
         os.environ[name] = count
+    os.environ.setdefault(*_NO_THREAD_OF_JEMALLOC)
     os.environ.setdefault("NUMBA_CACHE_DIR", str(_numba_cache()))
     gc.set_threshold(_NEW_OBJECTS_BEFORE_GC)
     keep_freed_memory()
@@ -256,6 +272,7 @@ def _parse(task: Task, argv: list[str]) -> argparse.Namespace:
     )
     task.add_arguments(parser)
     parser.add_argument("--status", type=Path, help="status file to write (JSON)")
+    parser.add_argument("--timing", type=Path, help="file to write with time and memory (TSV)")
     parser.add_argument("--threads", type=int, help="threads (default: OMP_NUM_THREADS or 1)")
     parser.add_argument("--code", default="", help="fingerprint of the code, for the provenance")
     parser.add_argument(
