@@ -83,7 +83,7 @@ def small_disk(
 
     The disk is a file system in memory; where that may not be mounted, files are limited instead.
     """
-    disk = work.folder.with_name("disk")
+    disk = work.folder.with_name(f"{work.folder.name}.disk")
     disk.mkdir(exist_ok=True)
     made = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], check=False)
     if made.returncode:

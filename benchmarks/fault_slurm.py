@@ -93,10 +93,13 @@ def _lose_node(trials: Trials, work: Folder, slurm: OneNodeSlurm, row: Row) -> N
 
 def _lose_head(trials: Trials, work: Folder, slurm: OneNodeSlurm, row: Row) -> None:
     run = _begin(trials, work, slurm)
-    family = psutil.Process(run.process.pid).children(recursive=True)
-    for process in (psutil.Process(run.process.pid), *family):
-        with suppress(psutil.Error):
-            process.kill()
+    if run.code is not None:
+        tell("the run had ended before it was killed")
+    with suppress(psutil.NoSuchProcess):
+        head = psutil.Process(run.process.pid)
+        for process in (head, *head.children(recursive=True)):
+            with suppress(psutil.Error):
+                process.kill()
     run.process.wait()
     trials.compare(row, complete=False)
     text = trials.complete(row, *ENGINE, work=work)

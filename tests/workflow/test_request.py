@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from drpflow import paths
 from drpflow.errors import InputError
-from drpflow.workflow.runner import Request, last_lines
+from drpflow.workflow.runner import Request, full_disk, last_lines
 
 
 def test_in_a_checkout_it_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,3 +39,12 @@ def test_last_lines(tmp_path: Path) -> None:
     log.write_bytes(b"1\n2\n\xff3\n")
     assert last_lines(log, 2) == ["2", "\ufffd3"]
     assert last_lines(tmp_path / "none.log") == []
+
+
+def test_a_disk_too_full_for_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert full_disk(tmp_path) == []
+    assert full_disk(tmp_path / "none") == []
+    full = SimpleNamespace(free=4096)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: full)
+    (said,) = full_disk(tmp_path)
+    assert said == f"{tmp_path}: No space left on device. Free some space, and run again."

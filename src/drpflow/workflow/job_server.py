@@ -242,8 +242,9 @@ def run_task(task: Task, words: list[str]) -> int:
     except BaseException:  # noqa: BLE001 - what ends a script ends this process
         sys.excepthook(*sys.exc_info())
         code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError):  # the disk of the log is full
+        sys.stdout.flush()
+        sys.stderr.flush()
     return code
 
 

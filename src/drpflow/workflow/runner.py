@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from drpflow import paths
-from drpflow.errors import InputError
+from drpflow.errors import InputError, machine_fault
 from drpflow.workflow import owner as ownership
 from drpflow.workflow.display import make_display
 from drpflow.workflow.snakemake_log import Failed, Finished, Parser, Planned, Started, Text
@@ -29,6 +31,8 @@ DEFAULT_CONFIG: Final = Path("config/config.yaml")
 _KEPT_LINES: Final = 40
 _LOG_LINES: Final = 8
 _STOP_S: Final = 10.0
+# With less, a job may not even say that the disk is full.
+_LEAST_FREE_BYTES: Final = 1 << 20
 _SLURM_RUN: Final = "SLURM run ID: "
 _UP_TO_DATE: Final = "Nothing to be done"
 _KILLED: Final = "snakemake was ended by {}, and its jobs with it; the same command goes on"
@@ -142,6 +146,16 @@ def last_lines(log: Path, count: int = _LOG_LINES) -> list[str]:
         return []
 
 
+def full_disk(folder: Path) -> list[str]:
+    """Return a sentence on the disk of a folder if it has no room left for a log; else nothing."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return []
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    return [machine_fault(error)] if free < _LEAST_FREE_BYTES else []
+
+
 def _recover(
     request: Request, owner: ownership.Owner, dead: ownership.Owner | None, display: Display
 ) -> None:
@@ -247,7 +261,8 @@ class _Watch:
 
     def _tell_failure(self, event: Failed) -> None:
         self._display.say(f"{event.rule} {event.wildcards} ended with an error; log: {event.log}")
-        for line in last_lines(Path(event.log)):
+        log = Path(event.log)
+        for line in last_lines(log) or full_disk(log.parent):
             self._display.say(f"  | {line}")
 
     def _stop(self, process: subprocess.Popen[str]) -> None:
