@@ -15,6 +15,7 @@ from drpflow.io.benchmark_files import COLUMNS, read_benchmarks, write_benchmark
 from drpflow.workflow.process_cost import process_cost
 from drpflow.workflow.task_runner import Task, main
 
+HELD_MB = 600
 # Works for half a second, holds 200 MB, waits for a child that works as long, sleeps.
 WORK = """
 import subprocess, sys, time
@@ -29,7 +30,9 @@ print(*process_cost().values())
 
 
 def test_time_and_memory_are_those_of_the_process() -> None:
+    held = bytearray(HELD_MB << 20)  # which is none of the other process's
     done = subprocess.run([sys.executable, "-c", WORK], capture_output=True, text=True, check=True)
+    assert len(held) == HELD_MB << 20
     cost = dict(zip(process_cost(), map(float, done.stdout.split()), strict=True))
     assert set(cost) == set(COLUMNS)
     assert 1.0 <= cost["cpu_time"] < 2.5

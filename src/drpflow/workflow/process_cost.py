@@ -33,11 +33,25 @@ def process_cost() -> dict[str, float]:
     both = (own, children)
     return {
         "s": _age_s(),
-        "max_rss": max(use.ru_maxrss for use in both) * _BYTES_OF_RSS / _MB,
+        "max_rss": max(_peak_bytes(own), children.ru_maxrss * _BYTES_OF_RSS) / _MB,
         "io_in": sum(use.ru_inblock for use in both) * _BYTES_OF_BLOCK / _MB,
         "io_out": sum(use.ru_oublock for use in both) * _BYTES_OF_BLOCK / _MB,
         "cpu_time": sum(use.ru_utime + use.ru_stime for use in both),
     }
+
+
+def _peak_bytes(own: resource.struct_rusage) -> int:
+    """Return the most memory that this process has held.
+
+    What Linux tells in its rusage may be that of another: a process that becomes another program
+    keeps the mark of the one before, which of a fork is that of its parent.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        mark = next(line for line in lines if line.startswith("VmHWM:"))
+        return int(mark.split()[1]) * 1024
+    except (OSError, StopIteration):
+        return own.ru_maxrss * _BYTES_OF_RSS
 
 
 def _age_s() -> float:
