@@ -150,12 +150,17 @@ def ap_corr_of(psf: CoaddPsf, box: Box) -> ApCorrMap | None:
     known = np.isfinite(correction)
     if not known.any():
         return None
-    order = min(_AP_CORR_ORDER, int((np.sqrt(8 * known.sum() + 1) - 3) / 2))
     domain = Domain(box.x0 - 0.5, box.x1 - 0.5, box.y0 - 0.5, box.y1 - 0.5)
     x, y, correction = x[known], y[known], correction[known]
-    field = Polynomial2D.fit(Basis2D(order, domain), x, y, correction)
+    field = Polynomial2D.fit(_basis_for(x, y, domain), x, y, correction)
     left = np.sqrt(np.mean(np.square(correction - field(x, y))))
     return ApCorrMap({PSF_FLUX: ApCorr(field, float(np.hypot(left, np.mean(error[known]))))})
+
+
+def _basis_for(x: Floats, y: Floats, domain: Domain) -> Basis2D:
+    """Return the basis of the highest order that the points determine: on a line that is none."""
+    bases = (Basis2D(order, domain) for order in range(_AP_CORR_ORDER, -1, -1))
+    return next(b for b in bases if np.linalg.matrix_rank(b.design(x, y)) == b.n_terms)
 
 
 def sharpness_of(warps: Sequence[Warp]) -> dict[int, float]:
