@@ -38,6 +38,7 @@ if PLAN.by_visit:
 include: "workflow/rules/8_report.smk"
 
 
+# Jobs on this machine are forks of one process: docs/decisions/job-server.md.
 onstart:
     job_server.start(workflow)
 
